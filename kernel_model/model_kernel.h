@@ -1,0 +1,115 @@
+// The fake kernel: one per simulated machine. Descriptors, TCP, eventfds, timers, and the rings on
+// them.
+//
+// It implements the cold Kernel interface for the program under test, and a second face for the
+// world around it: time that moves only when AdvanceTo() is called, and peers (the other ends of
+// TCP connections). Everything that happens inside is a function of the calls made and of the
+// choices taken. Single-threaded.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/errno.h"
+#include "base/units.h"
+#include "kernel_model/choice.h"
+#include "kernel_model/observer.h"
+#include "runtime/ring/kernel.h"
+
+namespace orrery::model {
+
+// How rings are set up: what LiburingRing uses on a modern kernel, and what it falls back to.
+enum class TaskWork : uint8_t {
+  kDeferred,  // SINGLE_ISSUER | DEFER_TASKRUN: late completions appear in Enter only (facts V3, V5,
+              // V7, V7b).
+  kPrompt,    // No flags: late completions appear at any moment the world chooses (facts V2, V5).
+};
+
+struct ModelOptions {
+  TaskWork task_work = TaskWork::kDeferred;
+  // Override the sizes that the program asks for; 0 leaves them. Powers of two.
+  unsigned sq_entries = 0;
+  unsigned cq_entries = 0;
+  // Bytes that one direction of a TCP connection holds before a sender has to wait.
+  size_t socket_buffer_bytes = 64 * 1024;
+  // Open descriptors allowed; accept answers EMFILE above.
+  unsigned descriptors_max = 1024;
+  // Seeds Entropy().
+  uint64_t entropy_seed = 1;
+  Nanoseconds realtime_at_start = 1'700'000'000 * kSecond;
+};
+
+class ModelRing;
+
+// What a peer sees when it reads.
+struct PeerRead {
+  size_t bytes = 0;    // Copied to the caller.
+  bool end = false;    // The stream has ended (FIN), and everything before it has been read.
+  bool reset = false;  // The connection was reset.
+};
+
+class ModelKernel final : public Kernel {
+ public:
+  // `choice` and `observer` (may be null) must outlive the kernel.
+  ModelKernel(const ModelOptions& options, Choice& choice, Observer* observer);
+  ~ModelKernel() override;
+
+  // --- Kernel, for the program under test. Rings die before the kernel.
+  std::expected<std::unique_ptr<Ring>, std::string> MakeRing(const RingOptions& options) override;
+  std::expected<int, Errno> Listen(const ListenOptions& options) override;
+  std::expected<uint16_t, Errno> LocalPort(int listener) override;
+  std::expected<void, Errno> SetSocketOption(int socket, int level, int option, int value) override;
+  std::expected<int, Errno> MakeEventFd() override;
+  void Close(int fd) override;
+  std::expected<uint64_t, Errno> RaiseDescriptorLimit() override;
+  Nanoseconds MonotonicNow() override;
+  Nanoseconds RealtimeNow() override;
+  void Entropy(std::span<std::byte> bytes) override;
+
+  // --- Time, for the world. Nothing inside happens by itself: timers and delayed wake-ups wait for
+  // AdvanceTo. When the next timer or delayed wake-up is due; kNever when there is none.
+  Nanoseconds NextEventAt() const;
+  // REQUIRES: now <= time. Everything due by then happens, in order.
+  void AdvanceTo(Nanoseconds time);
+
+  // --- Rings, for the world: in the order of their creation; null where one has been destroyed.
+  std::vector<ModelRing*> rings() const;
+
+  // --- Peers, for the world: the other end of a TCP connection to a listener of the program under
+  // test.
+  using PeerId = uint64_t;  // The number of its connection, given in order; never reused.
+  // Connects; completes at once. ECONNREFUSED: nobody listens on `port`. EAGAIN: the backlog is
+  // full.
+  std::expected<PeerId, Errno> PeerConnect(uint16_t port);
+  // How many of `bytes` entered the stream; 0 when it is full. EPIPE, ECONNRESET: it never will
+  // again.
+  std::expected<size_t, Errno> PeerSend(PeerId peer, std::span<const std::byte> bytes);
+  PeerRead PeerReceive(PeerId peer, std::span<std::byte> bytes);
+  void PeerShutdownWrite(PeerId peer);
+  // close(2): a FIN, or a reset when unread bytes are left.
+  void PeerClose(PeerId peer);
+  void PeerReset(PeerId peer);
+  // Bytes that PeerReceive would give now, and whether it would report the end or a reset after
+  // them.
+  size_t PeerReadable(PeerId peer) const;
+  bool PeerEnded(PeerId peer) const;
+  // Adds to an eventfd's counter, as another thread or a signal handler does.
+  void SignalEventFd(int fd);
+
+  // --- For checks at the end of a run.
+  size_t open_descriptors() const;
+  size_t requests_in_flight() const;
+
+ private:
+  friend class ModelRing;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace orrery::model

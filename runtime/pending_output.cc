@@ -1,0 +1,170 @@
+#include "runtime/pending_output.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace orrery {
+
+OutputBlockPool::~OutputBlockPool() {
+  ORRERY_CHECK_MSG(blocks_in_use_ == 0, "the block pool died before its blocks came back");
+  while (free_ != nullptr) delete std::exchange(free_, free_->next);
+}
+
+OutputBlockPool::Block* OutputBlockPool::Take() {
+  ++blocks_in_use_;
+  if (free_ == nullptr) return new Block;
+  --free_count_;
+  Block* block = std::exchange(free_, free_->next);
+  block->next = nullptr;
+  block->used_bytes = 0;
+  return block;
+}
+
+void OutputBlockPool::Give(Block* block) {
+  ORRERY_CHECK(blocks_in_use_ > 0);
+  --blocks_in_use_;
+  if (free_count_ >= kFreeBlocksMax) {
+    delete block;
+    return;
+  }
+  block->next = free_;
+  free_ = block;
+  ++free_count_;
+}
+
+PendingOutput::~PendingOutput() {
+  while (first_ != nullptr) pool_.Give(std::exchange(first_, first_->next));
+}
+
+void PendingOutput::AddBlock() {
+  Block* block = pool_.Take();
+  if (last_ == nullptr) {
+    first_ = block;
+  } else {
+    last_->next = block;
+  }
+  last_ = block;
+}
+
+void PendingOutput::Append(std::string_view bytes) {
+  while (!bytes.empty()) {
+    if (last_ == nullptr || last_->used_bytes == kBlockBytes) AddBlock();
+    const size_t part = std::min<size_t>(bytes.size(), kBlockBytes - last_->used_bytes);
+    std::memcpy(last_->bytes + last_->used_bytes, bytes.data(), part);
+    Commit(part);
+    bytes.remove_prefix(part);
+  }
+}
+
+std::span<char> PendingOutput::Reserve(size_t bytes_min) {
+  ORRERY_CHECK(bytes_min <= kBlockBytes);
+  if (last_ == nullptr || kBlockBytes - last_->used_bytes < bytes_min) AddBlock();
+  return {last_->bytes + last_->used_bytes, kBlockBytes - last_->used_bytes};
+}
+
+void PendingOutput::Commit(size_t bytes) {
+  ORRERY_CHECK(last_ != nullptr && bytes <= kBlockBytes - last_->used_bytes);
+  last_->used_bytes += static_cast<uint32_t>(bytes);
+  copied_position_ += bytes;
+  size_bytes_ += bytes;
+}
+
+void PendingOutput::AppendBody(SharedBytes body) {
+  if (body.empty()) return;
+  size_bytes_ += body.size();
+  bodies_.push_back({.position = copied_position_, .bytes = std::move(body)});
+}
+
+template <typename Visit>
+void PendingOutput::ForEachPart(Visit visit) const {
+  const Block* block = first_;
+  size_t block_offset = first_done_bytes_;
+  uint64_t position = done_position_;
+  size_t body = bodies_done_;
+  size_t body_offset = front_body_done_bytes_;
+  for (;;) {
+    const uint64_t run_end = body < bodies_.size() ? bodies_[body].position : copied_position_;
+    while (position < run_end) {
+      const size_t part = std::min<uint64_t>(block->used_bytes - block_offset, run_end - position);
+      if (part > 0 && !visit(block->bytes + block_offset, part)) return;
+      position += part;
+      block_offset += part;
+      if (block_offset == block->used_bytes && block->next != nullptr) {
+        block = block->next;
+        block_offset = 0;
+      }
+    }
+    if (body == bodies_.size()) return;
+    const SharedBytes& bytes = bodies_[body].bytes;
+    if (!visit(bytes.data() + body_offset, bytes.size() - body_offset)) return;
+    ++body;
+    body_offset = 0;
+  }
+}
+
+Chunk PendingOutput::Gather(std::span<iovec> iovecs) const {
+  ORRERY_CHECK(!iovecs.empty());
+  Chunk chunk;
+  ForEachPart([&](const char* bytes, size_t length) {
+    if (chunk.iovecs == iovecs.size()) return false;
+    // iovec is shared by reads and writes, so its base is not const; a send only reads it.
+    iovecs[chunk.iovecs++] = {.iov_base = const_cast<char*>(bytes), .iov_len = length};
+    chunk.bytes += length;
+    return true;
+  });
+  return chunk;
+}
+
+void PendingOutput::AdvanceCopied(size_t bytes) {
+  done_position_ += bytes;
+  while (bytes > 0) {
+    const size_t part = std::min<size_t>(bytes, first_->used_bytes - first_done_bytes_);
+    first_done_bytes_ += static_cast<uint32_t>(part);
+    bytes -= part;
+    const bool block_done = first_done_bytes_ == first_->used_bytes;
+    if (block_done && first_ != last_) {
+      pool_.Give(std::exchange(first_, first_->next));
+      first_done_bytes_ = 0;
+    } else {
+      ORRERY_CHECK(bytes == 0);
+    }
+  }
+}
+
+void PendingOutput::PopFrontBody() {
+  bodies_[bodies_done_++].bytes = {};
+  front_body_done_bytes_ = 0;
+  // Amortised O(1): released entries are dropped when they are at least half of all.
+  if (bodies_done_ * 2 >= bodies_.size()) {
+    bodies_.erase(bodies_.begin(), bodies_.begin() + static_cast<std::ptrdiff_t>(bodies_done_));
+    bodies_done_ = 0;
+  }
+}
+
+void PendingOutput::Advance(size_t bytes) {
+  ORRERY_CHECK_OP(bytes, <=, size_bytes_);
+  size_bytes_ -= bytes;
+  while (bytes > 0) {
+    const uint64_t run_end =
+        bodies_done_ < bodies_.size() ? bodies_[bodies_done_].position : copied_position_;
+    const size_t copied = std::min<uint64_t>(bytes, run_end - done_position_);
+    AdvanceCopied(copied);
+    bytes -= copied;
+    if (bytes == 0) break;
+    const size_t body_left = bodies_[bodies_done_].bytes.size() - front_body_done_bytes_;
+    const size_t part = std::min(bytes, body_left);
+    front_body_done_bytes_ += part;
+    bytes -= part;
+    if (part == body_left) PopFrontBody();
+  }
+  if (size_bytes_ == 0 && first_ != nullptr) {
+    // Nothing is in flight and nothing is queued: an idle connection holds no block.
+    ORRERY_CHECK(first_ == last_);
+    pool_.Give(first_);
+    first_ = last_ = nullptr;
+    first_done_bytes_ = 0;
+  }
+}
+
+}  // namespace orrery

@@ -1,0 +1,137 @@
+// The send path of one connection: bytes and borrowed bodies that wait to be sent, cut into chunks
+// for the kernel.
+//
+// The stream is what was appended, in order. Bytes are copied once, into blocks that never move; a
+// body is borrowed by reference and never copied. Gather() describes the front of the stream as
+// iovecs, at most `iovecs_max` of them (IOV_MAX, or the kernel refuses the whole call), ending on
+// an exact byte; Advance() says how many bytes of it the kernel took, which may end inside a header
+// or inside a body.
+//
+// Invariant: memory that Gather() described stays where it is until Advance() or Retire() has
+// passed it, so a chunk that the kernel holds is safe while more is appended. A body is released
+// exactly when its last byte is done. Owned by a connection; used by the shard's thread only.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/check.h"
+#include "base/shared_bytes.h"
+
+namespace orrery {
+
+// What one submission carries.
+struct Chunk {
+  uint32_t iovecs = 0;
+  size_t bytes = 0;
+};
+
+// The blocks that copied bytes live in. One pool serves all connections of a shard, so that an idle
+// connection holds no block and a busy one allocates none. Must outlive every PendingOutput made
+// from it.
+class OutputBlockPool {
+ public:
+  // A block's payload. One block holds the replies of a usual turn; a longer reply takes several.
+  static constexpr size_t kBlockBytes = 4096 - 16;
+  // Free blocks kept for reuse; the rest go back to the allocator.
+  static constexpr size_t kFreeBlocksMax = 4096;
+
+  // Lives at one address from Take() to Give(); linked in stream order by its owner.
+  struct Block {
+    Block* next = nullptr;
+    uint32_t used_bytes = 0;
+    char bytes[kBlockBytes];
+  };
+
+  OutputBlockPool() = default;
+  OutputBlockPool(const OutputBlockPool&) = delete;
+  OutputBlockPool& operator=(const OutputBlockPool&) = delete;
+  ~OutputBlockPool();
+
+  // An empty block, owned by the caller until Give().
+  Block* Take();
+  void Give(Block* block);
+
+  // Blocks taken and not given back.
+  size_t blocks_in_use() const { return blocks_in_use_; }
+
+ private:
+  Block* free_ = nullptr;
+  size_t free_count_ = 0;
+  size_t blocks_in_use_ = 0;
+};
+
+class PendingOutput {
+ public:
+  static constexpr size_t kBlockBytes = OutputBlockPool::kBlockBytes;
+
+  explicit PendingOutput(OutputBlockPool& pool) : pool_(pool) {}
+  PendingOutput(const PendingOutput&) = delete;
+  PendingOutput& operator=(const PendingOutput&) = delete;
+  ~PendingOutput();
+
+  // Copies `bytes` behind everything appended so far.
+  void Append(std::string_view bytes);
+
+  // Borrows `body` behind everything appended so far. An empty body adds nothing.
+  void AppendBody(SharedBytes body);
+
+  // Room for at least `bytes_min` contiguous bytes, to write into; follow with Commit() before
+  // anything else. REQUIRES: bytes_min <= kBlockBytes.
+  std::span<char> Reserve(size_t bytes_min);
+  // Makes the first `bytes` of the last Reserve() part of the stream.
+  void Commit(size_t bytes);
+
+  // Describes the front of the stream in `iovecs`: as much as fits. No iovec is empty. An empty
+  // stream gives {0, 0}; otherwise the chunk makes progress. REQUIRES: !iovecs.empty().
+  Chunk Gather(std::span<iovec> iovecs) const;
+
+  // The first `bytes` of the stream are done: their blocks and bodies are released.
+  // REQUIRES: bytes <= size_bytes().
+  void Advance(size_t bytes);
+
+  // Bytes appended and not yet advanced over: what is queued and what is in flight.
+  size_t size_bytes() const { return size_bytes_; }
+  bool empty() const { return size_bytes_ == 0; }
+
+  // Bodies still held.
+  size_t bodies() const { return bodies_.size() - bodies_done_; }
+  // Bytes copied by Append() and Commit() since construction; a body never counts.
+  uint64_t copied_bytes() const { return copied_position_; }
+
+ private:
+  using Block = OutputBlockPool::Block;
+  struct Body {
+    uint64_t position;  // How many copied bytes of the whole stream stand before it.
+    SharedBytes bytes;
+  };
+
+  // Calls visit(pointer, length) for the non-empty parts of the stream in order, until it returns
+  // false.
+  template <typename Visit>
+  void ForEachPart(Visit visit) const;
+
+  void AddBlock();
+  // Moves past `bytes` copied bytes at the front and gives finished blocks back.
+  void AdvanceCopied(size_t bytes);
+  void PopFrontBody();
+
+  OutputBlockPool& pool_;
+  Block* first_ = nullptr;
+  Block* last_ = nullptr;
+  uint32_t first_done_bytes_ = 0;  // Bytes of the first block that are done.
+  uint64_t copied_position_ =
+      0;  // Copied bytes ever appended: the stream position behind the last block.
+  uint64_t done_position_ = 0;  // Copied bytes ever advanced over.
+  size_t size_bytes_ = 0;
+  std::vector<Body> bodies_;  // Those before bodies_done_ are released and empty.
+  size_t bodies_done_ = 0;
+  size_t front_body_done_bytes_ = 0;
+};
+
+}  // namespace orrery

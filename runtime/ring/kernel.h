@@ -1,0 +1,66 @@
+// The cold interface to an operating system: everything that a program asks for outside the ring.
+//
+// Two implementations: LinuxKernel (system calls) and kernel_model's ModelKernel. Nothing here is
+// on a hot path but the clock, which is read once a turn. Descriptors are plain integers owned by
+// the caller.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/errno.h"
+#include "base/units.h"
+#include "runtime/ring/ring.h"
+
+namespace orrery {
+
+struct ListenOptions {
+  std::string address = "127.0.0.1";  // Numeric IPv4 or IPv6.
+  uint16_t port = 0;                  // 0 lets the kernel choose.
+  int backlog = 511;
+};
+
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+
+  // A ring for the calling thread. Errors: see LiburingRing::Create for what each means and its
+  // message.
+  virtual std::expected<std::unique_ptr<Ring>, std::string> MakeRing(
+      const RingOptions& options) = 0;
+
+  // A listening TCP socket with CLOEXEC and SO_REUSEADDR, never with SO_REUSEPORT: a port in use is
+  // an error (EADDRINUSE). EINVAL: not a numeric address.
+  virtual std::expected<int, Errno> Listen(const ListenOptions& options) = 0;
+
+  // The port that a listening socket is bound to.
+  virtual std::expected<uint16_t, Errno> LocalPort(int listener) = 0;
+
+  // setsockopt(2) of an int option.
+  virtual std::expected<void, Errno> SetSocketOption(int socket, int level, int option,
+                                                     int value) = 0;
+
+  // A non-blocking eventfd with count 0.
+  virtual std::expected<int, Errno> MakeEventFd() = 0;
+
+  // close(2). For what no ring operation uses; connections are closed through the ring.
+  virtual void Close(int fd) = 0;
+
+  // Raises the limit of open descriptors to its hard limit and returns it.
+  virtual std::expected<uint64_t, Errno> RaiseDescriptorLimit() = 0;
+
+  // CLOCK_MONOTONIC and CLOCK_REALTIME.
+  virtual Nanoseconds MonotonicNow() = 0;
+  virtual Nanoseconds RealtimeNow() = 0;
+
+  // Fills `bytes` with unpredictable bytes (in a simulation: bytes drawn from the seed).
+  virtual void Entropy(std::span<std::byte> bytes) = 0;
+};
+
+}  // namespace orrery
