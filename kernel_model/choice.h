@@ -37,6 +37,8 @@ enum class Site : uint16_t {
   kEnterAgain,          // Enter answers EAGAIN and does nothing.
   kEnterBusy,           // Enter answers EBUSY and does nothing.
   kAcceptFails,         // An accept meets the descriptor limit.
+  kSchedule,            // The world's, not the kernel's: who runs next.
+  kInterrupt,           // The world's: queued task work of a prompt ring runs later than it could.
   kCount,
 };
 
