@@ -40,7 +40,9 @@ def _copts(exceptions, more):
 
 def orrery_cc_library(name, exceptions = False, copts = [], **kwargs):
     """A library of ours: one header is one target."""
-    cc_library(name = name, copts = _copts(exceptions, copts), **kwargs)
+
+    # Never a shared object: nobody loads it.
+    cc_library(name = name, copts = _copts(exceptions, copts), linkstatic = True, **kwargs)
 
 def orrery_cc_binary(name, exceptions = False, copts = [], **kwargs):
     """A program of ours."""
