@@ -25,6 +25,7 @@ enum class Operation : uint8_t {
   kShutdown,
   kClose,
   kWaker,
+  kWakerCancel,
   kTest,  // For tests and tools that drive a ring by hand.
 };
 

@@ -1,0 +1,107 @@
+// One TCP connection of a shard: its descriptor, its pending output, and what the kernel is doing
+// for it.
+//
+// At most one operation of each kind is in flight, so "what is in flight" is a set of bits.
+// Invariant: the slot lives until the set is empty and the descriptor is closed; whatever the
+// kernel may still read or write is owned by it and dies with it, never before. The descriptor is
+// closed only when nothing else is in flight, so its number cannot be reused under an operation.
+// Owned by the reactor's slab; used by the shard's thread only.
+#pragma once
+
+#include <cstdint>
+
+#include "base/intrusive_list.h"
+#include "base/slab.h"
+#include "base/units.h"
+#include "runtime/pending_output.h"
+#include "runtime/ring/user_data.h"
+
+namespace orrery {
+
+// How far a connection's life has come. It only moves forwards.
+enum class Phase : uint8_t {
+  kOpen,      // Input goes to the application.
+  kFlushing,  // Finishing: output still goes out, input is discarded.
+  kDraining,  // The write side is shut down; input is discarded until the peer's end, so that no
+              // reset eats the reply.
+  kClosing,   // Everything in flight is cancelled and waited for; then the descriptor is closed.
+  kClosed,    // The descriptor is closed. The slot is released after the application has been told.
+};
+
+class Connection {
+ public:
+  Connection(SlotHandle handle, int descriptor, OutputBlockPool& blocks)
+      : output_(blocks), handle_(handle), descriptor_(descriptor) {}
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Names the connection for its life; the index is that of its slot and is reused by later ones.
+  SlotHandle handle() const { return handle_; }
+  int descriptor() const { return descriptor_; }
+  Phase phase() const { return phase_; }
+  // Whether the application should still care: false once Finish() or Abort() was called or the
+  // peer is gone.
+  bool open() const { return phase_ == Phase::kOpen; }
+  bool reads_paused() const { return reads_paused_; }
+
+  // Where replies go. After appending, call Reactor::Flush().
+  PendingOutput& output() { return output_; }
+
+  // The arm queue's mark; nobody else writes it.
+  bool arm_queued = false;
+
+ private:
+  friend class Reactor;
+
+  bool in_flight(Operation operation) const { return (in_flight_ & Bit(operation)) != 0; }
+  void set_in_flight(Operation operation) { in_flight_ |= Bit(operation); }
+  void clear_in_flight(Operation operation) {
+    in_flight_ &= static_cast<uint16_t>(~Bit(operation));
+  }
+  static constexpr uint16_t Bit(Operation operation) {
+    return static_cast<uint16_t>(1u << static_cast<unsigned>(operation));
+  }
+
+  // What can be submitted for it now. The arm queue holds it while one of these holds.
+  bool wants_receive() const {
+    return phase_ <= Phase::kDraining && !reads_paused_ && !end_of_input_ &&
+           !starved_link_.linked() && !in_flight(Operation::kReceive) &&
+           !in_flight(Operation::kReceiveCancel);
+  }
+  bool wants_receive_cancel() const {
+    return in_flight(Operation::kReceive) && !receive_cancel_sent_ &&
+           (reads_paused_ || phase_ == Phase::kClosing);
+  }
+  bool wants_send() const {
+    return phase_ <= Phase::kFlushing && !output_.empty() && !in_flight(Operation::kSend);
+  }
+  bool wants_send_cancel() const {
+    return phase_ == Phase::kClosing && in_flight(Operation::kSend) && !send_cancel_sent_;
+  }
+  bool wants_shutdown() const {
+    return phase_ == Phase::kFlushing && output_.empty() && !end_of_input_ &&
+           !in_flight(Operation::kSend) && !in_flight(Operation::kShutdown);
+  }
+  bool wants_close() const { return phase_ == Phase::kClosing && in_flight_ == 0; }
+  bool wants_anything() const {
+    return wants_receive() || wants_receive_cancel() || wants_send() || wants_send_cancel() ||
+           wants_shutdown() || wants_close();
+  }
+
+  PendingOutput output_;
+  SlotHandle handle_;
+  int descriptor_;
+  uint16_t in_flight_ = 0;  // A bit for each Operation.
+  Phase phase_ = Phase::kOpen;
+  bool reads_paused_ = false;
+  bool end_of_input_ = false;  // The peer's stream has ended: there is nothing more to receive.
+  bool receive_cancel_sent_ = false;  // For the receive in flight.
+  bool send_cancel_sent_ = false;     // For the send in flight.
+  size_t drained_bytes_ = 0;          // Input discarded while finishing.
+  Nanoseconds linger_deadline_ = kNever;
+
+  ListLink starved_link_;
+  ListLink linger_link_;
+};
+
+}  // namespace orrery

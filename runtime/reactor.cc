@@ -1,0 +1,516 @@
+#include "runtime/reactor.h"
+
+#include <liburing.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/check.h"
+
+namespace orrery {
+namespace {
+
+// Sends of one turn share this many iovecs; when they are used up the rest waits for the next
+// Enter.
+constexpr size_t kIovecsPerEnter = 8192;
+
+// Sources are one of a kind: their operation names them.
+constexpr UserData SourceTag(Operation operation) { return {.operation = operation, .slot = {}}; }
+
+}  // namespace
+
+std::expected<std::unique_ptr<Reactor>, Errno> Reactor::Create(Ring& ring, Kernel& kernel,
+                                                               Application& application,
+                                                               const ReactorOptions& options) {
+  ORRERY_CHECK(options.iovecs_max >= 1 && options.iovecs_max <= 1024);
+  ORRERY_CHECK(options.connections_max <= UserData::kIndexMax);
+  std::unique_ptr<Reactor> reactor(new Reactor(ring, kernel, application, options));
+  auto buffers = BufferRing::Create(ring, kBufferGroup, options.buffers, options.buffer_bytes);
+  if (!buffers) return std::unexpected(buffers.error());
+  reactor->buffers_ = std::move(*buffers);
+  return reactor;
+}
+
+Reactor::Reactor(Ring& ring, Kernel& kernel, Application& application,
+                 const ReactorOptions& options)
+    : ring_(ring),
+      kernel_(kernel),
+      application_(application),
+      options_(options),
+      submission_(ring),
+      connections_(options.connections_max),
+      iovecs_(std::max<size_t>(kIovecsPerEnter, options.iovecs_max)),
+      messages_(ring.memory().sq.ring_entries) {
+  events_.reserve(kEventsMax);
+  taken_buffers_.reserve(kEventsMax);
+}
+
+Reactor::~Reactor() {
+  ORRERY_CHECK_MSG(connections_.size() == 0 && !listener_.in_flight && !waker_.in_flight,
+                   "a reactor died while the kernel still worked for it");
+}
+
+void Reactor::Listen(int listener) {
+  ORRERY_CHECK(listener_.descriptor < 0);
+  listener_.descriptor = listener;
+  // Accepted sockets inherit it from their listener.
+  (void)kernel_.SetSocketOption(listener, IPPROTO_TCP, TCP_NODELAY, 1);  // A matter of speed only.
+}
+
+void Reactor::Watch(int eventfd) {
+  ORRERY_CHECK(waker_.descriptor < 0);
+  waker_.descriptor = eventfd;
+}
+
+// --- The turn
+// ---------------------------------------------------------------------------------------------------
+
+EnterRequest Reactor::Turn() {
+  ++counters_.turns;
+  now_ = kernel_.MonotonicNow();
+  Reap();
+  if (woken_) {
+    woken_ = false;
+    application_.OnWoken();
+  }
+  const Nanoseconds application_deadline = application_.OnTurn(now_);
+  ExpireLingering();
+  WakeStarved();
+
+  if (submission_.pending() == 0) iovecs_used_ = messages_used_ = 0;
+  ArmSources();
+  arm_queue_.Walk(connections_, [this](Connection& connection) { return Arm(connection); });
+
+  return {.to_submit = submission_.Publish(),
+          .min_complete = MustNotSleep() ? 0u : 1u,
+          .deadline = NextDeadline(application_deadline)};
+}
+
+void Reactor::OnEntered(const EnterResult& result) {
+  // A short count is no error: what was not consumed is still in the queue and goes with the next
+  // Enter.
+  if (result) return;
+  switch (result.error().value()) {
+    case ETIME:
+      return;
+    case EINTR:
+    case EAGAIN:
+    case EBUSY:
+      ++counters_.enter_retries;
+      return;
+    default:
+      CheckFailed(__FILE__, __LINE__, "io_uring_enter", result.error().ToString().c_str());
+  }
+}
+
+bool Reactor::MustNotSleep() const {
+  return !arm_queue_.empty() || source_refused_ ||
+         (!starved_.empty() && buffers_->with_kernel() > 0) ||
+         (stopping_ && connections_.size() == 0 && !listener_.in_flight && !waker_.in_flight);
+}
+
+Nanoseconds Reactor::NextDeadline(Nanoseconds application_deadline) {
+  Nanoseconds deadline = application_deadline;
+  if (Connection* first = lingering_.front())
+    deadline = std::min(deadline, first->linger_deadline_);
+  if (listener_.descriptor >= 0 && !listener_.in_flight)
+    deadline = std::min(deadline, listener_.retry_at);
+  return deadline;
+}
+
+// --- Completions in
+// ---------------------------------------------------------------------------------------------
+
+void Reactor::Reap() {
+  io_uring* memory = &ring_.memory();
+  // What is there now; what the handlers cause comes with a later Enter.
+  unsigned ready = io_uring_cq_ready(memory);
+  while (ready > 0) {
+    unsigned batch = 0;
+    unsigned head = 0;
+    io_uring_cqe* cqe = nullptr;
+    io_uring_for_each_cqe(memory, head, cqe) {
+      if (batch == std::min<size_t>(ready, kEventsMax)) break;
+      ++batch;
+      Handle(Completion(*cqe));
+    }
+    io_uring_cq_advance(memory, batch);
+    counters_.completions += batch;
+    ready -= batch;
+    Deliver();
+  }
+}
+
+void Reactor::Deliver() {
+  if (!events_.empty()) application_.OnEvents(events_);
+  events_.clear();
+  for (const uint16_t buffer : taken_buffers_) buffers_->Return(buffer);
+  taken_buffers_.clear();
+  buffers_->Publish();
+  ReleaseClosed();
+}
+
+void Reactor::Handle(const Completion& completion) {
+  const UserData tag = completion.user_data();
+  switch (tag.operation) {
+    case Operation::kAccept:
+      return HandleAccept(completion);
+    case Operation::kAcceptCancel:
+      listener_.cancel_in_flight = false;
+      return;
+    case Operation::kWaker:
+      return HandleWaker(completion);
+    case Operation::kWakerCancel:
+      waker_.cancel_in_flight = false;
+      return;
+    default:
+      break;
+  }
+  ORRERY_CHECK_MSG(tag.operation <= Operation::kTest,
+                   "user data that no operation of ours carries");
+  Connection* connection = connections_.Find(tag.slot);
+  if (connection == nullptr || !connection->in_flight(tag.operation)) {
+    // Of a connection that is gone. Its buffer goes back all the same.
+    ++counters_.stale_completions;
+    (void)TakeBuffer(completion);
+    return;
+  }
+  switch (tag.operation) {
+    case Operation::kReceive:
+      return HandleReceive(*connection, completion);
+    case Operation::kSend:
+      return HandleSend(*connection, completion);
+    case Operation::kShutdown:
+      return HandleShutdown(*connection, completion);
+    case Operation::kClose:
+      return HandleClose(*connection, completion);
+    case Operation::kReceiveCancel:
+    case Operation::kSendCancel:
+      // Whatever the cancel says, the terminal completion of its target tells what became of it.
+      connection->clear_in_flight(tag.operation);
+      return Queue(*connection);
+    default:
+      CheckFailed(__FILE__, __LINE__, "tag.operation",
+                  "a completion of an operation that nobody submits");
+  }
+}
+
+std::string_view Reactor::TakeBuffer(const Completion& completion) {
+  const auto buffer = completion.buffer();
+  if (!buffer) return {};
+  taken_buffers_.push_back(*buffer);
+  return buffers_->Take(*buffer, completion.ok() ? completion.value() : 0);
+}
+
+void Reactor::Emit(ConnectionEvent::Kind kind, Connection& connection, std::string_view data) {
+  events_.push_back({.kind = kind, .connection = &connection, .data = data});
+}
+
+void Reactor::HandleAccept(const Completion& completion) {
+  if (!completion.more()) listener_.in_flight = false;
+  if (!completion.ok()) {
+    if (stopping_) return;
+    // EMFILE, ENFILE and the like last: accepting again at once would spin. A connection that
+    // closes ends the pause.
+    ++counters_.accept_failures;
+    listener_.retry_at = now_ + options_.accept_retry;
+    return;
+  }
+  const int descriptor = static_cast<int>(completion.value());
+  Connection* connection = stopping_ ? nullptr : connections_.Allocate(descriptor, blocks_);
+  if (connection == nullptr) {
+    ++counters_.connections_refused;
+    kernel_.Close(descriptor);
+    return;
+  }
+  ++counters_.accepted;
+  Emit(ConnectionEvent::Kind::kOpened, *connection);
+  Queue(*connection);
+}
+
+void Reactor::HandleWaker(const Completion& completion) {
+  if (!completion.more()) waker_.in_flight = false;
+  if (completion.ok()) woken_ = true;
+}
+
+void Reactor::HandleReceive(Connection& connection, const Completion& completion) {
+  const std::string_view data = TakeBuffer(completion);
+  if (!data.empty()) {
+    counters_.received_bytes += data.size();
+    if (connection.open()) {
+      Emit(ConnectionEvent::Kind::kData, connection, data);
+    } else {
+      Discard(connection, data.size());
+    }
+  }
+  // F_MORE alone says whether the receive lives on: one that has brought data may have ended as
+  // well (fact O5).
+  if (!completion.more()) HandleReceiveEnd(connection, completion);
+}
+
+void Reactor::HandleReceiveEnd(Connection& connection, const Completion& completion) {
+  connection.clear_in_flight(Operation::kReceive);
+  connection.receive_cancel_sent_ = false;
+  if (completion.ok() && completion.value() == 0) {
+    connection.end_of_input_ = true;
+    if (connection.open()) {
+      Emit(ConnectionEvent::Kind::kEndOfInput, connection);
+    } else if (connection.phase() == Phase::kDraining) {
+      EnterClosing(connection);
+    } else {
+      ContinueFinish(connection);
+    }
+  } else if (completion.failed_with(ENOBUFS)) {
+    // Not dead, starved: nothing in the kernel will wake it when buffers come back, so we must
+    // (fact M4).
+    ++counters_.starved;
+    if (connection.wants_receive()) starved_.PushBack(connection);
+  } else if (!completion.ok() && !completion.failed_with(ECANCELED) &&
+             !completion.failed_with(EINTR) && !completion.failed_with(EAGAIN)) {
+    EnterClosing(connection);
+  }
+  Queue(connection);
+}
+
+void Reactor::Discard(Connection& connection, size_t bytes) {
+  connection.drained_bytes_ += bytes;
+  if (connection.drained_bytes_ > options_.drain_bytes_max) EnterClosing(connection);
+}
+
+void Reactor::HandleSend(Connection& connection, const Completion& completion) {
+  connection.clear_in_flight(Operation::kSend);
+  connection.send_cancel_sent_ = false;
+  if (completion.ok()) {
+    counters_.sent_bytes += completion.value();
+    connection.output_.Advance(completion.value());
+    if (connection.phase() == Phase::kFlushing) {
+      StartLinger(connection);  // It moves: the clock starts again.
+      ContinueFinish(connection);
+    } else if (connection.open() && connection.reads_paused()) {
+      Emit(ConnectionEvent::Kind::kSent, connection);
+    }
+  } else if (!completion.failed_with(EINTR) && !completion.failed_with(EAGAIN)) {
+    EnterClosing(connection);  // EPIPE, ECONNRESET: nobody will read the rest.
+  }
+  Queue(connection);
+}
+
+void Reactor::HandleShutdown(Connection& connection, const Completion& completion) {
+  connection.clear_in_flight(Operation::kShutdown);
+  if (connection.phase() == Phase::kFlushing) {
+    if (!completion.ok() || connection.end_of_input_) {
+      EnterClosing(connection);
+    } else {
+      connection.phase_ = Phase::kDraining;
+    }
+  }
+  Queue(connection);
+}
+
+void Reactor::HandleClose(Connection& connection, const Completion& completion) {
+  ORRERY_CHECK_MSG(!completion.failed_with(EBADF),
+                   "a connection's descriptor was closed by somebody else");
+  connection.clear_in_flight(Operation::kClose);
+  connection.phase_ = Phase::kClosed;
+  Emit(ConnectionEvent::Kind::kClosed, connection);
+  closed_.push_back(connection.handle());
+}
+
+void Reactor::ReleaseClosed() {
+  for (const SlotHandle handle : closed_) connections_.Release(handle);
+  // A descriptor is free again: an accept that met the limit may succeed.
+  if (!closed_.empty()) listener_.retry_at = 0;
+  closed_.clear();
+}
+
+// --- Operations out
+// ---------------------------------------------------------------------------------------------
+
+void Reactor::Queue(Connection& connection) {
+  if (connection.wants_anything()) arm_queue_.Push(connection);
+}
+
+void Reactor::ArmSources() {
+  source_refused_ = !ArmSource(listener_, Operation::kAccept, Operation::kAcceptCancel);
+  if (!ArmSource(waker_, Operation::kWaker, Operation::kWakerCancel)) source_refused_ = true;
+}
+
+bool Reactor::ArmSource(Source& source, Operation operation, Operation cancel) {
+  if (source.descriptor < 0) return true;
+  const bool end = stopping_ && (&source == &listener_ ||
+                                 (connections_.size() == 0 && listener_.descriptor < 0));
+  if (end) {
+    if (CloseSource(source) || source.cancel_sent) return true;
+    if (!submission_.Cancel(SourceTag(operation), SourceTag(cancel))) return false;
+    source.cancel_sent = source.cancel_in_flight = true;
+    return true;
+  }
+  if (source.in_flight || source.retry_at > now_) return true;
+  const File file = File::Descriptor(source.descriptor);
+  const bool queued = operation == Operation::kAccept
+                          ? submission_.AcceptMultishot(file, SOCK_CLOEXEC, SourceTag(operation))
+                          : submission_.PollMultishot(file, POLLIN, SourceTag(operation));
+  if (queued) source.in_flight = true;
+  return queued;
+}
+
+bool Reactor::CloseSource(Source& source) {
+  if (source.in_flight || source.cancel_in_flight) return false;
+  kernel_.Close(source.descriptor);
+  source.descriptor = -1;
+  return true;
+}
+
+bool Reactor::Submitted(Connection& connection, Operation operation, bool queued) {
+  if (queued) {
+    connection.set_in_flight(operation);
+  } else {
+    ++counters_.refused;
+  }
+  return queued;
+}
+
+bool Reactor::Arm(Connection& connection) {
+  const File socket = File::Descriptor(connection.descriptor());
+  if (connection.wants_receive_cancel()) {
+    if (!Submitted(connection, Operation::kReceiveCancel,
+                   submission_.Cancel(Tag(connection, Operation::kReceive),
+                                      Tag(connection, Operation::kReceiveCancel)))) {
+      return false;
+    }
+    connection.receive_cancel_sent_ = true;
+  }
+  if (connection.wants_send_cancel()) {
+    if (!Submitted(connection, Operation::kSendCancel,
+                   submission_.Cancel(Tag(connection, Operation::kSend),
+                                      Tag(connection, Operation::kSendCancel)))) {
+      return false;
+    }
+    connection.send_cancel_sent_ = true;
+  }
+  if (connection.wants_receive() &&
+      !Submitted(connection, Operation::kReceive,
+                 submission_.ReceiveMultishot(socket, kBufferGroup,
+                                              Tag(connection, Operation::kReceive)))) {
+    return false;
+  }
+  if (connection.wants_send() && !ArmSend(connection)) return false;
+  if (connection.wants_shutdown() &&
+      !Submitted(connection, Operation::kShutdown,
+                 submission_.Shutdown(socket, SHUT_WR, Tag(connection, Operation::kShutdown)))) {
+    return false;
+  }
+  if (connection.wants_close() &&
+      !Submitted(connection, Operation::kClose,
+                 submission_.Close(socket, Tag(connection, Operation::kClose)))) {
+    return false;
+  }
+  return true;
+}
+
+bool Reactor::ArmSend(Connection& connection) {
+  const size_t iovecs_left = std::min<size_t>(iovecs_.size() - iovecs_used_, options_.iovecs_max);
+  if (submission_.space_left() == 0 || iovecs_left == 0 || messages_used_ == messages_.size()) {
+    return Submitted(connection, Operation::kSend, false);
+  }
+  const std::span<iovec> iovecs = std::span(iovecs_).subspan(iovecs_used_, iovecs_left);
+  const Chunk chunk = connection.output_.Gather(iovecs);
+  msghdr& message = messages_[messages_used_];
+  message = {};
+  message.msg_iov = iovecs.data();
+  message.msg_iovlen = chunk.iovecs;
+  iovecs_used_ += chunk.iovecs;
+  ++messages_used_;
+  return Submitted(connection, Operation::kSend,
+                   submission_.SendMessage(File::Descriptor(connection.descriptor()), message, 0,
+                                           Tag(connection, Operation::kSend)));
+}
+
+// --- Starving, lingering, ending
+// --------------------------------------------------------------------------------
+
+void Reactor::WakeStarved() {
+  // As many as there are buffers; if more wait, MustNotSleep() brings us back for them.
+  for (unsigned buffers = buffers_->with_kernel(); buffers > 0 && !starved_.empty(); --buffers) {
+    Queue(*starved_.PopFront());
+  }
+}
+
+void Reactor::StopLinger(Connection& connection) {
+  if (connection.linger_link_.linked()) lingering_.Remove(connection);
+}
+
+void Reactor::StartLinger(Connection& connection) {
+  StopLinger(connection);
+  connection.linger_deadline_ = now_ + options_.linger;
+  lingering_.PushBack(connection);
+}
+
+void Reactor::ExpireLingering() {
+  while (Connection* connection = lingering_.front()) {
+    if (connection->linger_deadline_ > now_) return;
+    EnterClosing(*connection);
+  }
+}
+
+void Reactor::ContinueFinish(Connection& connection) {
+  if (connection.phase() != Phase::kFlushing) return;
+  const bool flushed = connection.output_.empty() && !connection.in_flight(Operation::kSend);
+  if (flushed && connection.end_of_input_ && !connection.in_flight(Operation::kShutdown)) {
+    EnterClosing(connection);
+  }
+}
+
+void Reactor::EnterClosing(Connection& connection) {
+  if (connection.phase() >= Phase::kClosing) return;
+  connection.phase_ = Phase::kClosing;
+  StopLinger(connection);
+  if (connection.starved_link_.linked()) starved_.Remove(connection);
+  Queue(connection);
+}
+
+// --- For the application
+// ----------------------------------------------------------------------------------------
+
+void Reactor::Flush(Connection& connection) { Queue(connection); }
+
+void Reactor::PauseReads(Connection& connection) {
+  if (!connection.open()) return;
+  connection.reads_paused_ = true;
+  if (connection.starved_link_.linked()) starved_.Remove(connection);
+  Queue(connection);
+}
+
+void Reactor::ResumeReads(Connection& connection) {
+  if (!connection.open()) return;
+  connection.reads_paused_ = false;
+  Queue(connection);
+}
+
+void Reactor::Finish(Connection& connection) {
+  if (!connection.open()) return;
+  connection.phase_ = Phase::kFlushing;
+  connection.reads_paused_ = false;
+  StartLinger(connection);
+  ContinueFinish(connection);
+  Queue(connection);
+}
+
+void Reactor::Abort(Connection& connection) { EnterClosing(connection); }
+
+void Reactor::Stop() {
+  const bool again = stopping_;
+  stopping_ = true;
+  connections_.ForEach(
+      [&](Connection& connection) { again ? Abort(connection) : Finish(connection); });
+}
+
+bool Reactor::finished() const {
+  return stopping_ && connections_.size() == 0 && listener_.descriptor < 0 && waker_.descriptor < 0;
+}
+
+}  // namespace orrery

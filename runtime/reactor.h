@@ -1,0 +1,258 @@
+// The reactor: completions in, operations out, for one listener and its connections on one ring.
+//
+// It is driven, it does not run: Turn() reaps CQEs, tells the application, returns the buffers,
+// arms what is queued and says how to enter the kernel; OnEntered() takes what the kernel answered.
+// So the production driver is
+//
+//     while (!reactor.finished()) reactor.OnEntered(ring.Enter(reactor.Turn()));
+//
+// and a simulation puts the rest of the world in between. The reactor never asks which of them
+// drives it.
+//
+// The way of the data: CQE -> Completion -> connection's state -> Event -> application ->
+// PendingOutput -> arm queue -> SQE. Invariants, checked where they are kept:
+//   - a connection with work that can be submitted and nothing in flight for it is in the arm
+//   queue;
+//   - a provided buffer that a completion hands over goes back exactly once, in the same turn,
+//   whatever the completion
+//     says and whether its connection still lives;
+//   - one send is in flight per connection; one terminal CQE ends each operation; a slot dies after
+//   its last one;
+//   - while anything could be submitted, Turn() asks Enter not to sleep.
+//
+// Thread: everything is called on the ring's thread. The reactor allocates at start-up and when
+// more connections or output exist than ever before, not otherwise.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/errno.h"
+#include "base/intrusive_list.h"
+#include "base/slab.h"
+#include "base/units.h"
+#include "runtime/arm_queue.h"
+#include "runtime/buffer_ring.h"
+#include "runtime/connection.h"
+#include "runtime/pending_output.h"
+#include "runtime/ring/completion.h"
+#include "runtime/ring/kernel.h"
+#include "runtime/ring/ring.h"
+#include "runtime/ring/submission_queue.h"
+
+namespace orrery {
+
+struct ReactorOptions {
+  uint32_t connections_max = 65536;  // Above it, an accepted connection is closed at once.
+  unsigned buffers = 1024;           // Provided buffers for receiving; a power of two.
+  size_t buffer_bytes = 16 * kKiB;
+  unsigned iovecs_max =
+      1024;  // A chunk's iovecs: at most IOV_MAX, above which the kernel refuses the send.
+  Nanoseconds linger =
+      2 * kSecond;  // How long a finishing connection may stand still before it is closed.
+  size_t drain_bytes_max = 16 * kMiB;  // How much input a finishing connection may still send.
+  Nanoseconds accept_retry = 100 * kMillisecond;  // Pause after an accept met a limit.
+};
+
+// What happened to a connection. Events of one connection come in order.
+struct ConnectionEvent {
+  enum class Kind : uint8_t {
+    kOpened,      // Accepted. The first event of a connection.
+    kData,        // `data` was received; it is valid until OnEvents() returns.
+    kEndOfInput,  // The peer will send nothing more; it may still read.
+    kSent,        // Output went out while reads are paused: there may be room again.
+    kClosed,      // Gone. The last event; the connection dies when OnEvents() returns.
+  };
+  Kind kind;
+  Connection* connection;
+  std::string_view data;
+};
+
+// What stands on a reactor. Called on the reactor's thread, from within Turn(); it may call the
+// reactor's methods of the section "For the application", nothing else.
+class Application {
+ public:
+  virtual ~Application() = default;
+
+  // At most kEventsMax events, often of several connections; called once a batch, not once an
+  // event. An event before this one in the batch may have finished its connection: look at open()
+  // where that matters.
+  virtual void OnEvents(std::span<const ConnectionEvent> events) = 0;
+  // The waker has been rung.
+  virtual void OnWoken() = 0;
+  // Once a turn, after all events. Returns the time at which it wants to be called again at the
+  // latest.
+  virtual Nanoseconds OnTurn(Nanoseconds now) = 0;
+};
+
+// Counts since the start, for metrics and tests.
+struct ReactorCounters {
+  uint64_t turns = 0;
+  uint64_t completions = 0;
+  uint64_t accepted = 0;
+  uint64_t accept_failures = 0;      // Accepts that met a limit.
+  uint64_t connections_refused = 0;  // Closed at once: connections_max.
+  uint64_t received_bytes = 0;
+  uint64_t sent_bytes = 0;
+  uint64_t starved = 0;  // Receives that ended for want of a buffer.
+  uint64_t refused = 0;  // Operations that found the submission queue full.
+  uint64_t stale_completions = 0;
+  uint64_t enter_retries = 0;  // EINTR, EAGAIN and EBUSY of Enter.
+};
+
+class Reactor {
+ public:
+  static constexpr size_t kEventsMax = 256;
+  static constexpr uint16_t kBufferGroup = 0;
+
+  // `ring`, `kernel` and `application` must outlive the reactor. Errors are those of registering
+  // the buffers.
+  static std::expected<std::unique_ptr<Reactor>, Errno> Create(Ring& ring, Kernel& kernel,
+                                                               Application& application,
+                                                               const ReactorOptions& options);
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+  // REQUIRES: finished(), or nothing of it was ever armed.
+  ~Reactor();
+
+  // --- Set-up, before the first turn.
+
+  // Accepts connections from `listener`; the reactor closes it when it stops.
+  void Listen(int listener);
+  // Calls Application::OnWoken() after each write to `eventfd`; the reactor closes it when it
+  // stops.
+  void Watch(int eventfd);
+
+  // --- For the driver.
+
+  EnterRequest Turn();
+  void OnEntered(const EnterResult& result);
+  // Stop() was called and everything has ended: nothing is in flight, nothing is open.
+  bool finished() const;
+
+  // --- For the application.
+
+  // The monotonic time of this turn.
+  Nanoseconds now() const { return now_; }
+  // Sends what is in the connection's output; call it after appending.
+  void Flush(Connection& connection);
+  // Stops and resumes receiving. What arrives until the kernel has stopped is still delivered.
+  void PauseReads(Connection& connection);
+  void ResumeReads(Connection& connection);
+  // Sends the output, then ends the connection so that the peer receives all of it. Input is
+  // discarded from now on.
+  void Finish(Connection& connection);
+  // Ends the connection now; what it had to send is lost.
+  void Abort(Connection& connection);
+  // Stops accepting, finishes every connection, and ends. May be called again: then everything is
+  // aborted.
+  void Stop();
+  bool stopping() const { return stopping_; }
+
+  uint32_t connections() const { return connections_.size(); }
+  const ReactorCounters& counters() const { return counters_; }
+  // Connections visited by the arm queue so far.
+  uint64_t arm_visits() const { return arm_queue_.visits(); }
+
+ private:
+  using StarvedList = IntrusiveList<Connection, &Connection::starved_link_>;
+  using LingerList = IntrusiveList<Connection, &Connection::linger_link_>;
+
+  // A multishot operation on a descriptor that is not a connection's: the listener's accept, the
+  // waker's poll.
+  struct Source {
+    int descriptor = -1;
+    bool in_flight = false;
+    bool cancel_in_flight = false;
+    bool cancel_sent = false;
+    Nanoseconds retry_at = 0;  // Not armed before.
+  };
+
+  Reactor(Ring& ring, Kernel& kernel, Application& application, const ReactorOptions& options);
+
+  // Completions in.
+  void Reap();
+  // Hands the batch to the application and its buffers back to the kernel.
+  void Deliver();
+  void Handle(const Completion& completion);
+  void HandleAccept(const Completion& completion);
+  void HandleWaker(const Completion& completion);
+  void HandleReceive(Connection& connection, const Completion& completion);
+  void HandleReceiveEnd(Connection& connection, const Completion& completion);
+  void HandleSend(Connection& connection, const Completion& completion);
+  void HandleShutdown(Connection& connection, const Completion& completion);
+  void HandleClose(Connection& connection, const Completion& completion);
+  // The bytes of the buffer that `completion` carries, which goes back after this batch.
+  std::string_view TakeBuffer(const Completion& completion);
+  void Emit(ConnectionEvent::Kind kind, Connection& connection, std::string_view data = {});
+  void Discard(Connection& connection, size_t bytes);
+
+  // Operations out.
+  void ArmSources();
+  // False: the submission queue is full; the same for all below.
+  [[nodiscard]] bool ArmSource(Source& source, Operation operation, Operation cancel);
+  [[nodiscard]] bool Arm(Connection& connection);
+  [[nodiscard]] bool ArmSend(Connection& connection);
+  // Notes that `operation` is in flight if it was `queued`.
+  [[nodiscard]] bool Submitted(Connection& connection, Operation operation, bool queued);
+  static UserData Tag(const Connection& connection, Operation operation) {
+    return {.operation = operation, .slot = connection.handle()};
+  }
+  // Puts the connection in the arm queue if something can be submitted for it.
+  void Queue(Connection& connection);
+
+  // The end of a connection.
+  void StartLinger(Connection& connection);
+  void StopLinger(Connection& connection);
+  void ContinueFinish(Connection& connection);
+  void EnterClosing(Connection& connection);
+  void ReleaseClosed();
+
+  void WakeStarved();
+  void ExpireLingering();
+  // Whether all of a stopped source has ended; closes its descriptor.
+  bool CloseSource(Source& source);
+  bool MustNotSleep() const;
+  Nanoseconds NextDeadline(Nanoseconds application_deadline);
+
+  Ring& ring_;
+  Kernel& kernel_;
+  Application& application_;
+  ReactorOptions options_;
+  SubmissionQueue submission_;
+  std::unique_ptr<BufferRing> buffers_;
+  OutputBlockPool blocks_;
+  Slab<Connection> connections_;
+  ArmQueue<Connection> arm_queue_;
+  StarvedList starved_;
+  LingerList lingering_;  // In the order of their deadlines: the delay is the same for all.
+  Source listener_;
+  Source waker_;
+  bool source_refused_ = false;
+  bool stopping_ = false;
+  Nanoseconds now_ = 0;
+  ReactorCounters counters_;
+
+  // One batch.
+  std::vector<ConnectionEvent> events_;
+  std::vector<uint16_t> taken_buffers_;
+  std::vector<SlotHandle> closed_;
+  bool woken_ = false;
+
+  // iovecs and msghdrs of sends that no Enter has consumed yet; reused when the submission queue is
+  // empty.
+  std::vector<iovec> iovecs_;
+  std::vector<msghdr> messages_;
+  size_t iovecs_used_ = 0;
+  size_t messages_used_ = 0;
+};
+
+}  // namespace orrery

@@ -1,0 +1,139 @@
+#include "runtime/ring/linux_kernel.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <optional>
+
+#include "base/check.h"
+#include "runtime/ring/liburing_ring.h"
+
+namespace orrery {
+namespace {
+
+std::unexpected<Errno> LastError() { return std::unexpected(Errno(errno)); }
+
+Nanoseconds Now(clockid_t clock) {
+  timespec now{};
+  ORRERY_CHECK_OP(::clock_gettime(clock, &now), ==, 0);
+  return now.tv_sec * kSecond + now.tv_nsec;
+}
+
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t bytes = 0;
+
+  // The socket calls take every family through this one type.
+  sockaddr* generic() { return reinterpret_cast<sockaddr*>(&storage); }
+};
+
+std::optional<SocketAddress> ParseAddress(const std::string& text, uint16_t port) {
+  SocketAddress address;
+  auto& v4 = reinterpret_cast<sockaddr_in&>(address.storage);
+  if (::inet_pton(AF_INET, text.c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    address.bytes = sizeof v4;
+    return address;
+  }
+  auto& v6 = reinterpret_cast<sockaddr_in6&>(address.storage);
+  if (::inet_pton(AF_INET6, text.c_str(), &v6.sin6_addr) == 1) {
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
+    address.bytes = sizeof v6;
+    return address;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<Ring>, std::string> LinuxKernel::MakeRing(
+    const RingOptions& options) {
+  return LiburingRing::Create(options);
+}
+
+std::expected<int, Errno> LinuxKernel::Listen(const ListenOptions& options) {
+  std::optional<SocketAddress> address = ParseAddress(options.address, options.port);
+  if (!address) return std::unexpected(Errno(EINVAL));
+  const int listener = ::socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (listener < 0) return LastError();
+
+  const int on = 1;
+  const int off = 0;
+  const bool is_v6 = address->storage.ss_family == AF_INET6;
+  // SO_REUSEADDR lets a restarted server have its port back from connections in TIME_WAIT; it never
+  // shares a port with a listener.
+  if (::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      (is_v6 && ::setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) ||
+      ::bind(listener, address->generic(), address->bytes) != 0 ||
+      ::listen(listener, options.backlog) != 0) {
+    const auto error = LastError();
+    Close(listener);
+    return error;
+  }
+  return listener;
+}
+
+std::expected<uint16_t, Errno> LinuxKernel::LocalPort(int listener) {
+  SocketAddress address;
+  address.bytes = sizeof address.storage;
+  if (::getsockname(listener, address.generic(), &address.bytes) != 0) return LastError();
+  if (address.storage.ss_family == AF_INET) {
+    return ntohs(reinterpret_cast<const sockaddr_in&>(address.storage).sin_port);
+  }
+  if (address.storage.ss_family == AF_INET6) {
+    return ntohs(reinterpret_cast<const sockaddr_in6&>(address.storage).sin6_port);
+  }
+  return std::unexpected(Errno(EAFNOSUPPORT));
+}
+
+std::expected<void, Errno> LinuxKernel::SetSocketOption(int socket, int level, int option,
+                                                        int value) {
+  if (::setsockopt(socket, level, option, &value, sizeof value) != 0) return LastError();
+  return {};
+}
+
+std::expected<int, Errno> LinuxKernel::MakeEventFd() {
+  const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (fd < 0) return LastError();
+  return fd;
+}
+
+void LinuxKernel::Close(int fd) {
+  // Whatever else close(2) answers, EINTR included, the descriptor is gone.
+  if (::close(fd) != 0) ORRERY_CHECK_MSG(errno != EBADF, "close of a descriptor that is not open");
+}
+
+std::expected<uint64_t, Errno> LinuxKernel::RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return LastError();
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return LastError();
+  return uint64_t{limit.rlim_cur};
+}
+
+Nanoseconds LinuxKernel::MonotonicNow() { return Now(CLOCK_MONOTONIC); }
+
+Nanoseconds LinuxKernel::RealtimeNow() { return Now(CLOCK_REALTIME); }
+
+void LinuxKernel::Entropy(std::span<std::byte> bytes) {
+  // Large requests may be cut short by a signal; each call that succeeds makes progress.
+  while (!bytes.empty()) {
+    const ssize_t got = ::getrandom(bytes.data(), bytes.size(), 0);
+    if (got < 0) {
+      ORRERY_CHECK_OP(errno, ==, EINTR);
+      continue;
+    }
+    bytes = bytes.subspan(static_cast<size_t>(got));
+  }
+}
+
+}  // namespace orrery
