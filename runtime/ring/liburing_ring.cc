@@ -41,15 +41,15 @@ constexpr unsigned SetupFlags(RingMode mode) {
 constexpr std::array kModes = {RingMode::kDeferred, RingMode::kCooperative, RingMode::kPlain};
 
 // Every operation that SubmissionQueue prepares.
-constexpr std::array kOperations = {
-    IORING_OP_NOP,     IORING_OP_READ,         IORING_OP_WRITE,    IORING_OP_WRITEV,
-    IORING_OP_SEND,    IORING_OP_SENDMSG,      IORING_OP_RECV,     IORING_OP_ACCEPT,
-    IORING_OP_TIMEOUT, IORING_OP_ASYNC_CANCEL, IORING_OP_SHUTDOWN, IORING_OP_CLOSE,
-    IORING_OP_POLL_ADD};
+constexpr std::array kOperations = {IORING_OP_NOP,          IORING_OP_READ,     IORING_OP_WRITE,
+                                    IORING_OP_WRITEV,       IORING_OP_SEND,     IORING_OP_SENDMSG,
+                                    IORING_OP_RECV,         IORING_OP_ACCEPT,   IORING_OP_TIMEOUT,
+                                    IORING_OP_ASYNC_CANCEL, IORING_OP_SHUTDOWN, IORING_OP_CLOSE,
+                                    IORING_OP_POLL_ADD};
 
 // What the code relies on and every kernel since 5.11 has.
-constexpr unsigned kFeatures = IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE |
-                               IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG;
+constexpr unsigned kFeatures =
+    IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG;
 
 // The buffer group that the probe uses and gives back.
 constexpr uint16_t kProbeBufferGroup = 0xffff;
@@ -119,6 +119,7 @@ std::string ExplainSetupFailure(Errno error, const std::string& kernel, int disa
 
 std::expected<std::unique_ptr<LiburingRing>, std::string> LiburingRing::Create(
     const RingOptions& options, RingMode best_mode) {
+  ORRERY_CHECK(options.sq_entries > 0);
   int error = EINVAL;
   for (const RingMode mode : kModes) {
     if (mode < best_mode) continue;
@@ -182,8 +183,7 @@ const char* LiburingRing::MissingFeature() {
 
 bool LiburingRing::HasBufferRings() {
   const size_t bytes = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  void* memory =
-      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return false;
   io_uring_buf_reg registration{};
   registration.ring_addr = reinterpret_cast<uint64_t>(memory);  // The ABI carries a pointer so.

@@ -1,0 +1,214 @@
+// What the server takes for granted about the system: a taken port is refused, and no descriptor
+// leaks into a child.
+#include "runtime/ring/linux_kernel.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+
+#include "gtest/gtest.h"
+
+namespace orrery {
+namespace {
+
+class LinuxKernelTest : public testing::Test {
+ protected:
+  // A listener of somebody else's on 127.0.0.1, with the given options set; its port in `port`.
+  static int ForeignListener(std::initializer_list<int> options, uint16_t* port) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_GE(fd, 0);
+    const int on = 1;
+    for (const int option : options) {
+      EXPECT_EQ(::setsockopt(fd, SOL_SOCKET, option, &on, sizeof on), 0);
+    }
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t bytes = sizeof address;
+    // The socket calls take every family through one type.
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(::bind(fd, generic, sizeof address), 0);
+    EXPECT_EQ(::listen(fd, 5), 0);
+    EXPECT_EQ(::getsockname(fd, generic, &bytes), 0);
+    *port = ntohs(address.sin_port);
+    return fd;
+  }
+
+  static bool IsCloseOnExec(int fd) { return (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0; }
+
+  LinuxKernel kernel_;
+};
+
+TEST_F(LinuxKernelTest, ListensOnAPortOfTheKernelsChoice) {
+  const auto listener = kernel_.Listen({});
+  ASSERT_TRUE(listener);
+  EXPECT_TRUE(IsCloseOnExec(*listener));
+  const auto port = kernel_.LocalPort(*listener);
+  ASSERT_TRUE(port);
+  EXPECT_NE(*port, 0);
+  int reuse_port = 1;
+  socklen_t bytes = sizeof reuse_port;
+  ASSERT_EQ(::getsockopt(*listener, SOL_SOCKET, SO_REUSEPORT, &reuse_port, &bytes), 0);
+  EXPECT_EQ(reuse_port, 0);
+  kernel_.Close(*listener);
+}
+
+TEST_F(LinuxKernelTest, ListensOnIpv6) {
+  const auto listener = kernel_.Listen({.address = "::1"});
+  if (!listener && listener.error() == EADDRNOTAVAIL) GTEST_SKIP() << "no IPv6 here";
+  ASSERT_TRUE(listener) << listener.error().ToString();
+  EXPECT_NE(kernel_.LocalPort(*listener).value(), 0);
+  kernel_.Close(*listener);
+}
+
+TEST_F(LinuxKernelTest, OnlyNumericAddresses) {
+  for (const char* address : {"localhost", "", "127.0.0", "1.2.3.4.5", "::g", "127.0.0.1 "}) {
+    EXPECT_EQ(kernel_.Listen({.address = address}).error(), Errno(EINVAL)) << address;
+  }
+}
+
+TEST_F(LinuxKernelTest, AForeignAddressIsRefused) {
+  EXPECT_EQ(kernel_.Listen({.address = "192.0.2.1"}).error(), Errno(EADDRNOTAVAIL));
+}
+
+TEST_F(LinuxKernelTest, APortInUseIsRefused) {
+  const int listener = kernel_.Listen({}).value();
+  const uint16_t port = kernel_.LocalPort(listener).value();
+  EXPECT_EQ(kernel_.Listen({.port = port}).error(), Errno(EADDRINUSE));
+  // Every address covers this one.
+  EXPECT_EQ(kernel_.Listen({.address = "0.0.0.0", .port = port}).error(), Errno(EADDRINUSE));
+  const auto v6 = kernel_.Listen({.address = "::", .port = port});
+  ASSERT_FALSE(v6);
+  EXPECT_TRUE(v6.error() == EADDRINUSE || v6.error() == EAFNOSUPPORT) << v6.error().ToString();
+  kernel_.Close(listener);
+}
+
+TEST_F(LinuxKernelTest, APortSharedByAnotherServerIsRefused) {
+  uint16_t port = 0;
+  for (const bool reuse_address : {false, true}) {
+    const int foreign = reuse_address ? ForeignListener({SO_REUSEPORT, SO_REUSEADDR}, &port)
+                                      : ForeignListener({SO_REUSEPORT}, &port);
+    EXPECT_EQ(kernel_.Listen({.port = port}).error(), Errno(EADDRINUSE)) << reuse_address;
+    kernel_.Close(foreign);
+  }
+}
+
+TEST_F(LinuxKernelTest, APortThatIsFreeAgainIsTaken) {
+  uint16_t port = 0;
+  kernel_.Close(ForeignListener({}, &port));
+  const auto listener = kernel_.Listen({.port = port});
+  ASSERT_TRUE(listener);
+  kernel_.Close(*listener);
+}
+
+TEST_F(LinuxKernelTest, APortWithOldConnectionsIsTaken) {
+  // The side that closes first keeps the port in TIME_WAIT; SO_REUSEADDR is for that.
+  const int listener = kernel_.Listen({}).value();
+  const uint16_t port = kernel_.LocalPort(listener).value();
+  const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  ASSERT_EQ(::connect(client, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  const int accepted = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+  ASSERT_GE(accepted, 0);
+  kernel_.Close(accepted);
+  char byte = 0;
+  EXPECT_EQ(::read(client, &byte, 1), 0);  // Its FIN has arrived.
+  kernel_.Close(client);
+  kernel_.Close(listener);
+  const auto again = kernel_.Listen({.port = port});
+  ASSERT_TRUE(again) << again.error().ToString();
+  kernel_.Close(*again);
+}
+
+TEST_F(LinuxKernelTest, LocalPortOfNoSocket) {
+  EXPECT_EQ(kernel_.LocalPort(-1).error(), Errno(EBADF));
+  const int fd = kernel_.MakeEventFd().value();
+  EXPECT_EQ(kernel_.LocalPort(fd).error(), Errno(ENOTSOCK));
+  kernel_.Close(fd);
+}
+
+TEST_F(LinuxKernelTest, SetsSocketOptions) {
+  const int listener = kernel_.Listen({}).value();
+  ASSERT_TRUE(kernel_.SetSocketOption(listener, IPPROTO_TCP, TCP_NODELAY, 1));
+  int value = 0;
+  socklen_t bytes = sizeof value;
+  ASSERT_EQ(::getsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &value, &bytes), 0);
+  EXPECT_EQ(value, 1);
+  EXPECT_EQ(kernel_.SetSocketOption(listener, IPPROTO_TCP, 9999, 1).error(), Errno(ENOPROTOOPT));
+  kernel_.Close(listener);
+}
+
+TEST_F(LinuxKernelTest, EventFdDoesNotBlockAndDoesNotLeak) {
+  const int fd = kernel_.MakeEventFd().value();
+  EXPECT_TRUE(IsCloseOnExec(fd));
+  uint64_t count = 0;
+  EXPECT_EQ(::eventfd_read(fd, &count), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  kernel_.Close(fd);
+}
+
+TEST_F(LinuxKernelTest, ClosingWhatIsNotOpenIsAMistake) {
+  EXPECT_DEATH(kernel_.Close(-1), "not open");
+}
+
+TEST_F(LinuxKernelTest, RaisesTheDescriptorLimit) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit low{.rlim_cur = std::min<rlim_t>(64, before.rlim_max), .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  EXPECT_EQ(kernel_.RaiseDescriptorLimit(), uint64_t{before.rlim_max});
+  rlimit after{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &after), 0);
+  EXPECT_EQ(after.rlim_cur, before.rlim_max);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+TEST_F(LinuxKernelTest, TheMonotonicClockDoesNotGoBack) {
+  Nanoseconds last = kernel_.MonotonicNow();
+  for (int i = 0; i < 1000; ++i) {
+    const Nanoseconds now = kernel_.MonotonicNow();
+    ASSERT_GE(now, last);
+    last = now;
+  }
+  EXPECT_GT(last, 0);
+}
+
+TEST_F(LinuxKernelTest, TheRealtimeClockIsInThisCentury) {
+  constexpr Nanoseconds kYear = 365 * 24 * 3600 * kSecond;
+  EXPECT_GT(kernel_.RealtimeNow(), 50 * kYear);
+}
+
+TEST_F(LinuxKernelTest, EntropyFillsEverything) {
+  // More than one getrandom(2) call gives at once when a signal comes; all of it must be filled.
+  std::array<std::byte, 4096> first{};
+  std::array<std::byte, 4096> second{};
+  kernel_.Entropy(first);
+  kernel_.Entropy(second);
+  EXPECT_NE(first, second);
+  // 64 zero bytes at the end would be a chance of 2^-512.
+  EXPECT_TRUE(
+      std::any_of(first.end() - 64, first.end(), [](std::byte b) { return b != std::byte{0}; }));
+  kernel_.Entropy({});
+}
+
+TEST_F(LinuxKernelTest, MakesRings) {
+  const auto ring = kernel_.MakeRing({.sq_entries = 4, .cq_entries = 8});
+  ASSERT_TRUE(ring) << ring.error();
+  EXPECT_EQ((*ring)->memory().sq.ring_entries, 4U);
+}
+
+}  // namespace
+}  // namespace orrery
