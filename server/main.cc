@@ -1,0 +1,137 @@
+// orrery-server: a Redis-protocol server on io_uring. Options, set-up, the driver, signals; nothing
+// else.
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "base/check.h"
+#include "runtime/ring/liburing_ring.h"
+#include "runtime/ring/linux_kernel.h"
+#include "server/shard.h"
+
+namespace {
+
+using orrery::server::Shard;
+using orrery::server::ShardOptions;
+
+// What a signal handler may touch: set before the handlers are, and never changed while they are.
+Shard* signalled_shard = nullptr;
+
+extern "C" void OnStopSignal(int) {
+  const int saved_errno = errno;
+  signalled_shard->RequestStop();
+  const uint64_t one = 1;
+  // A full counter has rung already; nothing else can go wrong here.
+  (void)!write(signalled_shard->waker(), &one, sizeof one);
+  errno = saved_errno;
+}
+
+void HandleStopSignals(Shard* shard) {
+  signalled_shard = shard;
+  struct sigaction action{};
+  action.sa_handler = shard != nullptr ? OnStopSignal : SIG_DFL;
+  for (const int signal : {SIGINT, SIGTERM}) {
+    ORRERY_CHECK(sigaction(signal, &action, nullptr) == 0);
+  }
+}
+
+int Fail(const std::string& message) {
+  fmt::print(stderr, "orrery-server: {}\n", message);
+  return 1;
+}
+
+int Serve(const ShardOptions& options, const orrery::RingOptions& ring_options) {
+  orrery::LinuxKernel kernel;
+  // Without it, the number of clients is bounded by whatever the shell allows. The bound is then
+  // merely lower.
+  (void)kernel.RaiseDescriptorLimit();
+
+  auto ring = orrery::LiburingRing::Create(ring_options);
+  if (!ring) return Fail(ring.error());
+  auto shard = Shard::Create(**ring, kernel, options, nullptr);
+  if (!shard) return Fail(shard.error());
+
+  HandleStopSignals(shard->get());
+  const bool v6 = options.listen.address.find(':') != std::string::npos;
+  fmt::print("orrery-server: listening on {}{}{}:{}, {}\n", v6 ? "[" : "", options.listen.address,
+             v6 ? "]" : "", (*shard)->port(), (*ring)->description());
+  std::fflush(stdout);
+
+  while (!(*shard)->finished()) (*shard)->OnEntered((*ring)->Enter((*shard)->Turn()));
+
+  HandleStopSignals(nullptr);
+  fmt::print("orrery-server: stopped\n");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "A Redis-protocol server on io_uring. Data lives in memory only: it is gone when the server "
+      "stops.",
+      "orrery-server");
+  app.get_formatter()->column_width(36);
+  app.option_defaults()->always_capture_default();
+  app.footer(
+      "\nStop it with Ctrl-C (SIGINT) or SIGTERM: clients get the replies they wait for, then it "
+      "exits with 0.\n"
+      "A second signal ends at once what is still open.\n\n"
+      "Try it:  redis-cli -p 6379 SET greeting hello");
+
+  ShardOptions options;
+  orrery::RingOptions ring_options;
+  options.listen.port = 6379;
+  app.add_option("--bind", options.listen.address, "Numeric IPv4 or IPv6 address to listen on")
+      ->type_name("ADDRESS");
+  app.add_option("--port", options.listen.port, "TCP port to listen on; 0 picks a free one")
+      ->type_name("PORT");
+  app.add_option("--maxclients", options.clients_max,
+                 "Clients served at once; more are refused with an error")
+      ->check(CLI::Range(1u, 1'000'000u))
+      ->type_name("N");
+  app.add_option("--sq-entries", ring_options.sq_entries, "Submission queue entries of the ring")
+      ->check(CLI::Range(1u, 32'768u))
+      ->type_name("N")
+      ->group("Tuning");
+  app.add_option("--cq-entries", ring_options.cq_entries, "Completion queue entries of the ring")
+      ->check(CLI::Range(2u, 65'536u))
+      ->type_name("N")
+      ->group("Tuning");
+  app.add_option("--buffers", options.reactor.buffers,
+                 "Receive buffers, a power of two, shared by all clients")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            const uint64_t value = std::strtoull(text.c_str(), nullptr, 10);
+            const bool fits = value >= 1 && value <= 32'768 && (value & (value - 1)) == 0;
+            return fits ? std::string() : text + " is not a power of two from 1 to 32768";
+          },
+          "N"))
+      ->group("Tuning");
+  app.add_option("--buffer-bytes", options.reactor.buffer_bytes, "Size of a receive buffer")
+      ->check(CLI::Range(size_t{64}, size_t{1} << 24))
+      ->type_name("BYTES")
+      ->group("Tuning");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return Fail(std::string(error.what()) + " (--help lists the options)");
+  }
+  if (ring_options.cq_entries < ring_options.sq_entries) {
+    return Fail("--cq-entries must be at least --sq-entries (--help lists the options)");
+  }
+  // Room for the clients that are told that there are too many, and for those that are leaving.
+  options.reactor.connections_max = options.clients_max + options.clients_max / 8 + 64;
+  return Serve(options, ring_options);
+}

@@ -1,0 +1,213 @@
+#include "server/resp_parser.h"
+
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "server/inline_split.h"
+#include "server/number.h"
+
+namespace orrery::server {
+
+void Command::Clear() {
+  base_ = nullptr;
+  if (spans_.capacity() > kArgumentsKept) [[unlikely]] {
+    spans_ = {};
+  } else {
+    spans_.clear();
+  }
+  if (inline_text_.capacity() > kInlineTextKept) [[unlikely]] {
+    inline_text_ = {};
+  }
+}
+
+std::string ProtocolErrorText(const ParseResult& result) {
+  const std::string prefix = "Protocol error: ";
+  switch (result.error) {
+    case ProtocolError::kInvalidMultibulkLength:
+      return prefix + "invalid multibulk length";
+    case ProtocolError::kTooBigMultibulkCount:
+      return prefix + "too big mbulk count string";
+    case ProtocolError::kExpectedBulk:
+      // Redis formats with C strings, so a zero byte ends the text.
+      return prefix + "expected '$', got '" +
+             (result.unexpected == 0 ? "" : std::string(1, result.unexpected) + "'");
+    case ProtocolError::kInvalidBulkLength:
+      return prefix + "invalid bulk length";
+    case ProtocolError::kTooBigBulkCount:
+      return prefix + "too big bulk count string";
+    case ProtocolError::kTooBigInline:
+      return prefix + "too big inline request";
+    case ProtocolError::kUnbalancedQuotes:
+      return prefix + "unbalanced quotes in request";
+    case ProtocolError::kNone:
+      break;
+  }
+  CheckFailed(__FILE__, __LINE__, "result.error != kNone", "there is no protocol error to explain");
+}
+
+// What one part of the parser found; `length` is a line's number (ReadLength only).
+struct RespParser::Step {
+  ParseStatus status = ParseStatus::kNeedMore;
+  ProtocolError error = ProtocolError::kNone;
+  char unexpected = 0;
+  std::optional<int64_t> length = {};
+
+  static Step Error(ProtocolError error, char unexpected = 0) {
+    return {.status = ParseStatus::kError, .error = error, .unexpected = unexpected};
+  }
+};
+
+namespace {
+
+// The usual line of a length, "$12\r\n": how many bytes its digits take, 0 when it is unusual.
+size_t ShortDigits(std::string_view line, int64_t& value) {
+  constexpr size_t kDigitsMax = 9;
+  value = 0;
+  size_t digits = 0;
+  while (digits < line.size() && digits <= kDigitsMax) {
+    const unsigned digit = static_cast<unsigned char>(line[digits]) - unsigned{'0'};
+    if (digit > 9) break;
+    value = value * 10 + digit;
+    ++digits;
+  }
+  const bool usual = digits > 0 && digits <= kDigitsMax && (line[0] != '0' || digits == 1) &&
+                     digits + 2 <= line.size() && line[digits] == '\r';
+  return usual ? digits : 0;
+}
+
+}  // namespace
+
+// Reads the line "?<number>\r\n" at position.next, whatever byte '?' is. As in Redis, the byte
+// after
+// '\r' is not looked at.
+RespParser::Step RespParser::ReadLength(std::string_view frame, ProtocolError too_long,
+                                        Position& position) {
+  const std::string_view line = frame.substr(position.next);
+  int64_t value = 0;
+  if (!line.empty()) {
+    if (const size_t digits = ShortDigits(line.substr(1), value); digits > 0) {
+      position.next += 1 + digits + 2;
+      position.searched = 0;
+      return {.status = ParseStatus::kCommand, .length = value};
+    }
+  }
+  const size_t end = line.find('\r', position.searched);
+  const size_t line_bytes = end == std::string_view::npos ? line.size() : end;
+  if (line_bytes > kLineBytesMax) return Step::Error(too_long);
+  if (end == std::string_view::npos || end + 2 > line.size()) {
+    position.searched = line_bytes;
+    return {};
+  }
+  position.next += end + 2;
+  position.searched = 0;
+  // A line that starts with '\r' has no number, and a first byte that is wrong in itself.
+  const std::string_view number = end == 0 ? std::string_view() : line.substr(1, end - 1);
+  return {.status = ParseStatus::kCommand, .length = ParseInteger(number)};
+}
+
+RespParser::Step RespParser::ReadArray(std::string_view frame, const ParserLimits& limits,
+                                       Position& position, Command& command) {
+  if (!position.count_known) {
+    const Step step = ReadLength(frame, ProtocolError::kTooBigMultibulkCount, position);
+    if (step.status != ParseStatus::kCommand) return step;
+    if (!step.length || *step.length > static_cast<int64_t>(kArgumentsMax)) {
+      return Step::Error(ProtocolError::kInvalidMultibulkLength);
+    }
+    position.count_known = true;
+    position.arguments_left = *step.length < 0 ? 0 : static_cast<uint32_t>(*step.length);
+  }
+  while (position.arguments_left > 0) {
+    if (!position.bulk_known) {
+      const uint64_t header = position.next;
+      const Step step = ReadLength(frame, ProtocolError::kTooBigBulkCount, position);
+      if (step.status != ParseStatus::kCommand) return step;
+      if (frame[header] != '$') return Step::Error(ProtocolError::kExpectedBulk, frame[header]);
+      if (!step.length || *step.length < 0 ||
+          static_cast<uint64_t>(*step.length) > limits.bulk_bytes_max) {
+        return Step::Error(ProtocolError::kInvalidBulkLength);
+      }
+      position.bulk_known = true;
+      position.bulk_bytes = static_cast<uint64_t>(*step.length);
+    }
+    const uint64_t wanted = position.bulk_bytes + 2;
+    const uint64_t available = frame.size() - position.next;
+    if (available < wanted) {
+      position.missing_bytes = wanted - available;
+      return {};
+    }
+    command.spans_.push_back({.offset = position.next, .bytes = position.bulk_bytes});
+    position.next += wanted;  // As in Redis, the two bytes behind a bulk are not looked at.
+    position.bulk_known = false;
+    --position.arguments_left;
+  }
+  command.base_ = frame.data();
+  return {.status = ParseStatus::kCommand};
+}
+
+RespParser::Step RespParser::ReadInline(std::string_view frame, Position& position,
+                                        Command& command) {
+  const size_t newline = frame.find('\n', position.searched);
+  const size_t line_bytes = newline == std::string_view::npos ? frame.size() : newline;
+  if (line_bytes > kLineBytesMax) return Step::Error(ProtocolError::kTooBigInline);
+  if (newline == std::string_view::npos) {
+    position.searched = line_bytes;
+    return {};
+  }
+  position.next = newline + 1;
+  std::string_view line = frame.substr(0, newline);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  std::string& text = command.inline_text_;
+  text.clear();
+  const bool balanced = SplitInline(line, text, [&](size_t begin, size_t end) {
+    command.spans_.push_back({.offset = begin, .bytes = end - begin});
+  });
+  if (!balanced) return Step::Error(ProtocolError::kUnbalancedQuotes);
+  command.base_ = text.data();
+  return {.status = ParseStatus::kCommand};
+}
+
+RespParser::Step RespParser::ReadFrame(std::string_view frame, const ParserLimits& limits,
+                                       Position& position, Command& command) {
+  return frame[0] == '*' ? ReadArray(frame, limits, position, command)
+                         : ReadInline(frame, position, command);
+}
+
+ParseResult RespParser::Parse(std::string_view input, const ParserLimits& limits,
+                              Command& command) {
+  command.Clear();
+  if (input.empty()) return {};
+  Position position;
+  if (unfinished_ != nullptr) {
+    position = *unfinished_;
+    position.missing_bytes = 0;
+    command.spans_.swap(unfinished_->spans);
+  }
+  size_t frame_start = 0;
+  while (frame_start < input.size()) {
+    const Step step = ReadFrame(input.substr(frame_start), limits, position, command);
+    if (step.status == ParseStatus::kError) {
+      unfinished_.reset();
+      return {.status = step.status,
+              .error = step.error,
+              .unexpected = step.unexpected,
+              .consumed_bytes = frame_start};
+    }
+    if (step.status == ParseStatus::kNeedMore) {
+      if (unfinished_ == nullptr) unfinished_ = std::make_unique<Unfinished>();
+      static_cast<Position&>(*unfinished_) = position;
+      unfinished_->spans.swap(command.spans_);
+      command.spans_.clear();
+      return {.consumed_bytes = frame_start};
+    }
+    frame_start += position.next;
+    unfinished_.reset();
+    if (!command.empty()) {
+      return {.status = ParseStatus::kCommand, .consumed_bytes = frame_start};
+    }
+    position = {};
+  }
+  return {.consumed_bytes = frame_start};
+}
+
+}  // namespace orrery::server

@@ -1,0 +1,141 @@
+// Reads commands from what a client sends: RESP arrays of bulk strings, and inline lines.
+//
+// The parser works in place on contiguous bytes and copies none of them. A frame may arrive in any
+// pieces: what a call has learned about an unfinished frame is kept as offsets from the frame's
+// start, so the caller may move the frame, and the next call looks only at what is new. Memory
+// grows with bytes that have arrived, never with a length that was announced.
+//
+// Invariant: however the stream is cut, the commands and the error that come out are the same.
+// Owned by a connection; used by the shard's thread only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/check.h"
+#include "base/units.h"
+
+namespace orrery::server {
+
+// One command: its arguments, the name first. The arguments point into the input of the call that
+// completed the command, or into the Command itself (an inline command), and are valid until either
+// changes. Meant to be reused: the steady state allocates nothing.
+class Command {
+ public:
+  Command() = default;
+  Command(const Command&) = delete;
+  Command& operator=(const Command&) = delete;
+
+  size_t size() const { return spans_.size(); }
+  bool empty() const { return spans_.empty(); }
+  std::string_view operator[](size_t index) const {
+    ORRERY_DCHECK(index < spans_.size());
+    const Span& span = spans_[index];
+    return {base_ + span.offset, span.bytes};
+  }
+
+  void Clear();
+
+ private:
+  friend class RespParser;
+  // A Command that once held more arguments than this gives their memory back.
+  static constexpr size_t kArgumentsKept = 1024;
+  static constexpr size_t kInlineTextKept = 1024;
+
+  struct Span {
+    uint64_t offset;
+    uint64_t bytes;
+  };
+
+  const char* base_ = nullptr;
+  std::vector<Span> spans_;
+  std::string inline_text_;  // The decoded arguments of an inline command.
+};
+
+enum class ParseStatus : uint8_t {
+  kNeedMore,  // The input ends inside a frame, or is empty.
+  kCommand,   // A command is in `command`.
+  kError,     // The stream is not the protocol; nothing after this point can be trusted.
+};
+
+// Why a stream is not the protocol.
+enum class ProtocolError : uint8_t {
+  kNone,
+  kInvalidMultibulkLength,
+  kTooBigMultibulkCount,
+  kExpectedBulk,
+  kInvalidBulkLength,
+  kTooBigBulkCount,
+  kTooBigInline,
+  kUnbalancedQuotes,
+};
+
+struct ParseResult {
+  ParseStatus status = ParseStatus::kNeedMore;
+  ProtocolError error = ProtocolError::kNone;
+  char unexpected = 0;  // With kExpectedBulk: what stood there instead of '$'.
+  // Bytes at the front of the input that are done with. Never ends inside a frame.
+  size_t consumed_bytes = 0;
+};
+
+// "Protocol error: ...", Redis's text without the error code.
+std::string ProtocolErrorText(const ParseResult& result);
+
+struct ParserLimits {
+  uint64_t bulk_bytes_max = 512 * kMiB;
+};
+
+class RespParser {
+ public:
+  static constexpr size_t kArgumentsMax = 1024 * 1024;
+  // An inline line, or the line of a count or a length.
+  static constexpr size_t kLineBytesMax = 64 * kKiB;
+
+  // Reads one command from the front of `input`; empty commands are skipped. After kNeedMore the
+  // next input starts with the unconsumed bytes of this one, and has more behind them. After kError
+  // the parser is not used again.
+  ParseResult Parse(std::string_view input, const ParserLimits& limits, Command& command);
+
+  // Forgets what is known of an unfinished frame, which will be presented from its start again.
+  void Reset() { unfinished_.reset(); }
+
+  // Whether a frame has begun and not ended.
+  bool in_frame() const { return unfinished_ != nullptr; }
+
+  // Bytes that the announced bulk at the end of an unfinished frame still wants: a hint for the
+  // size of the next read, and 0 when it is not known.
+  uint64_t missing_bytes() const { return unfinished_ == nullptr ? 0 : unfinished_->missing_bytes; }
+
+ private:
+  // Where in a frame the parser stands. Offsets count from the frame's start.
+  struct Position {
+    uint64_t next = 0;      // The first byte not yet understood.
+    uint64_t searched = 0;  // Bytes from `next` that are known to hold no end of line.
+    uint32_t arguments_left = 0;
+    bool count_known = false;
+    bool bulk_known = false;
+    uint64_t bulk_bytes = 0;
+    uint64_t missing_bytes = 0;
+  };
+  struct Unfinished : Position {
+    std::vector<Command::Span> spans;
+  };
+  struct Step;
+
+  // Each reads on from `position` in `frame`, which starts at the frame's first byte.
+  static Step ReadFrame(std::string_view frame, const ParserLimits& limits, Position& position,
+                        Command& command);
+  static Step ReadArray(std::string_view frame, const ParserLimits& limits, Position& position,
+                        Command& command);
+  static Step ReadInline(std::string_view frame, Position& position, Command& command);
+  static Step ReadLength(std::string_view frame, ProtocolError too_long, Position& position);
+
+  // Null between frames: an idle connection costs one pointer.
+  std::unique_ptr<Unfinished> unfinished_;
+};
+
+}  // namespace orrery::server

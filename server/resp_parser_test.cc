@@ -1,0 +1,296 @@
+// What would break: a frame that is cut somewhere becomes another command, a length that was only
+// announced takes memory, a frame that trickles in is read again from its start every time.
+#include "server/resp_parser.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace orrery::server {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+// What came out of a stream.
+struct Outcome {
+  std::vector<Arguments> commands;
+  std::string error;
+  friend bool operator==(const Outcome&, const Outcome&) = default;
+};
+
+void PrintTo(const Outcome& outcome, std::ostream* out) {
+  for (const Arguments& command : outcome.commands) {
+    for (const std::string& argument : command) *out << "[" << argument << "]";
+    *out << "\n";
+  }
+  *out << "error: " << outcome.error;
+}
+
+std::ostream& operator<<(std::ostream& out, const Outcome& outcome) {
+  PrintTo(outcome, &out);
+  return out;
+}
+
+std::string Encode(const Arguments& arguments) {
+  std::string frame = "*" + std::to_string(arguments.size()) + "\r\n";
+  for (const std::string& argument : arguments) {
+    frame += "$" + std::to_string(argument.size()) + "\r\n" + argument + "\r\n";
+  }
+  return frame;
+}
+
+// Feeds a stream as a connection does: what a call leaves is moved elsewhere and appended to.
+class Feeder {
+ public:
+  void Feed(std::string_view piece) {
+    if (!outcome_.error.empty()) return;
+    // Memory of its own, exactly as long as what there is to read: a sanitizer sees any step
+    // beyond.
+    const size_t size = unread_.size() + piece.size();
+    auto input = std::make_unique<char[]>(size);
+    std::copy(unread_.begin(), unread_.end(), input.get());
+    std::copy(piece.begin(), piece.end(), input.get() + unread_.size());
+    std::string_view rest(input.get(), size);
+    for (;;) {
+      const ParseResult result = parser_.Parse(rest, limits_, command_);
+      ASSERT_LE(result.consumed_bytes, rest.size());
+      rest.remove_prefix(result.consumed_bytes);
+      if (result.status == ParseStatus::kNeedMore) break;
+      if (result.status == ParseStatus::kError) {
+        outcome_.error = ProtocolErrorText(result);
+        return;
+      }
+      ASSERT_GT(result.consumed_bytes, 0u);
+      ASSERT_FALSE(command_.empty());
+      Arguments& arguments = outcome_.commands.emplace_back();
+      for (size_t i = 0; i < command_.size(); ++i) arguments.emplace_back(command_[i]);
+    }
+    ASSERT_EQ(parser_.in_frame(), !rest.empty());
+    unread_ = rest;
+  }
+
+  const Outcome& outcome() const { return outcome_; }
+  const std::string& unread() const { return unread_; }
+  RespParser& parser() { return parser_; }
+
+ private:
+  ParserLimits limits_;
+  RespParser parser_;
+  Command command_;
+  std::string unread_;
+  Outcome outcome_;
+};
+
+Outcome ParseWhole(std::string_view stream) {
+  Feeder feeder;
+  feeder.Feed(stream);
+  return feeder.outcome();
+}
+
+Outcome ParseBytewise(std::string_view stream) {
+  Feeder feeder;
+  for (const char& byte : stream) feeder.Feed({&byte, 1});
+  return feeder.outcome();
+}
+
+// Both ways of feeding must agree.
+Outcome Parse(std::string_view stream) {
+  const Outcome whole = ParseWhole(stream);
+  EXPECT_EQ(whole, ParseBytewise(stream));
+  return whole;
+}
+
+Outcome Failed(std::string error, std::vector<Arguments> before = {}) {
+  return {.commands = std::move(before), .error = "Protocol error: " + error};
+}
+
+TEST(RespParserTest, ReadsArraysAndLines) {
+  EXPECT_EQ(Parse(Encode({"GET", "key"})), (Outcome{.commands = {{"GET", "key"}}, .error = ""}));
+  EXPECT_EQ(Parse("PING\r\nECHO \"a b\"\n"),
+            (Outcome{.commands = {{"PING"}, {"ECHO", "a b"}}, .error = ""}));
+  const std::string binary("\0\r\n$3\xff", 6);
+  EXPECT_EQ(Parse(Encode({"SET", binary, ""})),
+            (Outcome{.commands = {{"SET", binary, ""}}, .error = ""}));
+}
+
+TEST(RespParserTest, SkipsEmptyCommands) {
+  EXPECT_EQ(Parse("*0\r\n*-1\r\n*-10\r\n\r\n\n  \r\nPING\r\n"),
+            (Outcome{.commands = {{"PING"}}, .error = ""}));
+  // What was skipped is consumed even when no command follows.
+  Feeder feeder;
+  feeder.Feed("*0\r\n\r\n*");
+  EXPECT_EQ(feeder.unread(), "*");
+}
+
+TEST(RespParserTest, LooksAtTheSameBytesAsRedis) {
+  // The byte behind '\r' of a count, and the two behind a bulk, may be anything.
+  EXPECT_EQ(Parse("*1\rX$4\rYPINGab"), (Outcome{.commands = {{"PING"}}, .error = ""}));
+}
+
+TEST(RespParserTest, AnswersMalformedFramesWithRedissErrors) {
+  EXPECT_EQ(Parse("*abc\r\n"), Failed("invalid multibulk length"));
+  for (const char* count : {"", "-", "-0", "01", "+1", "1 ", "1048577", "99999999999999999999"}) {
+    EXPECT_EQ(Parse("*" + std::string(count) + "\r\n"), Failed("invalid multibulk length"))
+        << count;
+  }
+  EXPECT_EQ(Parse("*1\r\n!3\r\nfoo\r\n"), Failed("expected '$', got '!'"));
+  EXPECT_EQ(Parse("*1\r\n\r3\r\nfoo\r\n"), Failed("expected '$', got '\r'"));
+  EXPECT_EQ(Parse(std::string_view("*1\r\n\0\r\n", 7)), Failed("expected '$', got '"));
+  for (const char* length : {"", "-1", "04", "+4", "x", "536870913"}) {
+    EXPECT_EQ(Parse("*1\r\n$" + std::string(length) + "\r\n"), Failed("invalid bulk length"))
+        << length;
+  }
+  EXPECT_EQ(Parse("PING \"a\r\n"), Failed("unbalanced quotes in request"));
+  EXPECT_EQ(Parse("PING 'a'b\r\n"), Failed("unbalanced quotes in request"));
+  EXPECT_EQ(Parse(Encode({"PING"}) + "*q\r\n" + Encode({"PING"})),
+            Failed("invalid multibulk length", {{"PING"}}));
+}
+
+TEST(RespParserTest, BoundsEveryLine) {
+  const std::string line(RespParser::kLineBytesMax + 1, '1');
+  EXPECT_EQ(ParseWhole("x" + line), Failed("too big inline request"));
+  EXPECT_EQ(ParseWhole("*" + line), Failed("too big mbulk count string"));
+  EXPECT_EQ(ParseWhole("*1\r\n$" + line), Failed("too big bulk count string"));
+  // A line of exactly the limit is read.
+  EXPECT_EQ(ParseWhole(line.substr(1) + "\n").commands.size(), 1u);
+  Feeder trickle;
+  for (size_t i = 0; i < line.size(); ++i) trickle.Feed("*");
+  EXPECT_EQ(trickle.outcome(), Failed("too big mbulk count string"));
+}
+
+TEST(RespParserTest, AcceptsTheLargestCountsAndLengths) {
+  Feeder feeder;
+  feeder.Feed("*1048576\r\n$536870912\r\nabc");
+  EXPECT_EQ(feeder.outcome(), Outcome());
+  EXPECT_EQ(feeder.parser().missing_bytes(), 536870912u + 2 - 3);
+}
+
+TEST(RespParserTest, TheLengthOfABulkIsALimitOfTheCaller) {
+  RespParser parser;
+  Command command;
+  const std::string frame = Encode({"12345"});
+  EXPECT_EQ(parser.Parse(frame, {.bulk_bytes_max = 5}, command).status, ParseStatus::kCommand);
+  EXPECT_EQ(parser.Parse(frame, {.bulk_bytes_max = 4}, command).error,
+            ProtocolError::kInvalidBulkLength);
+}
+
+// These would not end in the time of a test if a call looked at old bytes again.
+TEST(RespParserTest, ReadsATrickledFrameInLinearTime) {
+  std::string many = "*" + std::to_string(RespParser::kArgumentsMax) + "\r\n";
+  for (size_t i = 0; i < RespParser::kArgumentsMax; ++i) many += "$1\r\na\r\n";
+  RespParser parser;
+  Command command;
+  const std::string_view stream(many);
+  for (size_t end = 5; end < stream.size(); end += 5) {
+    ASSERT_EQ(parser.Parse(stream.substr(0, end), {}, command).status, ParseStatus::kNeedMore);
+  }
+  ASSERT_EQ(parser.Parse(stream, {}, command).status, ParseStatus::kCommand);
+  EXPECT_EQ(command.size(), RespParser::kArgumentsMax);
+
+  const std::string large = Encode({"SET", "key", std::string(2 * kMiB, 'x')});
+  for (size_t end = 1; end < large.size(); ++end) {
+    ASSERT_EQ(parser.Parse(std::string_view(large).substr(0, end), {}, command).status,
+              ParseStatus::kNeedMore);
+  }
+  EXPECT_EQ(parser.Parse(large, {}, command).status, ParseStatus::kCommand);
+}
+
+TEST(RespParserTest, ForgetsAnUnfinishedFrameOnReset) {
+  RespParser parser;
+  Command command;
+  const std::string frame = Encode({"GET", "key"});
+  EXPECT_EQ(parser.Parse(frame.substr(0, 12), {}, command).status, ParseStatus::kNeedMore);
+  EXPECT_TRUE(parser.in_frame());
+  parser.Reset();
+  EXPECT_FALSE(parser.in_frame());
+  EXPECT_EQ(parser.Parse(frame, {}, command).consumed_bytes, frame.size());
+  EXPECT_EQ(command[1], "key");
+}
+
+// --- properties
+
+// Bytes that matter to the protocol come up often.
+rc::Gen<std::string> GenBytes() {
+  return rc::gen::container<std::string>(
+      rc::gen::weightedOneOf<char>({{3, rc::gen::element('*', '$', '\r', '\n', '"', '\'', '\\', ' ',
+                                                         '0', '1', '2', '-', 'a', '\0')},
+                                    {1, rc::gen::arbitrary<char>()}}));
+}
+
+rc::Gen<Arguments> GenArguments() {
+  return rc::gen::nonEmpty(rc::gen::container<Arguments>(GenBytes()));
+}
+
+// An inline line that gives exactly `arguments`.
+std::string EncodeInline(const Arguments& arguments) {
+  constexpr char kHex[] = "0123456789abcdef";
+  std::string line;
+  for (const std::string& argument : arguments) {
+    line += " \"";
+    for (const char byte : argument) {
+      const auto value = static_cast<unsigned char>(byte);
+      line += {'\\', 'x', kHex[value >> 4], kHex[value & 15]};
+    }
+    line += '"';
+  }
+  return line + "\r\n";
+}
+
+// Feeds `stream` in pieces whose ends are drawn.
+Outcome ParseInPieces(const std::string& stream, std::vector<size_t> cuts) {
+  for (size_t& cut : cuts) cut %= stream.size() + 1;
+  cuts.push_back(stream.size());
+  std::sort(cuts.begin(), cuts.end());
+  Feeder feeder;
+  size_t begin = 0;
+  for (const size_t end : cuts) {
+    feeder.Feed(std::string_view(stream).substr(begin, end - begin));
+    begin = end;
+  }
+  return feeder.outcome();
+}
+
+RC_GTEST_PROP(RespParserProperty, AnyCommandsCutAnywhereComeOutTheSame, ()) {
+  const auto commands = *rc::gen::container<std::vector<Arguments>>(GenArguments());
+  std::string stream;
+  for (const Arguments& command : commands) {
+    switch (*rc::gen::inRange(0, 4)) {
+      case 0:
+        stream += *rc::gen::element<std::string>("*0\r\n", "*-1\r\n", "\r\n", "\n", "  \n");
+        [[fallthrough]];
+      case 1:
+        stream += EncodeInline(command);
+        break;
+      default:
+        stream += Encode(command);
+    }
+  }
+  const Outcome expected{.commands = commands, .error = ""};
+  RC_ASSERT(ParseInPieces(stream, *rc::gen::arbitrary<std::vector<size_t>>()) == expected);
+  RC_ASSERT(ParseBytewise(stream) == expected);
+}
+
+RC_GTEST_PROP(RespParserProperty, GarbageIsReadTheSameHoweverItIsCut, ()) {
+  // Valid beginnings, damaged in places, then garbage.
+  std::string stream;
+  for (const Arguments& command : *rc::gen::container<std::vector<Arguments>>(GenArguments())) {
+    stream += Encode(command);
+  }
+  for (const auto& [where, byte] : *rc::gen::arbitrary<std::vector<std::pair<size_t, char>>>()) {
+    if (!stream.empty()) stream[where % stream.size()] = byte;
+  }
+  stream += *GenBytes();
+  const Outcome whole = ParseWhole(stream);
+  RC_ASSERT(ParseInPieces(stream, *rc::gen::arbitrary<std::vector<size_t>>()) == whole);
+  RC_ASSERT(ParseBytewise(stream) == whole);
+}
+
+}  // namespace
+}  // namespace orrery::server
