@@ -1,0 +1,71 @@
+// Writes replies in RESP2 or RESP3 into a connection's pending output.
+//
+// What is short goes straight into the output's reserved block, without a temporary string; a
+// stored value of kBorrowBytesMin or more is borrowed, not copied. Invariant: every call writes one
+// whole element, and after an aggregate's header exactly as many elements follow as it announced.
+// A short-lived view of a PendingOutput; used by the shard's thread only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/shared_bytes.h"
+#include "base/units.h"
+#include "runtime/pending_output.h"
+
+namespace orrery::server {
+
+enum class RespVersion : uint8_t { k2 = 2, k3 = 3 };
+
+class ReplyWriter {
+ public:
+  // A body of this size or more is borrowed.
+  static constexpr size_t kBorrowBytesMin = 4 * kKiB;
+
+  ReplyWriter(PendingOutput& output, RespVersion version) : output_(output), version_(version) {}
+
+  RespVersion version() const { return version_; }
+  // For HELLO: what follows is written in `version`.
+  void set_version(RespVersion version) { version_ = version; }
+
+  // `text` without line ends.
+  void SimpleString(std::string_view text);
+  void Ok() { Raw("+OK\r\n"); }
+  // `text` starts with its code: "ERR syntax error". Line ends at its edges are dropped, those
+  // inside become spaces, as in Redis.
+  void Error(std::string_view text);
+  // An element that is already encoded.
+  void Raw(std::string_view encoded) { output_.Append(encoded); }
+
+  void Integer(int64_t value);
+  void Bulk(std::string_view bytes);
+  // The same, but may borrow `body` until it is sent.
+  void BulkBody(const SharedBytes& body);
+  void BulkInteger(int64_t value);
+  // A RESP2 bulk string, a RESP3 string of text/plain.
+  void Verbatim(std::string_view text);
+  // A RESP2 bulk string.
+  void Double(double value);
+  // A RESP2 integer 1 or 0.
+  void Boolean(bool value);
+  // "$-1" in RESP2; NullArray "*-1". Both are "_" in RESP3.
+  void Null();
+  void NullArray();
+
+  // Headers. `count` elements follow; a map's are `pairs` keys and values, in RESP2 an array of
+  // twice as many.
+  void Array(size_t count) { Header('*', count); }
+  void Map(size_t pairs);
+  void Set(size_t count) { Header(version_ == RespVersion::k3 ? '~' : '*', count); }
+  // What a client has not asked for. In RESP2 an array.
+  void Push(size_t count) { Header(version_ == RespVersion::k3 ? '>' : '*', count); }
+
+ private:
+  void Header(char type, uint64_t value);
+
+  PendingOutput& output_;
+  RespVersion version_;
+};
+
+}  // namespace orrery::server
