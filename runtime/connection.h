@@ -8,6 +8,7 @@
 // Owned by the reactor's slab; used by the shard's thread only.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "base/intrusive_list.h"
@@ -73,7 +74,8 @@ class Connection {
            (reads_paused_ || phase_ == Phase::kClosing);
   }
   bool wants_send() const {
-    return phase_ <= Phase::kFlushing && !output_.empty() && !in_flight(Operation::kSend);
+    return phase_ <= Phase::kFlushing && !output_.empty() && !in_flight(Operation::kSend) &&
+           !in_flight(Operation::kShutdown);  // Too late: EPIPE would end it with a reset.
   }
   bool wants_send_cancel() const {
     return phase_ == Phase::kClosing && in_flight(Operation::kSend) && !send_cancel_sent_;

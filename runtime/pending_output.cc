@@ -33,9 +33,7 @@ void OutputBlockPool::Give(Block* block) {
   ++free_count_;
 }
 
-PendingOutput::~PendingOutput() {
-  while (first_ != nullptr) pool_.Give(std::exchange(first_, first_->next));
-}
+PendingOutput::~PendingOutput() { GiveBlocks(); }
 
 void PendingOutput::AddBlock() {
   Block* block = pool_.Take();
@@ -68,6 +66,7 @@ void PendingOutput::Commit(size_t bytes) {
   last_->used_bytes += static_cast<uint32_t>(bytes);
   copied_position_ += bytes;
   size_bytes_ += bytes;
+  if (size_bytes_ == 0) GiveBlocks();  // Reserved, and not used after all.
 }
 
 void PendingOutput::AppendBody(SharedBytes body) {
@@ -158,13 +157,13 @@ void PendingOutput::Advance(size_t bytes) {
     bytes -= part;
     if (part == body_left) PopFrontBody();
   }
-  if (size_bytes_ == 0 && first_ != nullptr) {
-    // Nothing is in flight and nothing is queued: an idle connection holds no block.
-    ORRERY_CHECK(first_ == last_);
-    pool_.Give(first_);
-    first_ = last_ = nullptr;
-    first_done_bytes_ = 0;
-  }
+  if (size_bytes_ == 0) GiveBlocks();
+}
+
+void PendingOutput::GiveBlocks() {
+  while (first_ != nullptr) pool_.Give(std::exchange(first_, first_->next));
+  last_ = nullptr;
+  first_done_bytes_ = 0;
 }
 
 }  // namespace orrery

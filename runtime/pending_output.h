@@ -120,6 +120,8 @@ class PendingOutput {
   // Moves past `bytes` copied bytes at the front and gives finished blocks back.
   void AdvanceCopied(size_t bytes);
   void PopFrontBody();
+  // An idle connection holds no block. REQUIRES: empty(), or the end of its life.
+  void GiveBlocks();
 
   OutputBlockPool& pool_;
   Block* first_ = nullptr;

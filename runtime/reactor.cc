@@ -109,16 +109,17 @@ void Reactor::OnEntered(const EnterResult& result) {
 
 bool Reactor::MustNotSleep() const {
   return !arm_queue_.empty() || source_refused_ ||
-         (!starved_.empty() && buffers_->with_kernel() > 0) ||
-         (stopping_ && connections_.size() == 0 && !listener_.in_flight && !waker_.in_flight);
+         (!starved_.empty() && buffers_->with_kernel() > 0) || finished();
 }
 
 Nanoseconds Reactor::NextDeadline(Nanoseconds application_deadline) {
   Nanoseconds deadline = application_deadline;
   if (Connection* first = lingering_.front())
     deadline = std::min(deadline, first->linger_deadline_);
-  if (listener_.descriptor >= 0 && !listener_.in_flight)
-    deadline = std::min(deadline, listener_.retry_at);
+  for (const Source* source : {&listener_, &waker_}) {
+    // One that pauses. One that ends waits for completions only.
+    if (source->retry_at > now_) deadline = std::min(deadline, source->retry_at);
+  }
   return deadline;
 }
 
@@ -234,7 +235,11 @@ void Reactor::HandleAccept(const Completion& completion) {
 
 void Reactor::HandleWaker(const Completion& completion) {
   if (!completion.more()) waker_.in_flight = false;
-  if (completion.ok()) woken_ = true;
+  if (completion.ok()) {
+    woken_ = true;
+  } else if (!stopping_) {
+    waker_.retry_at = now_ + options_.accept_retry;  // For want of memory: not at once, not never.
+  }
 }
 
 void Reactor::HandleReceive(Connection& connection, const Completion& completion) {
