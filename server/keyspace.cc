@@ -1,0 +1,455 @@
+#include "server/keyspace.h"
+
+#include <algorithm>
+#include <bit>
+#include <new>
+#include <utility>
+
+#include "base/check.h"
+
+namespace orrery::server {
+namespace {
+
+// Bit-reverses a word: byte order, then nibbles, pairs and bits.
+uint64_t ReverseBits(uint64_t word) {
+  word = __builtin_bswap64(word);
+  word = ((word >> 4) & 0x0f0f0f0f0f0f0f0f) | ((word & 0x0f0f0f0f0f0f0f0f) << 4);
+  word = ((word >> 2) & 0x3333333333333333) | ((word & 0x3333333333333333) << 2);
+  return ((word >> 1) & 0x5555555555555555) | ((word & 0x5555555555555555) << 1);
+}
+
+// A small value in a larger place keeps it only while it fills half of it or so.
+bool FillsEnough(size_t bytes, size_t capacity) { return capacity <= 2 * bytes + 16; }
+
+}  // namespace
+
+Keyspace::Keyspace(SipHashKey hash_key) : hash_key_(hash_key) { StartTable(); }
+
+Keyspace::~Keyspace() {
+  Clear();
+  while (Step(1'000'000)) {
+  }
+  ORRERY_CHECK(entry_bytes_ == 0);
+  ORRERY_CHECK(body_bytes_ == 0);
+  ORRERY_CHECK(overflow_buckets_ == 0);
+  for (Segment* segment : segments_) delete segment;
+}
+
+void Keyspace::StartTable() {
+  segments_.push_back(new Segment);
+  level_ = kLevelMin;
+  split_ = 0;
+  growing_ = shrinking_ = false;
+  size_ = expiring_ = 0;
+  expire_cursor_ = 0;
+}
+
+size_t Keyspace::table_bytes() const {
+  return (segments_.size() + dying_.size()) * sizeof(Segment) + overflow_buckets_ * sizeof(Bucket) +
+         (segments_.capacity() + dying_.capacity()) * sizeof(Segment*);
+}
+
+// --- entries
+
+uint64_t Keyspace::MakeSlot(const Entry* entry, uint64_t hash) {
+  const auto address = reinterpret_cast<uint64_t>(entry);
+  ORRERY_CHECK((address & ~kAddressMask) == 0);
+  return address | (hash & kTagMask) | kUsedBit | (entry->expires() ? kExpiresBit : 0);
+}
+
+Entry* Keyspace::NewEntry(const Entry::Shape& shape, std::string_view key) {
+  const size_t bytes = sizeof(Entry) + (shape.has_expiry_field ? sizeof(int64_t) : 0) +
+                       (shape.is_shared ? sizeof(SharedBytes) : 0) + shape.key_bytes +
+                       shape.inline_capacity;
+  Entry* entry = new (::operator new(bytes)) Entry(shape);
+  ORRERY_DCHECK(entry->allocated_bytes() == bytes);
+  if (shape.has_expiry_field) new (entry->Bytes() + sizeof(Entry)) int64_t(kNoExpiry);
+  if (shape.is_shared) new (entry->Bytes() + entry->shared_offset()) SharedBytes();
+  if (!key.empty()) std::memcpy(entry->Bytes() + entry->key_offset(), key.data(), key.size());
+  entry_bytes_ += bytes;
+  return entry;
+}
+
+void Keyspace::FreeEntry(Entry* entry) {
+  entry_bytes_ -= entry->allocated_bytes();
+  body_bytes_ -= entry->body_bytes();
+  if (entry->is_shared()) entry->mutable_shared().~SharedBytes();
+  entry->~Entry();
+  ::operator delete(static_cast<void*>(entry));
+}
+
+void Keyspace::SetBody(Entry& entry, SharedBytes body) {
+  body_bytes_ -= entry.body_bytes();
+  entry.mutable_shared() = std::move(body);
+  body_bytes_ += entry.body_bytes();
+}
+
+Entry* Keyspace::MakeEntry(std::string_view key, std::string_view value, int64_t expires_at_ms) {
+  const bool is_shared = value.size() >= kSharedValueMin;
+  Entry* entry = NewEntry({.key_bytes = key.size(),
+                           .inline_capacity = is_shared ? 0 : value.size(),
+                           .has_expiry_field = expires_at_ms != kNoExpiry,
+                           .is_shared = is_shared},
+                          key);
+  if (is_shared) {
+    SetBody(*entry, SharedBytes::Copy(value));
+  } else {
+    entry->set_inline_value(value);
+  }
+  entry->set_expires_at_ms(expires_at_ms);
+  return entry;
+}
+
+// The same key, value and expiry in another shape, which has room for them.
+Entry* Keyspace::CopyEntry(const Entry& old, const Entry::Shape& shape) {
+  Entry* entry = NewEntry(shape, old.key());
+  if (shape.is_shared) {
+    SetBody(*entry, old.is_shared() ? old.shared() : SharedBytes::Copy(old.value()));
+  } else {
+    entry->set_inline_value(old.value());
+  }
+  entry->set_expires_at_ms(old.expires_at_ms());
+  return entry;
+}
+
+void Keyspace::Replace(uint64_t& slot, Entry* entry) {
+  expiring_ -= (slot & kExpiresBit) != 0 ? 1 : 0;
+  expiring_ += entry->expires() ? 1 : 0;
+  FreeEntry(EntryOf(slot));
+  slot = MakeSlot(entry, slot);
+}
+
+void Keyspace::SetSlotExpiry(uint64_t& slot, int64_t expires_at_ms) {
+  EntryOf(slot)->set_expires_at_ms(expires_at_ms);
+  expiring_ -= (slot & kExpiresBit) != 0 ? 1 : 0;
+  slot &= ~kExpiresBit;
+  if (expires_at_ms != kNoExpiry) {
+    slot |= kExpiresBit;
+    ++expiring_;
+  }
+}
+
+// --- operations
+
+void Keyspace::PrefetchEntry(uint64_t hash) const {
+  const Bucket& bucket = BucketOf(hash);
+  for (const uint64_t slot : bucket.slots) {
+    if (((slot ^ hash) & kTagMask) == 0 && slot != 0) __builtin_prefetch(EntryOf(slot));
+  }
+  if (bucket.next != nullptr) __builtin_prefetch(bucket.next);
+}
+
+Keyspace::Place Keyspace::Find(HashedKey key, int64_t now_ms) {
+  Bucket& head = BucketOf(key.hash);
+  const uint64_t tag = (key.hash & kTagMask) | kUsedBit;
+  for (Bucket* bucket = &head; bucket != nullptr; bucket = bucket->next) {
+    for (uint64_t& slot : bucket->slots) {
+      if ((slot & (kTagMask | kUsedBit)) != tag) continue;
+      if (EntryOf(slot)->key() != key.bytes) continue;
+      if ((slot & kExpiresBit) != 0 && EntryOf(slot)->expired(now_ms)) [[unlikely]] {
+        Erase(Place(&head, &slot));
+        ++counters_.expired;
+        return {};
+      }
+      return {&head, &slot};
+    }
+  }
+  return {};
+}
+
+bool Keyspace::AssignInPlace(uint64_t& slot, std::string_view value, int64_t expires_at_ms) {
+  Entry& entry = *EntryOf(slot);
+  if (expires_at_ms != kNoExpiry && !entry.has_expiry_field_) return false;
+  if (entry.is_shared()) {
+    if (value.size() < kSharedValueMin) return false;
+    if (entry.shared().unique() && entry.shared().size() == value.size()) {
+      std::memcpy(entry.mutable_shared().mutable_bytes().data(), value.data(), value.size());
+    } else {
+      SetBody(entry, SharedBytes::Copy(value));
+    }
+  } else {
+    const size_t capacity = entry.inline_capacity_;
+    if (value.size() > capacity || !FillsEnough(value.size(), capacity)) return false;
+    entry.set_inline_value(value);
+  }
+  SetSlotExpiry(slot, expires_at_ms);
+  return true;
+}
+
+void Keyspace::Assign(Place place, HashedKey key, std::string_view value, int64_t expires_at_ms) {
+  if (place) {
+    ORRERY_DCHECK(place->key() == key.bytes);
+    if (AssignInPlace(*place.slot_, value, expires_at_ms)) return;
+    Replace(*place.slot_, MakeEntry(key.bytes, value, expires_at_ms));
+    return;
+  }
+  Entry* entry = MakeEntry(key.bytes, value, expires_at_ms);
+  AddToChain(BucketOf(key.hash), MakeSlot(entry, key.hash));
+  expiring_ += entry->expires() ? 1 : 0;
+  ++size_;
+  if (size_ * kGrowBuckets > buckets() * kGrowEntries && level_ < kLevelMax) {
+    growing_ = true;
+    shrinking_ = false;
+  }
+  if (growing_) SplitBucket();
+}
+
+void Keyspace::Append(Place place, std::string_view bytes) {
+  uint64_t& slot = *place.slot_;
+  Entry& entry = *EntryOf(slot);
+  const std::string_view old = entry.value();
+  const size_t total = old.size() + bytes.size();
+  if (!entry.is_shared() && total <= entry.inline_capacity_) {
+    if (!bytes.empty()) std::memcpy(entry.inline_value() + old.size(), bytes.data(), bytes.size());
+    entry.inline_bytes_ = static_cast<uint32_t>(total);
+    return;
+  }
+  Entry::Shape shape{.key_bytes = entry.key_bytes_,
+                     .inline_capacity = 0,
+                     .has_expiry_field = entry.has_expiry_field_ != 0,
+                     .is_shared = total >= kSharedValueMin};
+  if (!shape.is_shared) {
+    // Room for as much again, so that many small pieces cost what they are together.
+    shape.inline_capacity = std::min(2 * total, kSharedValueMin - 1);
+    Replace(slot, CopyEntry(entry, shape));
+    Append(place, bytes);
+    return;
+  }
+  SharedBytes body = SharedBytes::Allocate(total);
+  char* to = body.mutable_bytes().data();
+  if (!old.empty()) std::memcpy(to, old.data(), old.size());
+  if (!bytes.empty()) std::memcpy(to + old.size(), bytes.data(), bytes.size());
+  if (entry.is_shared()) {
+    SetBody(entry, std::move(body));
+    return;
+  }
+  Entry* grown = NewEntry(shape, entry.key());
+  SetBody(*grown, std::move(body));
+  grown->set_expires_at_ms(entry.expires_at_ms());
+  Replace(slot, grown);
+}
+
+void Keyspace::SetExpiry(Place place, int64_t expires_at_ms) {
+  uint64_t& slot = *place.slot_;
+  Entry& entry = *EntryOf(slot);
+  if (expires_at_ms != kNoExpiry && !entry.has_expiry_field_) {
+    Replace(slot, CopyEntry(entry, {.key_bytes = entry.key_bytes_,
+                                    .inline_capacity = entry.inline_capacity_,
+                                    .has_expiry_field = true,
+                                    .is_shared = entry.is_shared()}));
+  }
+  SetSlotExpiry(slot, expires_at_ms);
+}
+
+void Keyspace::Erase(Place place) {
+  const uint64_t slot = *place.slot_;
+  Entry* entry = EntryOf(slot);
+  RemoveFromChain(*static_cast<Bucket*>(place.head_), place.slot_);
+  expiring_ -= (slot & kExpiresBit) != 0 ? 1 : 0;
+  --size_;
+  FreeEntry(entry);
+}
+
+void Keyspace::Clear() {
+  if (segments_.size() == 1) {
+    // Freed at once, or a client that only clears would leave segments faster than Step() frees.
+    for (Bucket& head : segments_[0]->buckets) FreeChain(head);
+    delete segments_[0];
+  } else {
+    dying_.insert(dying_.end(), segments_.begin(), segments_.end());
+  }
+  segments_.clear();
+  StartTable();
+}
+
+Keyspace::Expiration Keyspace::ExpireSome(int64_t now_ms, uint32_t buckets_max) {
+  Expiration result;
+  const size_t visits_max = std::min<size_t>(buckets_max, buckets());
+  for (size_t visits = 0; visits < visits_max && expiring_ > 0; ++visits) {
+    ExpireBucket(BucketOf(expire_cursor_), now_ms, result);
+    expire_cursor_ = NextCursor(expire_cursor_);
+  }
+  counters_.expired += result.expired;
+  return result;
+}
+
+void Keyspace::ExpireBucket(Bucket& head, int64_t now_ms, Expiration& result) {
+  for (Bucket* bucket = &head; bucket != nullptr; bucket = bucket->next) {
+    for (uint64_t& slot : bucket->slots) {
+      // An erased slot is filled from the end of the chain, so it is looked at again.
+      while ((slot & kExpiresBit) != 0) {
+        ++result.visited;
+        if (!EntryOf(slot)->expired(now_ms)) break;
+        const bool frees_bucket =
+            bucket != &head && bucket->next == nullptr && bucket->slots[1] == 0;
+        Erase(Place(&head, &slot));
+        ++result.expired;
+        if (frees_bucket) return;
+      }
+    }
+  }
+}
+
+// --- the table
+
+uint64_t Keyspace::NextCursor(uint64_t cursor) const {
+  const uint64_t index = cursor & ((uint64_t{1} << level_) - 1);
+  const uint32_t bits = index < split_ ? level_ + 1 : level_;
+  // The bucket covers all hashes with these low bits: in reversed bits, an interval. What follows
+  // it starts where it ends.
+  cursor |= ~uint64_t{0} << bits;
+  return ReverseBits(ReverseBits(cursor) + 1);
+}
+
+void Keyspace::AddToChain(Bucket& head, uint64_t slot) {
+  for (Bucket* bucket = &head;; bucket = bucket->next) {
+    for (uint64_t& place : bucket->slots) {
+      if (place == 0) {
+        place = slot;
+        return;
+      }
+    }
+    if (bucket->next == nullptr) {
+      bucket->next = new Bucket;
+      ++overflow_buckets_;
+    }
+  }
+}
+
+void Keyspace::RemoveFromChain(Bucket& head, uint64_t* slot) {
+  Bucket* before_last = nullptr;
+  Bucket* last = &head;
+  while (last->next != nullptr) before_last = std::exchange(last, last->next);
+  size_t used = kSlotsPerBucket;
+  while (last->slots[used - 1] == 0) --used;
+  *slot = std::exchange(last->slots[used - 1], 0);
+  // When the last entry was the one to go, it has just been written back.
+  if (slot == &last->slots[used - 1]) *slot = 0;
+  if (used == 1 && before_last != nullptr) {
+    delete std::exchange(before_last->next, nullptr);
+    --overflow_buckets_;
+  }
+}
+
+void Keyspace::Redistribute(Bucket& head) {
+  const Bucket old = std::exchange(head, Bucket());
+  for (const uint64_t slot : old.slots) {
+    if (slot != 0) __builtin_prefetch(EntryOf(slot));
+  }
+  for (const Bucket* bucket = &old; bucket != nullptr;) {
+    for (const uint64_t slot : bucket->slots) {
+      if (slot != 0) AddToChain(BucketOf(Hash(EntryOf(slot)->key())), slot);
+    }
+    const Bucket* next = bucket->next;
+    if (bucket != &old) {
+      delete bucket;
+      --overflow_buckets_;
+    }
+    bucket = next;
+  }
+}
+
+void Keyspace::SplitBucket() {
+  const size_t parent = split_;
+  const size_t child = (size_t{1} << level_) + split_;
+  if (child % kBucketsPerSegment == 0) segments_.push_back(new Segment);
+  ++split_;
+  ++counters_.splits;
+  Redistribute(BucketAt(parent));
+  if (split_ == size_t{1} << level_) {
+    ++level_;
+    split_ = 0;
+    growing_ = false;
+  }
+}
+
+void Keyspace::MergeBucket() {
+  if (split_ == 0) {
+    --level_;
+    split_ = size_t{1} << level_;
+  }
+  --split_;
+  ++counters_.merges;
+  const size_t child = (size_t{1} << level_) + split_;
+  Redistribute(BucketAt(child));
+  if (child % kBucketsPerSegment == 0) {
+    delete segments_.back();
+    segments_.pop_back();
+  }
+  if (split_ == 0) shrinking_ = false;
+}
+
+bool Keyspace::Step(uint32_t buckets_max) {
+  for (uint32_t left = buckets_max; left > 0;) {
+    if (FreeSome(left)) continue;
+    if (!growing_ && size_ < buckets() && level_ > kLevelMin) shrinking_ = true;
+    if (growing_) {
+      SplitBucket();
+    } else if (shrinking_ && buckets() > size_t{1} << kLevelMin) {
+      MergeBucket();
+    } else {
+      shrinking_ = false;
+      return false;
+    }
+    --left;
+  }
+  return true;
+}
+
+// Frees one bucket's entries of what Clear() left and takes it off the budget. False when nothing
+// is left.
+bool Keyspace::FreeSome(uint32_t& buckets) {
+  if (dying_.empty()) return false;
+  FreeChain(dying_.back()->buckets[dying_done_]);
+  --buckets;
+  if (++dying_done_ == kBucketsPerSegment) {
+    delete dying_.back();
+    dying_.pop_back();
+    if (dying_.empty()) dying_.shrink_to_fit();
+    dying_done_ = 0;
+  }
+  return true;
+}
+
+void Keyspace::FreeChain(Bucket& head) {
+  for (Bucket* bucket = &head; bucket != nullptr;) {
+    for (const uint64_t slot : bucket->slots) {
+      if (slot != 0) FreeEntry(EntryOf(slot));
+    }
+    Bucket* next = bucket->next;
+    if (bucket != &head) {
+      delete bucket;
+      --overflow_buckets_;
+    }
+    bucket = next;
+  }
+}
+
+void Keyspace::CheckInvariants() const {
+  size_t entries = 0;
+  size_t expiring = 0;
+  ORRERY_CHECK_OP(segments_.size(), ==, (buckets() + kBucketsPerSegment - 1) / kBucketsPerSegment);
+  for (size_t index = 0; index < segments_.size() * kBucketsPerSegment; ++index) {
+    bool ended = false;
+    for (const Bucket* bucket = &BucketAt(index); bucket != nullptr; bucket = bucket->next) {
+      ORRERY_CHECK_MSG(bucket == &BucketAt(index) || bucket->slots[0] != 0, "an empty overflow");
+      for (const uint64_t slot : bucket->slots) {
+        ORRERY_CHECK_MSG(!ended || slot == 0, "a hole in a chain");
+        ended = slot == 0;
+        if (ended) continue;
+        const Entry& entry = *EntryOf(slot);
+        const uint64_t hash = Hash(entry.key());
+        ORRERY_CHECK_OP(IndexOf(hash), ==, index);
+        ORRERY_CHECK(((slot ^ hash) & kTagMask) == 0);
+        ORRERY_CHECK(((slot & kExpiresBit) != 0) == entry.expires());
+        ORRERY_CHECK(entry.is_shared() == (entry.value().size() >= kSharedValueMin));
+        ++entries;
+        expiring += entry.expires() ? 1 : 0;
+      }
+    }
+  }
+  ORRERY_CHECK_OP(entries, ==, size_);
+  ORRERY_CHECK_OP(expiring, ==, expiring_);
+}
+
+}  // namespace orrery::server

@@ -1,0 +1,212 @@
+// The keys of a shard: a hash table that grows a bucket at a time.
+//
+// Linear hashing over buckets of one cache line (seven entries and a link). Growth splits one
+// bucket after another, in the order of their indices, at most one for each insertion; so no
+// operation stops for a rehash. An entry's place is decided by the low bits of a keyed hash:
+// iteration depends on the key of the hash and on the operations, never on addresses. A bucket
+// covers an interval of the bit-reversed hashes, splitting halves it, and a scan walks these
+// intervals in order: that is why an entry that is there from a scan's beginning to its end is
+// always returned.
+//
+// Expired keys are gone for every caller: Find() removes what it finds expired, ExpireSome() the
+// rest. Invariant: the entries of a bucket's chain are packed, with no hole before the last.
+// Owned and used by one thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "base/siphash.h"
+#include "server/entry.h"
+
+namespace orrery::server {
+
+// A key and its hash, which is computed once.
+struct HashedKey {
+  std::string_view bytes;
+  uint64_t hash = 0;
+};
+
+class Keyspace {
+ public:
+  // Where a key was found, or that it was not. Valid until the keyspace changes.
+  class Place {
+   public:
+    Place() = default;
+    explicit operator bool() const { return slot_ != nullptr; }
+    // REQUIRES: found.
+    const Entry* operator->() const { return EntryOf(*slot_); }
+    const Entry& operator*() const { return *EntryOf(*slot_); }
+
+   private:
+    friend class Keyspace;
+    Place(void* head, uint64_t* slot) : head_(head), slot_(slot) {}
+    void* head_ = nullptr;  // The first Bucket of the chain that holds the slot.
+    uint64_t* slot_ = nullptr;
+  };
+
+  struct Counters {
+    uint64_t expired = 0;  // Keys removed because their time had come.
+    uint64_t splits = 0;   // Buckets split, since construction.
+    uint64_t merges = 0;
+  };
+
+  struct Expiration {
+    uint32_t visited = 0;  // Keys with an expiry that were looked at.
+    uint32_t expired = 0;
+  };
+
+  explicit Keyspace(SipHashKey hash_key);
+  Keyspace(const Keyspace&) = delete;
+  Keyspace& operator=(const Keyspace&) = delete;
+  ~Keyspace();
+
+  uint64_t Hash(std::string_view key) const { return SipHash<1, 3>(hash_key_, key); }
+  HashedKey WithHash(std::string_view key) const { return {.bytes = key, .hash = Hash(key)}; }
+
+  // Hints for a batch of keys: first every bucket, then every entry (which reads the bucket).
+  void PrefetchBucket(uint64_t hash) const { __builtin_prefetch(&BucketOf(hash)); }
+  void PrefetchEntry(uint64_t hash) const;
+
+  // Keys held, those included that have expired and were not found out yet.
+  size_t size() const { return size_; }
+  // Those of them that have an expiry.
+  size_t expiring() const { return expiring_; }
+
+  // An expired key is removed and not found.
+  Place Find(HashedKey key, int64_t now_ms);
+
+  // Stores `value` under `key`, at `place`, which Find(key) has just given. Replaces what is there,
+  // in its own memory where it fits. `value` is copied, and must not lie in the keyspace. `place`
+  // is no longer valid.
+  void Assign(Place place, HashedKey key, std::string_view value, int64_t expires_at_ms);
+  // Adds `bytes` behind the value. REQUIRES: found. `bytes` must not lie in the keyspace.
+  void Append(Place place, std::string_view bytes);
+  // kNoExpiry takes the expiry away. REQUIRES: found.
+  void SetExpiry(Place place, int64_t expires_at_ms);
+  // REQUIRES: found.
+  void Erase(Place place);
+  // Forgets all keys. A table of more than one segment is left for Step() to free.
+  void Clear();
+
+  // Looks at `buckets_max` buckets for expired keys, going on where the last call ended; at each
+  // bucket once at most. Does nothing while no key has an expiry.
+  Expiration ExpireSome(int64_t now_ms, uint32_t buckets_max);
+
+  // Background work on at most `buckets_max` buckets: growing on, shrinking, freeing what Clear()
+  // left. Whether there is more to do.
+  bool Step(uint32_t buckets_max);
+
+  // Calls visit(const Entry&) for each entry of one bucket and returns the cursor of the next; 0
+  // starts a scan and ends it. Any 64-bit value is a valid cursor. A key that is there during a
+  // whole scan is visited at least once, whatever else changes. `visit` must not change the
+  // keyspace. Expired keys may be visited.
+  template <typename Visit>
+  uint64_t Scan(uint64_t cursor, Visit visit) const {
+    for (const Bucket* bucket = &BucketOf(cursor); bucket != nullptr; bucket = bucket->next) {
+      for (const uint64_t slot : bucket->slots) {
+        if (slot == 0) break;
+        visit(static_cast<const Entry&>(*EntryOf(slot)));
+      }
+    }
+    return NextCursor(cursor);
+  }
+
+  // Bytes asked of the allocator for entries, for large values, and for the table.
+  size_t memory_bytes() const { return entry_bytes_ + body_bytes_ + table_bytes(); }
+  size_t table_bytes() const;
+  size_t buckets() const { return (size_t{1} << level_) + split_; }
+  const Counters& counters() const { return counters_; }
+
+  // Ends the process if the structure contradicts itself. O(size).
+  void CheckInvariants() const;
+
+ private:
+  // A slot is 0, or an entry's address below and 16 bits of its own above.
+  static constexpr unsigned kAddressBits = 48;
+  static constexpr uint64_t kAddressMask = (uint64_t{1} << kAddressBits) - 1;
+  static constexpr uint64_t kUsedBit = uint64_t{1} << 63;
+  static constexpr uint64_t kExpiresBit = uint64_t{1} << 62;
+  // The top bits of the hash; growth uses the low ones.
+  static constexpr uint64_t kTagMask = ~(kAddressMask | kUsedBit | kExpiresBit);
+
+  static constexpr size_t kSlotsPerBucket = 7;
+  static constexpr size_t kBucketsPerSegment = 512;
+  static constexpr uint32_t kLevelMin = 2;
+  static constexpr uint32_t kLevelMax = 40;
+  // Growth of a level starts above 5.5 entries a bucket and ends below 3; shrinking starts below 1.
+  static constexpr size_t kGrowEntries = 11;
+  static constexpr size_t kGrowBuckets = 2;
+
+  struct alignas(64) Bucket {
+    uint64_t slots[kSlotsPerBucket] = {};
+    Bucket* next = nullptr;
+  };
+  static_assert(sizeof(Bucket) == 64);
+
+  struct Segment {
+    Bucket buckets[kBucketsPerSegment];
+  };
+
+  static Entry* EntryOf(uint64_t slot) {
+    // User space addresses fit in 48 bits; MakeSlot checks it.
+    return reinterpret_cast<Entry*>(slot & kAddressMask);
+  }
+  static uint64_t MakeSlot(const Entry* entry, uint64_t hash);
+
+  size_t IndexOf(uint64_t hash) const {
+    const size_t index = hash & ((size_t{1} << level_) - 1);
+    return index < split_ ? hash & ((size_t{2} << level_) - 1) : index;
+  }
+  Bucket& BucketAt(size_t index) const {
+    return segments_[index / kBucketsPerSegment]->buckets[index % kBucketsPerSegment];
+  }
+  Bucket& BucketOf(uint64_t hash) const { return BucketAt(IndexOf(hash)); }
+  uint64_t NextCursor(uint64_t cursor) const;
+
+  Entry* NewEntry(const Entry::Shape& shape, std::string_view key);
+  void FreeEntry(Entry* entry);
+  // Puts `entry`, whose key was `old`'s, in its place.
+  void Replace(uint64_t& slot, Entry* entry);
+  Entry* CopyEntry(const Entry& old, const Entry::Shape& shape);
+  bool AssignInPlace(uint64_t& slot, std::string_view value, int64_t expires_at_ms);
+  Entry* MakeEntry(std::string_view key, std::string_view value, int64_t expires_at_ms);
+  void SetSlotExpiry(uint64_t& slot, int64_t expires_at_ms);
+  void SetBody(Entry& entry, SharedBytes body);
+
+  void AddToChain(Bucket& head, uint64_t slot);
+  // Takes the slot out of the chain of `head`; its entry is the caller's.
+  void RemoveFromChain(Bucket& head, uint64_t* slot);
+  // Moves the entries of one bucket to where they belong now.
+  void Redistribute(Bucket& head);
+  void StartTable();
+  void SplitBucket();
+  void MergeBucket();
+  bool FreeSome(uint32_t& buckets);
+  void FreeChain(Bucket& head);
+  void ExpireBucket(Bucket& head, int64_t now_ms, Expiration& result);
+
+  const SipHashKey hash_key_;
+  std::vector<Segment*> segments_;
+  uint32_t level_ = kLevelMin;
+  // Buckets below this have been split at this level.
+  size_t split_ = 0;
+  bool growing_ = false;
+  bool shrinking_ = false;
+  size_t size_ = 0;
+  size_t expiring_ = 0;
+  uint64_t expire_cursor_ = 0;
+
+  // What Clear() left, and how far FreeSome() has come in the last of it.
+  std::vector<Segment*> dying_;
+  size_t dying_done_ = 0;
+
+  size_t entry_bytes_ = 0;
+  size_t body_bytes_ = 0;
+  size_t overflow_buckets_ = 0;
+  Counters counters_;
+};
+
+}  // namespace orrery::server
