@@ -1,0 +1,1053 @@
+// A server that loses a byte, a wake-up or a descriptor does so here first: an echo application on
+// the whole reactor, on Linux and on the fake kernel.
+#include "runtime/reactor.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/shared_bytes.h"
+#include "gtest/gtest.h"
+#include "runtime/ring/submission_queue.h"
+#include "runtime/test_world.h"
+
+namespace orrery {
+namespace {
+
+using Kind = ConnectionEvent::Kind;
+
+// What the application has seen of one connection, from kOpened to kClosed.
+struct Session {
+  Connection* connection = nullptr;  // Null once closed.
+  SlotHandle handle;
+  std::string received;
+  int data_events = 0;
+  int sent_events = 0;
+  bool end_of_input = false;
+  bool closed = false;
+};
+
+// Echoes, unless a test says otherwise, and checks the order of events.
+class Echo final : public Application {
+ public:
+  // Ends every wait: a test must never hang.
+  static constexpr Nanoseconds kTick = kMillisecond;
+
+  void OnEvents(std::span<const ConnectionEvent> events) override {
+    EXPECT_FALSE(events.empty());
+    EXPECT_LE(events.size(), Reactor::kEventsMax);
+    for (const ConnectionEvent& event : events) {
+      Session& session = Note(event);
+      on_event ? on_event(session, event) : EchoBack(event);
+      if (event.kind == Kind::kClosed) session.connection = nullptr;
+    }
+  }
+  void OnWoken() override { ++woken; }
+  Nanoseconds OnTurn(Nanoseconds now) override {
+    if (next_turn) std::exchange(next_turn, nullptr)();
+    return now + tick;
+  }
+
+  void EchoBack(const ConnectionEvent& event) {
+    Connection& connection = *event.connection;
+    if (!connection.open()) return;
+    if (event.kind == Kind::kData) {
+      connection.output().Append(event.data);
+      reactor->Flush(connection);
+    } else if (event.kind == Kind::kEndOfInput) {
+      reactor->Finish(connection);
+    }
+  }
+
+  // Null: EchoBack().
+  std::function<void(Session&, const ConnectionEvent&)> on_event;
+  std::function<void()> next_turn;
+  Reactor* reactor = nullptr;
+  Nanoseconds tick = kTick;
+  std::vector<std::unique_ptr<Session>> sessions;  // In the order of their acceptance.
+  int woken = 0;
+
+ private:
+  Session& Note(const ConnectionEvent& event) {
+    if (event.kind == Kind::kOpened) {
+      sessions.push_back(std::make_unique<Session>());
+      sessions.back()->connection = event.connection;
+      sessions.back()->handle = event.connection->handle();
+      return *sessions.back();
+    }
+    const auto session = std::find_if(
+        sessions.begin(), sessions.end(),
+        [&event](const auto& candidate) { return candidate->connection == event.connection; });
+    EXPECT_NE(session, sessions.end()) << "an event of a connection that was never opened";
+    Session& found = **session;
+    EXPECT_EQ(found.handle, event.connection->handle());
+    EXPECT_FALSE(found.closed);
+    switch (event.kind) {
+      case Kind::kData:
+        EXPECT_FALSE(event.data.empty());
+        EXPECT_FALSE(found.end_of_input);
+        found.received += event.data;
+        ++found.data_events;
+        break;
+      case Kind::kEndOfInput:
+        EXPECT_FALSE(found.end_of_input);
+        found.end_of_input = true;
+        break;
+      case Kind::kSent:
+        ++found.sent_events;
+        break;
+      default:
+        found.closed = true;
+        EXPECT_FALSE(event.connection->open());
+    }
+    return found;
+  }
+};
+
+struct WorldOptions {
+  size_t socket_buffer_bytes = 0;  // 0: as large as the kernel likes.
+};
+
+struct WorldKind {
+  const char* name;
+  std::unique_ptr<TestWorld> (*make)(const WorldOptions& options);
+};
+
+// What GoogleTest prints of the parameter.
+void PrintTo(const WorldKind& kind, std::ostream* out) { *out << kind.name; }
+
+class ReactorTest : public testing::TestWithParam<WorldKind> {
+ protected:
+  using Peer = TestWorld::Peer;
+
+  struct Options {
+    WorldOptions world;
+    RingOptions ring;
+    ReactorOptions reactor;
+  };
+
+  void SetUpWorld(const Options& options) { SetUpWorld(GetParam().make(options.world), options); }
+  void SetUpWorld(std::unique_ptr<TestWorld> world, const Options& options) {
+    world_ = std::move(world);
+    descriptors_before_ = world_->open_descriptors();
+    auto ring = world_->kernel().MakeRing(options.ring);
+    ASSERT_TRUE(ring.has_value()) << ring.error();
+    ring_ = std::move(*ring);
+    auto reactor = Reactor::Create(*ring_, world_->kernel(), echo_, options.reactor);
+    ASSERT_TRUE(reactor.has_value()) << reactor.error().ToString();
+    reactor_ = std::move(*reactor);
+    echo_.reactor = reactor_.get();
+    const auto listener = world_->kernel().Listen({});
+    ASSERT_TRUE(listener.has_value());
+    world_->Prepare(*listener);
+    port_ = world_->kernel().LocalPort(*listener).value();
+    reactor_->Listen(*listener);
+    const auto eventfd = world_->kernel().MakeEventFd();
+    ASSERT_TRUE(eventfd.has_value());
+    eventfd_ = *eventfd;
+    reactor_->Watch(eventfd_);
+  }
+
+  // Every test ends with a stop in the state that it has reached: nothing may be left.
+  void TearDown() override {
+    if (reactor_ == nullptr) return;
+    echo_.on_event = nullptr;  // It may look at what has died with the test's body.
+    if (!reactor_->stopping()) InTurn([this] { reactor_->Stop(); });
+    if (!reactor_->finished()) InTurn([this] { reactor_->Stop(); });
+    EXPECT_TRUE(RunUntil([this] { return reactor_->finished(); }));
+    for (const auto& session : echo_.sessions) EXPECT_TRUE(session->closed);
+    reactor_.reset();
+    ring_.reset();
+    EXPECT_EQ(world_->open_descriptors(), descriptors_before_);
+  }
+
+  void Turn() {
+    ++turns_;
+    reactor_->OnEntered(ring_->Enter(reactor_->Turn()));
+  }
+  void Turns(int count) {
+    while (count-- > 0) Turn();
+  }
+  // Runs `call` where an application may call the reactor.
+  void InTurn(std::function<void()> call) {
+    echo_.next_turn = std::move(call);
+    Turn();
+  }
+  template <typename Predicate>
+  [[nodiscard]] bool RunUntil(Predicate predicate) {
+    constexpr int kTurnsMax = 20'000;
+    for (int turn = 0; turn < kTurnsMax; ++turn) {
+      if (predicate()) return true;
+      Turn();
+    }
+    return predicate();
+  }
+
+  Peer Connect() { return world_->Connect(port_); }
+  // Connects one after the other, so that session i belongs to peer i.
+  std::vector<Peer> ConnectAll(size_t count) {
+    std::vector<Peer> peers;
+    for (size_t index = 0; index < count; ++index) {
+      const size_t accepted = echo_.sessions.size();
+      peers.push_back(Connect());
+      EXPECT_TRUE(RunUntil([&] { return echo_.sessions.size() > accepted; }));
+    }
+    return peers;
+  }
+  Session& session(size_t index) { return *echo_.sessions.at(index); }
+  Connection& connection(size_t index) { return *session(index).connection; }
+  // Until no wake-up of the past can be the reason for what is seen.
+  void Settle() { Turns(20); }
+
+  // Feeds `bytes` through `peer` while the reactor runs, and returns what comes back until there
+  // are `expected` bytes.
+  std::string Exchange(Peer peer, std::string_view bytes, size_t expected) {
+    PeerInput input;
+    EXPECT_TRUE(RunUntil([&] {
+      bytes.remove_prefix(world_->Send(peer, bytes));
+      world_->Receive(peer, input, expected - input.bytes.size());
+      return bytes.empty() && input.bytes.size() == expected;
+    })) << bytes.size()
+        << " bytes not sent, " << input.bytes.size() << " of " << expected << " received";
+    return input.bytes;
+  }
+  // What `peer` reads until the stream ends one way or another.
+  PeerInput ReadToTheEnd(Peer peer) {
+    PeerInput input;
+    EXPECT_TRUE(RunUntil([&] {
+      world_->Receive(peer, input, ~size_t{0});
+      return input.end || input.reset;
+    })) << input.bytes.size()
+        << " bytes received";
+    return input;
+  }
+
+  // Bytes that say where they stand.
+  static std::string Pattern(size_t size, size_t salt = 0) {
+    std::string bytes(size, '\0');
+    for (size_t index = 0; index < size; ++index) {
+      bytes[index] = static_cast<char>((index * 7 + (index >> 8) + salt) & 0xff);
+    }
+    return bytes;
+  }
+
+  Echo echo_;
+  std::unique_ptr<TestWorld> world_;
+  std::unique_ptr<Ring> ring_;
+  std::unique_ptr<Reactor> reactor_;
+  uint16_t port_ = 0;
+  int eventfd_ = -1;
+  uint64_t turns_ = 0;
+  size_t descriptors_before_ = 0;
+};
+
+// --- Opening, echoing, ending
+
+TEST_P(ReactorTest, StopsWithNothingDone) { SetUpWorld({}); }
+
+TEST_P(ReactorTest, EchoesAndEndsWithItsPeer) {
+  SetUpWorld({});
+  const Peer peer = Connect();
+  EXPECT_EQ(Exchange(peer, "hello", 5), "hello");
+  EXPECT_EQ(Exchange(peer, " again", 6), " again");
+  EXPECT_EQ(reactor_->connections(), 1U);
+  EXPECT_EQ(reactor_->counters().received_bytes, 11U);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->counters().sent_bytes == 11; }));
+  world_->Close(peer);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
+  EXPECT_TRUE(session(0).end_of_input);
+  EXPECT_TRUE(session(0).closed);
+}
+
+TEST_P(ReactorTest, ManyAtOnce) {
+  SetUpWorld({});
+  std::vector<Peer> peers;
+  std::vector<PeerInput> inputs(100);
+  for (size_t index = 0; index < inputs.size(); ++index) {
+    peers.push_back(Connect());
+    ASSERT_EQ(world_->Send(peers.back(), Pattern(3000, index)), 3000U);
+  }
+  EXPECT_TRUE(RunUntil([&] {
+    for (size_t index = 0; index < peers.size(); ++index) {
+      world_->Receive(peers[index], inputs[index], 3000);
+    }
+    return std::all_of(inputs.begin(), inputs.end(),
+                       [](const PeerInput& input) { return input.bytes.size() == 3000; });
+  }));
+  for (size_t index = 0; index < inputs.size(); ++index) {
+    EXPECT_EQ(inputs[index].bytes, Pattern(3000, index));
+  }
+}
+
+TEST_P(ReactorTest, HalfCloseGetsTheWholeEchoAndThenTheEnd) {
+  SetUpWorld({});
+  const Peer peer = Connect();
+  const std::string sent = Pattern(30'000);
+  ASSERT_EQ(world_->Send(peer, sent), sent.size());
+  world_->ShutdownWrite(peer);
+  const PeerInput input = ReadToTheEnd(peer);
+  EXPECT_EQ(input.bytes, sent);
+  EXPECT_TRUE(input.end);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
+}
+
+TEST_P(ReactorTest, AResetEndsTheConnectionAndNothingElse) {
+  SetUpWorld({});
+  const std::vector<Peer> peers = ConnectAll(3);
+  EXPECT_EQ(Exchange(peers[1], "x", 1), "x");
+  world_->Reset(peers[1]);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 2; }));
+  EXPECT_TRUE(session(1).closed);
+  EXPECT_FALSE(session(1).end_of_input);
+  EXPECT_EQ(Exchange(peers[0], "a", 1), "a");
+  EXPECT_EQ(Exchange(peers[2], "b", 1), "b");
+}
+
+TEST_P(ReactorTest, ASlotIsReusedUnderANewGeneration) {
+  SetUpWorld({});
+  const std::vector<Peer> first = ConnectAll(1);
+  world_->Close(first[0]);
+  ASSERT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
+  const std::vector<Peer> second = ConnectAll(1);
+  EXPECT_EQ(session(1).handle.index, session(0).handle.index);
+  EXPECT_NE(session(1).handle.generation, session(0).handle.generation);
+  EXPECT_EQ(Exchange(second[0], "x", 1), "x");
+}
+
+TEST_P(ReactorTest, AboveItsLimitConnectionsAreClosedAtOnce) {
+  Options options;
+  options.reactor.connections_max = 2;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(2);
+  const Peer third = Connect();
+  const PeerInput input = ReadToTheEnd(third);
+  EXPECT_EQ(input.bytes, "");
+  EXPECT_EQ(reactor_->counters().connections_refused, 1U);
+  EXPECT_EQ(reactor_->connections(), 2U);
+  // There is room again when one has left.
+  world_->Close(peers[0]);
+  ASSERT_TRUE(RunUntil([this] { return reactor_->connections() == 1; }));
+  EXPECT_EQ(Exchange(Connect(), "x", 1), "x");
+}
+
+TEST_P(ReactorTest, TheWakerWakes) {
+  SetUpWorld({});
+  Settle();
+  EXPECT_EQ(echo_.woken, 0);
+  world_->Ring(eventfd_);
+  EXPECT_TRUE(RunUntil([this] { return echo_.woken == 1; }));
+  Settle();
+  EXPECT_EQ(echo_.woken, 1);
+  world_->Ring(eventfd_);
+  EXPECT_TRUE(RunUntil([this] { return echo_.woken == 2; }));
+}
+
+// --- Reading
+
+TEST_P(ReactorTest, PausedReadsDeliverNothingAndLoseNothing) {
+  SetUpWorld({});
+  const std::vector<Peer> peers = ConnectAll(1);
+  InTurn([this] { reactor_->PauseReads(connection(0)); });
+  EXPECT_TRUE(connection(0).reads_paused());
+  Settle();
+  ASSERT_EQ(world_->Send(peers[0], "paused"), 6U);
+  Settle();
+  EXPECT_EQ(session(0).received, "");
+  InTurn([this] { reactor_->ResumeReads(connection(0)); });
+  EXPECT_TRUE(RunUntil([this] { return session(0).received == "paused"; }));
+  EXPECT_EQ(Exchange(peers[0], "!", 7), "paused!");
+}
+
+TEST_P(ReactorTest, DataBetweenTheCancelAndTheEndOfTheReceiveIsNotLost) {
+  SetUpWorld({});
+  const std::vector<Peer> peers = ConnectAll(1);
+  std::string sent;
+  for (int round = 0; round < 20; ++round) {
+    const std::string before = Pattern(50, static_cast<size_t>(round));
+    const std::string after = Pattern(70, static_cast<size_t>(round) + 100);
+    ASSERT_EQ(world_->Send(peers[0], before), before.size());
+    // The cancel is prepared, data comes, and only then does the kernel see the cancel.
+    echo_.next_turn = [this] { reactor_->PauseReads(connection(0)); };
+    const EnterRequest request = reactor_->Turn();
+    ASSERT_EQ(world_->Send(peers[0], after), after.size());
+    reactor_->OnEntered(ring_->Enter(request));
+    if (round % 2 == 0) Turns(round / 2);
+    InTurn([this] { reactor_->ResumeReads(connection(0)); });
+    sent += before + after;
+    ASSERT_TRUE(RunUntil([&] { return session(0).received.size() == sent.size(); })) << round;
+    ASSERT_EQ(session(0).received, sent);
+  }
+}
+
+TEST_P(ReactorTest, PauseAndResumeInAnyRhythmKeepTheStream) {
+  SetUpWorld({});
+  const std::vector<Peer> peers = ConnectAll(1);
+  const std::string stream = Pattern(40'000);
+  std::string_view rest = stream;
+  for (int step = 0; step < 300; ++step) {
+    const std::string_view part = rest.substr(0, 130);
+    rest.remove_prefix(world_->Send(peers[0], part));
+    echo_.next_turn = [this, step] {
+      // Twice in one turn now and then: what counts is the last word.
+      if (step % 3 != 0) reactor_->PauseReads(connection(0));
+      if (step % 5 != 0) reactor_->ResumeReads(connection(0));
+    };
+    Turns(step % 4 == 0 ? 2 : 1);
+  }
+  InTurn([this] { reactor_->ResumeReads(connection(0)); });
+  EXPECT_EQ(Exchange(peers[0], rest, stream.size()), stream);
+}
+
+TEST_P(ReactorTest, EndOfInputWhilePausedComesWithResume) {
+  SetUpWorld({});
+  const std::vector<Peer> peers = ConnectAll(1);
+  InTurn([this] { reactor_->PauseReads(connection(0)); });
+  Settle();
+  ASSERT_EQ(world_->Send(peers[0], "last"), 4U);
+  world_->ShutdownWrite(peers[0]);
+  Settle();
+  EXPECT_FALSE(session(0).end_of_input);
+  InTurn([this] { reactor_->ResumeReads(connection(0)); });
+  const PeerInput input = ReadToTheEnd(peers[0]);
+  EXPECT_EQ(input.bytes, "last");
+  EXPECT_TRUE(input.end);
+}
+
+TEST_P(ReactorTest, ASlowReaderIsHeldBackByPausing) {
+  Options options;
+  options.world.socket_buffer_bytes = 8192;
+  SetUpWorld(options);
+  constexpr size_t kOutputMax = 32'768;
+  size_t highest = 0;
+  echo_.on_event = [&](Session&, const ConnectionEvent& event) {
+    echo_.EchoBack(event);
+    Connection& connection = *event.connection;
+    highest = std::max(highest, connection.output().size_bytes());
+    if (connection.output().size_bytes() > kOutputMax) reactor_->PauseReads(connection);
+    if (event.kind == Kind::kSent && connection.output().size_bytes() < kOutputMax / 2) {
+      reactor_->ResumeReads(connection);
+    }
+  };
+  const std::vector<Peer> peers = ConnectAll(1);
+  const std::string sent = Pattern(2'000'000);
+  std::string_view rest = sent;
+  // It sends and never reads: what is queued for it is bounded.
+  for (int turn = 0; turn < 300; ++turn) {
+    rest.remove_prefix(world_->Send(peers[0], rest.substr(0, 20'000)));
+    Turn();
+  }
+  EXPECT_TRUE(connection(0).reads_paused());
+  EXPECT_LT(highest, kOutputMax + 8 * options.reactor.buffer_bytes);
+  EXPECT_EQ(Exchange(peers[0], rest, sent.size()), sent);
+  EXPECT_GT(session(0).sent_events, 0);
+}
+
+// --- Provided buffers
+
+TEST_P(ReactorTest, OneTinyBufferServesManyConnections) {
+  Options options;
+  options.reactor.buffers = 1;
+  options.reactor.buffer_bytes = 16;
+  SetUpWorld(options);
+  constexpr size_t kPeers = 40;
+  constexpr size_t kBytes = 500;
+  std::vector<Peer> peers = ConnectAll(kPeers);
+  for (size_t index = 0; index < kPeers; ++index) {
+    ASSERT_EQ(world_->Send(peers[index], Pattern(kBytes, index)), kBytes);
+  }
+  EXPECT_TRUE(RunUntil([&] {
+    return std::all_of(echo_.sessions.begin(), echo_.sessions.end(),
+                       [&](const auto& each) { return each->received.size() == kBytes; });
+  }));
+  for (size_t index = 0; index < kPeers; ++index) {
+    EXPECT_EQ(session(index).received, Pattern(kBytes, index));
+  }
+  // Each receive that brought bytes may end starved, and each connection once more at the start.
+  // More would be a storm of receives that are armed though no buffer is free.
+  EXPECT_GT(reactor_->counters().starved, 0U);
+  EXPECT_LE(reactor_->counters().starved, kPeers * (kBytes / 16 + 1) + 2 * kPeers);
+  EXPECT_LE(turns_, 4 * kPeers * (kBytes / 16 + 1));
+  // And it is over: nobody spins.
+  const uint64_t starved = reactor_->counters().starved;
+  Settle();
+  EXPECT_EQ(reactor_->counters().starved, starved);
+}
+
+TEST_P(ReactorTest, StarvedConnectionsSeeTheEndAndTheReset) {
+  Options options;
+  options.reactor.buffers = 1;
+  options.reactor.buffer_bytes = 8;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(10);
+  for (size_t index = 0; index < peers.size(); ++index) {
+    ASSERT_EQ(world_->Send(peers[index], Pattern(100, index)), 100U);
+    if (index % 2 == 0) world_->ShutdownWrite(peers[index]);
+  }
+  for (size_t index = 0; index < peers.size(); index += 2) {
+    EXPECT_EQ(ReadToTheEnd(peers[index]).bytes, Pattern(100, index));
+  }
+  for (size_t index = 1; index < peers.size(); index += 2) world_->Reset(peers[index]);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
+}
+
+TEST_P(ReactorTest, StarvedConnectionsCanBePausedAndAborted) {
+  Options options;
+  options.reactor.buffers = 1;
+  options.reactor.buffer_bytes = 8;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(9);
+  for (const Peer peer : peers) ASSERT_EQ(world_->Send(peer, Pattern(100)), 100U);
+  for (int turn = 0; turn < 6; ++turn) {
+    InTurn([this, turn] {
+      for (size_t index = 0; index < 9; ++index) {
+        Session& each = session(index);
+        if (each.connection == nullptr || !each.connection->open()) continue;
+        if (index % 3 == 0) reactor_->PauseReads(*each.connection);
+        if (index % 3 == 1 && turn == 3) reactor_->Abort(*each.connection);
+      }
+    });
+  }
+  EXPECT_TRUE(RunUntil([this] {
+    return reactor_->connections() == 6 && session(2).received.size() == 100 &&
+           session(5).received.size() == 100 && session(8).received.size() == 100;
+  }));
+  InTurn([this] {
+    for (size_t index = 0; index < 9; index += 3) reactor_->ResumeReads(connection(index));
+  });
+  EXPECT_TRUE(RunUntil([this] {
+    return session(0).received.size() == 100 && session(3).received.size() == 100 &&
+           session(6).received.size() == 100;
+  }));
+}
+
+TEST_P(ReactorTest, AStaleCompletionGivesItsBufferBack) {
+  Options options;
+  options.reactor.buffers = 1;
+  options.reactor.buffer_bytes = 16;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(2);
+  InTurn([this] { reactor_->PauseReads(connection(0)); });
+  Settle();
+  // A receive of a connection that is long gone, with the group's only buffer.
+  const UserData stale{.operation = Operation::kReceive, .slot = {.index = 0, .generation = 77}};
+  SubmissionQueue submission(*ring_);
+  ASSERT_TRUE(submission.ReceiveMultishot(File::Descriptor(connection(0).descriptor()),
+                                          Reactor::kBufferGroup, stale));
+  Turn();
+  ASSERT_EQ(world_->Send(peers[0], "stale"), 5U);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->counters().stale_completions == 1; }));
+  EXPECT_EQ(session(0).received, "");
+  EXPECT_EQ(reactor_->counters().received_bytes, 0U);
+  EXPECT_EQ(Exchange(peers[1], Pattern(200), 200), Pattern(200));
+  ASSERT_TRUE(submission.Cancel(stale, {.operation = Operation::kTest, .slot = {}}));
+  EXPECT_TRUE(RunUntil([this] { return reactor_->counters().stale_completions >= 3; }));
+}
+
+// --- The submission queue and the completion queue are full
+
+TEST_P(ReactorTest, OneSubmissionEntryIsEnough) {
+  Options options;
+  options.ring = {.sq_entries = 1, .cq_entries = 64};
+  SetUpWorld(options);
+  std::vector<Peer> peers;
+  std::vector<PeerInput> inputs(20);
+  for (size_t index = 0; index < inputs.size(); ++index) {
+    peers.push_back(Connect());
+    ASSERT_EQ(world_->Send(peers[index], Pattern(1000, index)), 1000U);
+  }
+  EXPECT_TRUE(RunUntil([&] {
+    for (size_t index = 0; index < peers.size(); ++index) {
+      world_->Receive(peers[index], inputs[index], 1000);
+    }
+    return std::all_of(inputs.begin(), inputs.end(),
+                       [](const PeerInput& input) { return input.bytes.size() == 1000; });
+  }));
+  EXPECT_GT(reactor_->counters().refused, 0U);
+  for (const Peer peer : peers) world_->Close(peer);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
+}
+
+TEST_P(ReactorTest, RefusedCancelsAreNotForgotten) {
+  Options options;
+  options.ring = {.sq_entries = 1, .cq_entries = 64};
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(10);
+  Settle();
+  // All want a cancel in the same turn, and one fits.
+  InTurn([this] {
+    for (size_t index = 0; index < 10; ++index) reactor_->PauseReads(connection(index));
+  });
+  Settle();
+  for (const Peer peer : peers) ASSERT_EQ(world_->Send(peer, "later"), 5U);
+  Settle();
+  for (size_t index = 0; index < 10; ++index) EXPECT_EQ(session(index).received, "") << index;
+  InTurn([this] {
+    for (size_t index = 0; index < 10; ++index) reactor_->Abort(connection(index));
+  });
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
+}
+
+TEST_P(ReactorTest, AFullSubmissionQueueAsksNotToSleep) {
+  Options options;
+  options.ring = {.sq_entries = 1, .cq_entries = 64};
+  SetUpWorld(options);
+  // The accept and the waker's poll are two operations for one entry.
+  EnterRequest request = reactor_->Turn();
+  EXPECT_EQ(request.to_submit, 1U);
+  EXPECT_EQ(request.min_complete, 0U);
+  reactor_->OnEntered(ring_->Enter(request));
+  request = reactor_->Turn();
+  EXPECT_EQ(request.to_submit, 1U);
+  EXPECT_EQ(request.min_complete, 1U);
+  EXPECT_EQ(request.deadline, reactor_->now() + Echo::kTick);
+  reactor_->OnEntered(ring_->Enter(request));
+}
+
+TEST_P(ReactorTest, IdleConnectionsAreNeitherVisitedNorAwake) {
+  SetUpWorld({});
+  const std::vector<Peer> peers = ConnectAll(50);
+  Settle();
+  const uint64_t visits = reactor_->arm_visits();
+  for (int turn = 0; turn < 10; ++turn) {
+    const EnterRequest request = reactor_->Turn();
+    EXPECT_EQ(request.to_submit, 0U);
+    EXPECT_EQ(request.min_complete, 1U);
+    reactor_->OnEntered(ring_->Enter(request));
+  }
+  EXPECT_EQ(reactor_->arm_visits(), visits);
+  EXPECT_EQ(Exchange(peers[7], "x", 1), "x");
+  EXPECT_LE(reactor_->arm_visits(), visits + 2);
+}
+
+TEST_P(ReactorTest, AnEnterThatConsumesFewerLosesNothing) {
+  SetUpWorld({});
+  std::vector<Peer> peers;
+  std::vector<PeerInput> inputs(20);
+  for (size_t index = 0; index < inputs.size(); ++index) {
+    peers.push_back(Connect());
+    ASSERT_EQ(world_->Send(peers[index], Pattern(1000, index)), 1000U);
+  }
+  const auto all_there = [&] {
+    return std::all_of(inputs.begin(), inputs.end(),
+                       [](const PeerInput& input) { return input.bytes.size() == 1000; });
+  };
+  for (int turn = 0; turn < 2000 && !all_there(); ++turn) {
+    EnterRequest request = reactor_->Turn();
+    // As if the kernel had stopped in the middle.
+    request.to_submit = std::min(request.to_submit, 1U);
+    reactor_->OnEntered(ring_->Enter(request));
+    for (size_t index = 0; index < peers.size(); ++index) {
+      world_->Receive(peers[index], inputs[index], 1000);
+    }
+  }
+  EXPECT_TRUE(all_there());
+}
+
+TEST_P(ReactorTest, ATinyCompletionQueueOverflowsAndNothingIsLost) {
+  Options options;
+  options.ring = {.sq_entries = 2, .cq_entries = 2};
+  SetUpWorld(options);
+  std::vector<Peer> peers;
+  std::vector<PeerInput> inputs(30);
+  for (size_t index = 0; index < inputs.size(); ++index) peers.push_back(Connect());
+  for (int round = 1; round <= 5; ++round) {
+    for (size_t index = 0; index < peers.size(); ++index) {
+      ASSERT_EQ(world_->Send(peers[index], Pattern(200, index)), 200U);
+    }
+    world_->Ring(eventfd_);
+    EXPECT_TRUE(RunUntil([&] {
+      for (size_t index = 0; index < peers.size(); ++index) {
+        world_->Receive(peers[index], inputs[index], ~size_t{0});
+      }
+      return std::all_of(inputs.begin(), inputs.end(), [round](const PeerInput& input) {
+        return input.bytes.size() == 200U * static_cast<size_t>(round);
+      });
+    })) << round;
+    EXPECT_TRUE(RunUntil([&] { return echo_.woken >= round; }));
+  }
+  for (const Peer peer : peers) world_->Close(peer);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
+}
+
+TEST_P(ReactorTest, EnterMayFailAndTheLoopGoesOn) {
+  SetUpWorld({});
+  const Peer peer = Connect();
+  for (const int error : {EINTR, EAGAIN, EBUSY, ETIME}) {
+    (void)reactor_->Turn();
+    reactor_->OnEntered(std::unexpected(Errno(error)));  // Nothing was submitted.
+    EXPECT_EQ(Exchange(peer, "x", 1), "x");
+  }
+  EXPECT_EQ(reactor_->counters().enter_retries, 3U);
+  EXPECT_DEATH(reactor_->OnEntered(std::unexpected(Errno(EBADF))), "io_uring_enter.*EBADF");
+}
+
+// --- Writing
+
+TEST_P(ReactorTest, OutputLargerThanTheSocketIsExactAndBodiesAreLetGoInTime) {
+  Options options;
+  options.world.socket_buffer_bytes = 8192;
+  SetUpWorld(options);
+  const SharedBytes body = SharedBytes::Copy(Pattern(300'000));
+  const SharedBytes small = SharedBytes::Copy("v");
+  std::string expected;
+  size_t body_ends_at = 0;
+  const std::vector<Peer> peers = ConnectAll(1);
+  InTurn([&] {
+    PendingOutput& output = connection(0).output();
+    output.Append(Pattern(50'000));
+    output.AppendBody(body);
+    expected = Pattern(50'000) + std::string(body.view());
+    body_ends_at = expected.size();
+    // More parts than one chunk may have.
+    for (int count = 0; count < 3000; ++count) {
+      output.Append("$1\r\n");
+      output.AppendBody(small);
+      expected += "$1\r\nv";
+    }
+    output.Append(Pattern(10'000, 5));
+    expected += Pattern(10'000, 5);
+    reactor_->Flush(connection(0));
+  });
+  PeerInput input;
+  EXPECT_TRUE(RunUntil([&] {
+    world_->Receive(peers[0], input, 3000);
+    // Held while a byte of it may still have to be sent, and not longer.
+    EXPECT_EQ(body.references(), reactor_->counters().sent_bytes < body_ends_at ? 2U : 1U);
+    return input.bytes.size() == expected.size();
+  }));
+  EXPECT_TRUE(input.bytes == expected);
+  EXPECT_TRUE(RunUntil([&small] { return small.unique(); }));
+  EXPECT_TRUE(connection(0).output().empty());
+}
+
+TEST_P(ReactorTest, ManyLargeOutputsShareOneEnter) {
+  // More iovecs than one Enter has room for.
+  SetUpWorld({});
+  const std::vector<Peer> peers = ConnectAll(12);
+  const SharedBytes body = SharedBytes::Copy("bb");
+  std::string expected;
+  for (int count = 0; count < 1500; ++count) expected += "h" + std::string(body.view());
+  InTurn([&] {
+    for (size_t index = 0; index < peers.size(); ++index) {
+      for (int count = 0; count < 1500; ++count) {
+        connection(index).output().Append("h");
+        connection(index).output().AppendBody(body);
+      }
+      reactor_->Flush(connection(index));
+    }
+  });
+  for (const Peer peer : peers) EXPECT_TRUE(Exchange(peer, "", expected.size()) == expected);
+  EXPECT_TRUE(RunUntil([&body] { return body.unique(); }));
+}
+
+TEST_P(ReactorTest, AppendingWhileASendIsInFlightKeepsTheOrder) {
+  Options options;
+  options.world.socket_buffer_bytes = 4096;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(1);
+  std::string expected;
+  PeerInput input;
+  for (size_t step = 0; step < 200; ++step) {
+    InTurn([&] {
+      const std::string part = Pattern(1 + step * 13 % 3000, step);
+      connection(0).output().Append(part);
+      connection(0).output().AppendBody(SharedBytes::Copy(part));
+      expected += part + part;
+      reactor_->Flush(connection(0));
+    });
+    world_->Receive(peers[0], input, 1000);
+  }
+  EXPECT_TRUE(RunUntil([&] {
+    world_->Receive(peers[0], input, 20'000);
+    return input.bytes.size() == expected.size();
+  }));
+  EXPECT_TRUE(input.bytes == expected);
+}
+
+TEST_P(ReactorTest, APeerThatLeavesDuringASendEndsTheConnection) {
+  Options options;
+  options.world.socket_buffer_bytes = 4096;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(2);
+  const SharedBytes body = SharedBytes::Copy(Pattern(1'000'000));
+  InTurn([&] {
+    for (size_t index = 0; index < 2; ++index) {
+      connection(index).output().AppendBody(body);
+      reactor_->Flush(connection(index));
+    }
+  });
+  Settle();
+  EXPECT_EQ(body.references(), 3U);
+  world_->Reset(peers[0]);
+  world_->Close(peers[1]);  // With unread input: a reset as well.
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
+  EXPECT_EQ(body.references(), 1U);
+}
+
+// --- Finishing, aborting, stopping
+
+TEST_P(ReactorTest, FinishWithUnreadInputDeliversTheReplyAndNoReset) {
+  SetUpWorld({});
+  echo_.on_event = [this](Session&, const ConnectionEvent& event) {
+    if (event.kind != Kind::kData || !event.connection->open()) return;
+    event.connection->output().Append("-ERR no more\r\n");
+    reactor_->Finish(*event.connection);
+    EXPECT_FALSE(event.connection->open());
+  };
+  const std::vector<Peer> peers = ConnectAll(1);
+  ASSERT_EQ(world_->Send(peers[0], "start"), 5U);
+  // It goes on sending, as a client with a long pipeline does.
+  for (int turn = 0; turn < 50; ++turn) {
+    (void)world_->Send(peers[0], Pattern(2000));
+    Turn();
+  }
+  const PeerInput input = ReadToTheEnd(peers[0]);
+  EXPECT_EQ(input.bytes, "-ERR no more\r\n");
+  EXPECT_TRUE(input.end);
+  EXPECT_FALSE(input.reset);
+  EXPECT_FALSE(session(0).closed);  // Until the peer ends, too.
+  world_->Close(peers[0]);
+  EXPECT_TRUE(RunUntil([this] { return session(0).closed; }));
+}
+
+TEST_P(ReactorTest, FinishSendsAllOutputFirst) {
+  Options options;
+  options.world.socket_buffer_bytes = 4096;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(1);
+  const SharedBytes body = SharedBytes::Copy(Pattern(400'000));
+  InTurn([&] {
+    connection(0).output().AppendBody(body);
+    reactor_->Flush(connection(0));
+    reactor_->Finish(connection(0));
+    reactor_->Finish(connection(0));  // Once is enough; twice does no harm.
+  });
+  const PeerInput input = ReadToTheEnd(peers[0]);
+  EXPECT_TRUE(input.bytes == body.view());
+  EXPECT_TRUE(input.end);
+}
+
+TEST_P(ReactorTest, FinishOfAPausedConnectionDrainsIt) {
+  SetUpWorld({});
+  const std::vector<Peer> peers = ConnectAll(1);
+  InTurn([this] { reactor_->PauseReads(connection(0)); });
+  ASSERT_EQ(world_->Send(peers[0], Pattern(5000)), 5000U);
+  Settle();
+  InTurn([this] {
+    connection(0).output().Append("bye");
+    reactor_->Finish(connection(0));
+  });
+  const PeerInput input = ReadToTheEnd(peers[0]);
+  EXPECT_EQ(input.bytes, "bye");
+  EXPECT_FALSE(input.reset);
+  world_->Close(peers[0]);
+  EXPECT_TRUE(RunUntil([this] { return session(0).closed; }));
+}
+
+TEST_P(ReactorTest, LingeringIsBounded) {
+  Options options;
+  options.world.socket_buffer_bytes = 4096;
+  options.reactor.linger = 30 * kMillisecond;
+  SetUpWorld(options);
+  // One never closes, the other never reads what it is owed.
+  const std::vector<Peer> peers = ConnectAll(2);
+  const SharedBytes body = SharedBytes::Copy(Pattern(1'000'000));
+  Nanoseconds begin = 0;
+  InTurn([&] {
+    begin = reactor_->now();
+    connection(1).output().AppendBody(body);
+    reactor_->Finish(connection(0));
+    reactor_->Finish(connection(1));
+  });
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
+  EXPECT_GE(reactor_->now() - begin, options.reactor.linger);
+  EXPECT_EQ(body.references(), 1U);
+}
+
+TEST_P(ReactorTest, LingeringEndsAWait) {
+  Options options;
+  options.reactor.linger = 1000 * kSecond;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(1);
+  InTurn([this] { reactor_->Finish(connection(0)); });
+  const Nanoseconds finished_by = reactor_->now() + options.reactor.linger;
+  Settle();
+  echo_.tick = 2000 * kSecond;
+  EXPECT_EQ(reactor_->Turn().deadline, finished_by);
+  reactor_->OnEntered(std::unexpected(Errno(EINTR)));
+  echo_.tick = Echo::kTick;
+}
+
+TEST_P(ReactorTest, DrainingIsBoundedInBytes) {
+  Options options;
+  options.reactor.drain_bytes_max = 50'000;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(1);
+  InTurn([this] { reactor_->Finish(connection(0)); });
+  size_t sent = 0;
+  EXPECT_TRUE(RunUntil([&] {
+    sent += world_->Send(peers[0], Pattern(1000));
+    return session(0).closed;
+  }));
+  EXPECT_GT(reactor_->counters().received_bytes, options.reactor.drain_bytes_max);
+  EXPECT_EQ(session(0).received, "");
+}
+
+TEST_P(ReactorTest, AbortWithReceiveAndSendInFlight) {
+  Options options;
+  options.world.socket_buffer_bytes = 4096;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(1);
+  const SharedBytes body = SharedBytes::Copy(Pattern(1'000'000));
+  InTurn([&] {
+    connection(0).output().AppendBody(body);
+    reactor_->Flush(connection(0));
+  });
+  Settle();
+  EXPECT_EQ(body.references(), 2U);
+  InTurn([this] { reactor_->Abort(connection(0)); });
+  // The kernel may still read the body: it is held until the connection is closed.
+  EXPECT_EQ(body.references(), session(0).closed ? 1U : 2U);
+  EXPECT_TRUE(RunUntil([this] { return session(0).closed; }));
+  EXPECT_EQ(body.references(), 1U);
+  // The peer is told: a close alone, with a receive armed, would leave it waiting for ever.
+  const PeerInput input = ReadToTheEnd(peers[0]);
+  EXPECT_LT(input.bytes.size(), body.size());
+  EXPECT_EQ(input.bytes, body.view().substr(0, input.bytes.size()));
+}
+
+TEST_P(ReactorTest, AbortOfAnIdleConnectionTellsThePeer) {
+  SetUpWorld({});
+  const std::vector<Peer> peers = ConnectAll(1);
+  Settle();
+  InTurn([this] { reactor_->Abort(connection(0)); });
+  EXPECT_TRUE(ReadToTheEnd(peers[0]).end);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
+}
+
+TEST_P(ReactorTest, AbortRightAfterAcceptAndInTheMiddleOfABatch) {
+  SetUpWorld({});
+  echo_.on_event = [this](Session&, const ConnectionEvent& event) {
+    if (event.kind == Kind::kOpened || event.kind == Kind::kData) {
+      reactor_->Abort(*event.connection);
+    }
+  };
+  std::vector<Peer> peers;
+  for (int count = 0; count < 20; ++count) {
+    peers.push_back(Connect());
+    ASSERT_EQ(world_->Send(peers.back(), "x"), 1U);
+    if (count % 3 == 0) world_->Reset(peers.back());
+  }
+  EXPECT_TRUE(
+      RunUntil([this] { return echo_.sessions.size() == 20 && reactor_->connections() == 0; }));
+}
+
+TEST_P(ReactorTest, CallsOnAConnectionThatEndsDoNoHarm) {
+  SetUpWorld({});
+  echo_.on_event = [this](Session&, const ConnectionEvent& event) {
+    if (event.kind != Kind::kClosed) return;
+    Connection& connection = *event.connection;
+    connection.output().Append("too late");
+    reactor_->Flush(connection);
+    reactor_->PauseReads(connection);
+    reactor_->ResumeReads(connection);
+    reactor_->Finish(connection);
+    reactor_->Abort(connection);
+  };
+  const std::vector<Peer> peers = ConnectAll(1);
+  InTurn([this] { reactor_->Abort(connection(0)); });
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
+  EXPECT_EQ(Exchange(Connect(), "", 0), "");
+}
+
+TEST_P(ReactorTest, StopFinishesWhatIsInFlightAndRefusesTheRest) {
+  Options options;
+  options.world.socket_buffer_bytes = 4096;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(3);
+  const SharedBytes body = SharedBytes::Copy(Pattern(200'000));
+  InTurn([&] {
+    connection(0).output().AppendBody(body);
+    reactor_->Flush(connection(0));
+    reactor_->PauseReads(connection(1));
+  });
+  InTurn([this] { reactor_->Stop(); });
+  EXPECT_TRUE(reactor_->stopping());
+  const PeerInput input = ReadToTheEnd(peers[0]);
+  EXPECT_TRUE(input.bytes == body.view());
+  EXPECT_TRUE(input.end);
+  for (const Peer peer : peers) world_->Close(peer);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->finished(); }));
+  // The last turn does not sleep.
+  EXPECT_EQ(reactor_->Turn().min_complete, 0U);
+}
+
+TEST_P(ReactorTest, StopTwiceAbortsEverything) {
+  Options options;
+  options.world.socket_buffer_bytes = 4096;
+  options.reactor.linger = 1000 * kSecond;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(6);
+  const SharedBytes body = SharedBytes::Copy(Pattern(1'000'000));
+  InTurn([&] {
+    for (size_t index = 0; index < 4; ++index) {
+      connection(index).output().AppendBody(body);
+      reactor_->Flush(connection(index));
+    }
+    reactor_->PauseReads(connection(1));
+    reactor_->Finish(connection(2));
+    reactor_->Abort(connection(3));
+  });
+  InTurn([this] { reactor_->Stop(); });
+  Settle();
+  EXPECT_FALSE(reactor_->finished());
+  EXPECT_GT(reactor_->connections(), 0U);
+  InTurn([this] { reactor_->Stop(); });
+  EXPECT_TRUE(RunUntil([this] { return reactor_->finished(); }));
+  EXPECT_EQ(body.references(), 1U);
+}
+
+TEST_P(ReactorTest, StopWithOneSubmissionEntry) {
+  Options options;
+  options.ring = {.sq_entries = 1, .cq_entries = 2};
+  SetUpWorld(options);
+  std::vector<Peer> peers = ConnectAll(15);
+  for (const Peer peer : peers) ASSERT_EQ(world_->Send(peer, Pattern(100)), 100U);
+  InTurn([this] { reactor_->Stop(); });
+  for (const Peer peer : peers) EXPECT_TRUE(ReadToTheEnd(peer).end);
+  for (const Peer peer : peers) world_->Close(peer);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->finished(); }));
+}
+
+TEST_P(ReactorTest, StoppingDoesNotSpin) {
+  Options options;
+  options.reactor.linger = 1000 * kSecond;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(3);
+  InTurn([this] { reactor_->Stop(); });
+  Settle();
+  // Everybody waits for the peers: each turn may sleep until the application's deadline.
+  const EnterRequest request = reactor_->Turn();
+  EXPECT_EQ(request.min_complete, 1U);
+  EXPECT_EQ(request.to_submit, 0U);
+  EXPECT_EQ(request.deadline, reactor_->now() + Echo::kTick);
+  reactor_->OnEntered(ring_->Enter(request));
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, ReactorTest,
+                         testing::Values(WorldKind{"Linux",
+                                                   [](const WorldOptions& options) {
+                                                     return MakeLinuxWorld(static_cast<int>(
+                                                         options.socket_buffer_bytes));
+                                                   }}),
+                         [](const auto& instance) { return std::string(instance.param.name); });
+
+}  // namespace
+}  // namespace orrery
