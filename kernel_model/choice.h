@@ -7,11 +7,12 @@
 // by the choices that were not 0, and taking one away moves nothing else.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <map>
 #include <span>
 #include <string_view>
-#include <utility>
+#include <vector>
 
 #include "base/check.h"
 
@@ -23,22 +24,24 @@ enum class Evidence : uint8_t {
   kDocumented,  // A man page or the kernel's source says so.
 };
 
+// In parentheses: the entity, and what an answer k > 0 means.
 enum class Site : uint16_t {
-  kSendPartial,         // A send takes fewer bytes than fit.
-  kReceiveShort,        // A receive returns fewer bytes than are there.
-  kWakeDelay,           // Time between an event and the wake-up of the request that waits for it.
-  kWorkerDelay,         // How long an operation that runs on a worker takes.
-  kTaskWorkOrder,       // Which of the queued wake-ups of different requests runs first.
-  kCancelOrder,         // Whether a victim's CQE comes before its cancel's.
-  kNotEmptyHint,        // Whether a completion carries SOCK_NONEMPTY.
-  kTimerOrder,          // Which of several timers of one deadline fires first.
-  kEnterConsumesFewer,  // Enter takes fewer SQEs than it was given.
-  kEnterInterrupted,    // A signal ends a wait.
-  kEnterAgain,          // Enter answers EAGAIN and does nothing.
-  kEnterBusy,           // Enter answers EBUSY and does nothing.
-  kAcceptFails,         // An accept meets the descriptor limit.
-  kSchedule,            // The world's, not the kernel's: who runs next.
-  kInterrupt,           // The world's: queued task work of a prompt ring runs later than it could.
+  kSendPartial,    // A send takes fewer bytes than fit (connection: k bytes).
+  kReceiveShort,   // Bytes arrive in pieces, so that a receive is short (connection: first k).
+  kWakeDelay,      // Time that a packet of the peer takes (connection: delay k).
+  kWorkerDelay,    // How long an operation that runs on a worker takes (ring: delay k).
+  kTaskWorkOrder,  // Which of the queued wake-ups of different requests runs first (ring: k-th).
+  kCancelOrder,    // A victim's CQE comes before its cancel's (ring).
+  kNotEmptyHint,   // A completion lacks SOCK_NONEMPTY though more is there (file).
+  kTimerOrder,     // Which of several timers of one deadline fires first (0: k-th).
+  kEnterConsumesFewer,  // Enter takes k fewer SQEs than it was given (ring).
+  kEnterInterrupted,    // A signal ends a wait (ring: after delay k - 1).
+  kEnterAgain,          // Enter answers EAGAIN and does nothing (ring).
+  kEnterBusy,           // Enter answers EBUSY and consumes nothing (ring).
+  kAcceptFails,         // An accept meets the descriptor limit (listener).
+  kResetLosesData,      // A reset sent takes the last k unread bytes along (connection).
+  kSchedule,            // The world's: who runs next (who is due: the k-th after it).
+  kInterrupt,           // The world's: a prompt ring's interrupt comes later (shard).
   kCount,
 };
 
@@ -70,23 +73,32 @@ class BenignChoice final : public Choice {
   uint64_t Choose(Site, uint64_t, uint64_t, uint64_t) override { return 0; }
 };
 
+// A choice that was taken.
+struct Chosen {
+  uint64_t ordinal = 0;
+  uint64_t answer = 0;
+};
+
 // The model's side: counts ordinals and checks the answer.
 class Chooser {
  public:
   explicit Chooser(Choice& choice) : choice_(choice) {}
 
-  uint64_t Choose(Site site, uint64_t entity, uint64_t alternatives) {
+  // Entities are small: the counters are indexed by them.
+  Chosen Choose(Site site, uint64_t entity, uint64_t alternatives) {
     ORRERY_CHECK(alternatives >= 1);
-    if (alternatives == 1) return 0;  // No freedom, no question.
-    const uint64_t ordinal = ordinals_[{site, entity}]++;
+    if (alternatives == 1) return {};  // No freedom, no question.
+    std::vector<uint64_t>& ordinals = ordinals_[static_cast<size_t>(site)];
+    if (entity >= ordinals.size()) ordinals.resize(entity + 1);
+    const uint64_t ordinal = ordinals[entity]++;
     const uint64_t answer = choice_.Choose(site, entity, ordinal, alternatives);
     ORRERY_CHECK(answer < alternatives);
-    return answer;
+    return {.ordinal = ordinal, .answer = answer};
   }
 
  private:
   Choice& choice_;
-  std::map<std::pair<Site, uint64_t>, uint64_t> ordinals_;
+  std::array<std::vector<uint64_t>, static_cast<size_t>(Site::kCount)> ordinals_;
 };
 
 }  // namespace orrery::model

@@ -45,6 +45,7 @@ struct ModelOptions {
   Nanoseconds realtime_at_start = 1'700'000'000 * kSecond;
 };
 
+class Machine;
 class ModelRing;
 
 // What a peer sees when it reads.
@@ -88,7 +89,7 @@ class ModelKernel final : public Kernel {
   // full.
   std::expected<PeerId, Errno> PeerConnect(uint16_t port);
   // How many of `bytes` entered the stream; 0 when it is full. EPIPE, ECONNRESET: it never will
-  // again.
+  // again. A peer that has closed or reset its end may still be asked anything: nothing happens.
   std::expected<size_t, Errno> PeerSend(PeerId peer, std::span<const std::byte> bytes);
   PeerRead PeerReceive(PeerId peer, std::span<std::byte> bytes);
   void PeerShutdownWrite(PeerId peer);
@@ -103,13 +104,17 @@ class ModelKernel final : public Kernel {
   void SignalEventFd(int fd);
 
   // --- For checks at the end of a run.
+  // Descriptors that are open, those of rings not counted.
   size_t open_descriptors() const;
+  // Files that are open, be it by requests and fixed slots alone.
+  size_t open_files() const;
+  // SQEs consumed by any ring whose terminal CQE has not been posted. A CQE in the overflow backlog
+  // counts as posted.
   size_t requests_in_flight() const;
 
  private:
   friend class ModelRing;
-  struct State;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<Machine> machine_;
 };
 
 }  // namespace orrery::model

@@ -6,6 +6,9 @@
 // before its ModelKernel.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <expected>
 #include <memory>
 #include <optional>
 
@@ -13,6 +16,9 @@
 #include "runtime/ring/ring.h"
 
 namespace orrery::model {
+
+class RingCore;
+struct OpenFile;
 
 class ModelRing final : public Ring {
  public:
@@ -26,10 +32,12 @@ class ModelRing final : public Ring {
   // until Finish().
   std::optional<EnterResult> Begin(const EnterRequest& request);
   bool sleeping() const;
-  // Whether a sleeper would wake up now: enough completions or task work, the deadline, or a
-  // signal. REQUIRES: sleeping().
-  bool CanFinish() const;
-  // When the sleeper wakes up at the latest; kNever without a deadline. REQUIRES: sleeping().
+  // Whether the sleeper's wait is over now: enough completions, the deadline, or a signal. Runs
+  // task work as a thread does that wakes up, looks, and sleeps again; once true it stays true.
+  // REQUIRES: sleeping().
+  bool CanFinish();
+  // When the sleeper wakes up at the latest, be it by a signal; kNever without either. REQUIRES:
+  // sleeping().
   Nanoseconds deadline() const;
   // Wakes up and delivers. REQUIRES: CanFinish().
   EnterResult Finish();
@@ -38,14 +46,22 @@ class ModelRing final : public Ring {
   // nothing.
   void Interrupt();
 
-  // The ring's number in events and choices.
+  // The ring's number in events and choices: its index in ModelKernel::rings().
   uint64_t number() const;
+
+  // --- For checks at the end of a run.
+  size_t requests_in_flight() const;
+  // Buffers of a group that the kernel owns: published and not handed over. Nothing when there is
+  // no such group.
+  std::optional<size_t> provided_buffers(uint16_t group) const;
 
  private:
   friend class ModelKernel;
-  struct State;
-  ModelRing(ModelKernel& kernel, const RingOptions& options);
-  std::unique_ptr<State> state_;
+  ModelRing(Machine& machine, unsigned sq_entries, unsigned cq_entries);
+
+  Machine& machine_;
+  OpenFile* file_ = nullptr;  // Its descriptor's.
+  std::unique_ptr<RingCore> core_;
 };
 
 }  // namespace orrery::model

@@ -20,9 +20,18 @@ enum class EventKind : uint8_t {
   kReceived,  // entity: socket; a: bytes that left the stream
   kClosed,    // entity: socket
   kReset,     // entity: socket
-  kPeer,      // entity: socket; a: what the peer did (bytes sent, or a PeerAction)
+  kPeer,      // entity: socket; a: bytes sent, or a PeerAction; b: for kRead, bytes read
   kFault,     // entity: the choice's entity; a: Site, b: ordinal, c: the choice, never 0
   kTimer,     // entity: ring; a: user_data
+};
+
+// What a peer did, when it did not send. Negative, to tell them from byte counts.
+enum class PeerAction : int64_t {
+  kConnect = -1,
+  kRead = -2,
+  kShutdownWrite = -3,
+  kClose = -4,
+  kReset = -5,
 };
 
 struct Event {

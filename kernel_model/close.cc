@@ -1,0 +1,49 @@
+// CLOSE of descriptors and fixed slots, and SHUTDOWN.
+#include <cerrno>
+#include <utility>
+
+#include "kernel_model/operations.h"
+
+namespace orrery::model {
+namespace {
+
+int32_t CloseFixed(RingCore& ring, uint32_t slot) {
+  if (!ring.fixed_files.has_value()) return -ENXIO;
+  if (slot >= ring.fixed_files->size()) return -EINVAL;
+  OpenFile* const file = std::exchange((*ring.fixed_files)[slot], nullptr);
+  if (file == nullptr) return -EBADF;
+  ring.machine.DropReference(*file);
+  return 0;
+}
+
+}  // namespace
+
+Attempt TryClose(RingCore& ring, Request& request) {
+  if (request.length != 0) return Attempt::Done(CloseFixed(ring, request.length - 1));
+  const OpenFile* const file = ring.machine.descriptors.Find(request.argument);
+  if (file == nullptr || file->kind == FileKind::kRing) return Attempt::Done(-EBADF);
+  ring.machine.CloseDescriptor(request.argument);
+  return Attempt::Done(0);
+}
+
+Attempt TryShutdown(RingCore& ring, Request& request) {
+  // Fact A14: always on a worker.
+  request.state = RequestState::kWorking;
+  ring.table.Insert(request);
+  const Nanoseconds delay = ring.machine.ChooseDelay(Site::kWorkerDelay, ring.number);
+  if (delay == 0) {
+    FinishShutdown(ring, request);
+  } else {
+    ring.machine.timers.Arm(request.timer, ring.machine.now + delay);
+  }
+  return Attempt::Pending();
+}
+
+void FinishShutdown(RingCore& ring, Request& request) {
+  OpenFile& file = *request.file;
+  const bool socket = file.kind == FileKind::kStream || file.kind == FileKind::kListener;
+  const int32_t result = socket ? ring.machine.tcp.Shutdown(file, request.argument) : -ENOTSOCK;
+  ring.EndLater(request, result, /*forced=*/true);
+}
+
+}  // namespace orrery::model

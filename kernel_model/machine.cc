@@ -1,0 +1,179 @@
+#include "kernel_model/machine.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+#include "kernel_model/ring_core.h"
+
+namespace orrery::model {
+namespace {
+
+// What a delay can be. The first is the benign one.
+constexpr std::array<Nanoseconds, 6> kDelays = {
+    0, kMicrosecond, 50 * kMicrosecond, kMillisecond, 40 * kMillisecond, 200 * kMillisecond};
+
+}  // namespace
+
+void StopUnknown(std::string_view what, uint64_t value) {
+  const std::string message = "the model does not know " + std::string(what) + " " +
+                              std::to_string(value) + "; it never invents a result";
+  CheckFailed(__FILE__, __LINE__, "known to the model", message.c_str());
+}
+
+Machine::Machine(const ModelOptions& machine_options, Choice& choice, Observer* machine_observer)
+    : options(machine_options),
+      descriptors(machine_options.descriptors_max),
+      tcp(*this),
+      entropy(machine_options.entropy_seed),
+      chooser_(choice),
+      observer_(machine_observer) {
+  ORRERY_CHECK(options.socket_buffer_bytes >= 1);
+}
+
+Machine::~Machine() {
+  for (const ModelRing* ring : rings) {
+    ORRERY_CHECK_MSG(ring == nullptr, "a ring outlives its ModelKernel");
+  }
+  observer_ = nullptr;  // Nothing more happens in the simulation.
+  for (int fd = 0; fd < descriptors.end(); ++fd) CloseDescriptor(fd);
+  ORRERY_CHECK_OP(files_alive, ==, size_t{0});
+}
+
+void Machine::Violate(std::string_view invariant, const std::string& detail) {
+  if (observer_ != nullptr) {
+    observer_->OnViolation(invariant, detail);
+    return;
+  }
+  CheckFailed(__FILE__, __LINE__, std::string(invariant).c_str(), detail.c_str());
+}
+
+uint64_t Machine::Choose(Site site, uint64_t entity, uint64_t alternatives) {
+  const Chosen chosen = chooser_.Choose(site, entity, alternatives);
+  if (chosen.answer != 0) {
+    Emit(EventKind::kFault, entity, static_cast<int64_t>(site),
+         static_cast<int64_t>(chosen.ordinal), static_cast<int64_t>(chosen.answer));
+  }
+  return chosen.answer;
+}
+
+Nanoseconds Machine::ChooseDelay(Site site, uint64_t entity) {
+  return kDelays[Choose(site, entity, kDelays.size())];
+}
+
+Nanoseconds Machine::ChooseInterrupt(uint64_t entity) {
+  const uint64_t answer = Choose(Site::kEnterInterrupted, entity, 1 + kDelays.size());
+  return answer == 0 ? kNever : now + kDelays[answer - 1];
+}
+
+// --- Files
+
+OpenFile& Machine::NewFile(FileKind kind) {
+  auto* const file = new OpenFile();
+  file->kind = kind;
+  file->number = kind == FileKind::kStream ? 0 : next_file_number++;
+  file->references = 1;
+  ++files_alive;
+  return *file;
+}
+
+OpenFile& Machine::NewStream(Connection& connection) {
+  OpenFile& file = NewFile(FileKind::kStream);
+  file.number = connection.number;
+  file.connection = &connection;
+  connection.file = &file;
+  return file;
+}
+
+void Machine::DropReference(OpenFile& file) {
+  ORRERY_CHECK(file.references > 0);
+  if (--file.references > 0) return;
+  ORRERY_CHECK(file.waiters.empty());
+  if (file.kind == FileKind::kStream) tcp.CloseStream(*file.connection);
+  if (file.kind == FileKind::kListener) tcp.CloseListener(file);
+  --files_alive;
+  delete &file;
+}
+
+bool Machine::CloseDescriptor(int fd) {
+  OpenFile* const file = descriptors.Remove(fd);
+  if (file == nullptr) return false;
+  DropReference(*file);
+  return true;
+}
+
+// --- Waiting
+
+uint32_t Machine::Readiness(const OpenFile& file) const {
+  if (file.kind == FileKind::kEventFd) {
+    return (file.event_count > 0 ? POLLIN : 0) | (file.event_count < UINT64_MAX - 1 ? POLLOUT : 0);
+  }
+  return tcp.Readiness(file);
+}
+
+void Machine::Wake(OpenFile& file, uint32_t mask) {
+  Request* next = nullptr;
+  for (Request* request = file.waiters.head(); request != nullptr; request = next) {
+    next = request->wait_next;
+    // IO_ASYNC_POLL_COMMON: urgent data wakes nobody by itself.
+    if (mask != 0 && (mask & request->wait_events & ~uint32_t{POLLPRI}) == 0) continue;
+    const bool exclusive = request->exclusive;
+    WakeRequest(*request, mask);
+    // One exclusive waiter takes a wake-up (fact A2); a change of state wakes all.
+    if (exclusive && mask != 0) return;
+  }
+}
+
+void Machine::WakeRequest(Request& request, uint32_t mask) {
+  if (request.wakes++ > 0) return;
+  // io_poll_wake(): a single-shot leaves the queue at once when it knows what happened.
+  if (mask != 0 && !request.multishot) request.file->waiters.Remove(request);
+  request.wake_mask = mask;
+  request.ring->QueueTaskWork(request, request.exclusive);
+}
+
+// --- Time
+
+void Machine::AdvanceTo(Nanoseconds time) {
+  ORRERY_CHECK(time >= now);
+  while (timers.next_due() <= time) {
+    now = std::max(now, timers.next_due());
+    FireDueTimers();
+  }
+  now = time;
+}
+
+void Machine::FireDueTimers() {
+  const Nanoseconds due = timers.next_due();
+  std::vector<Timer*> batch;
+  while (timers.next_due() == due) {
+    Timer* const timer = timers.front();
+    const bool timeout = timer->request != nullptr && timer->request->state == RequestState::kTimed;
+    // Timeouts that were armed in a row are fired in any order; nothing overtakes them.
+    if (!timeout && !batch.empty()) break;
+    timers.Disarm(*timer);
+    if (!timeout) {
+      Fire(*timer);
+      return;
+    }
+    batch.push_back(timer);
+  }
+  while (!batch.empty()) {
+    const uint64_t index = Choose(Site::kTimerOrder, 0, batch.size());
+    Timer* const timer = batch[index];
+    batch.erase(batch.begin() + static_cast<ptrdiff_t>(index));
+    Fire(*timer);
+  }
+}
+
+void Machine::Fire(Timer& timer) {
+  if (timer.connection != nullptr) {
+    tcp.OnArrival(*timer.connection);
+  } else {
+    timer.request->ring->OnTimer(*timer.request);
+  }
+}
+
+}  // namespace orrery::model

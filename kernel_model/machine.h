@@ -1,0 +1,93 @@
+// What all families of operations share: the clock, choices, reports, files and descriptors, and
+// the list of rings. Private to kernel_model; ModelKernel is its public face.
+//
+// Invariant: nothing here runs by itself. A wake-up only queues task work on a ring; it never posts
+// a completion.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/prng.h"
+#include "kernel_model/choice.h"
+#include "kernel_model/memory_ledger.h"
+#include "kernel_model/model_kernel.h"
+#include "kernel_model/observer.h"
+#include "kernel_model/open_file.h"
+#include "kernel_model/tcp.h"
+#include "kernel_model/timer_queue.h"
+
+namespace orrery::model {
+
+// Ends the run: the program asked for something that the model does not know. It never invents
+// EINVAL.
+[[noreturn]] void StopUnknown(std::string_view what, uint64_t value);
+
+class Machine {
+ public:
+  Machine(const ModelOptions& machine_options, Choice& choice, Observer* machine_observer);
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+  ~Machine();
+
+  // --- Reports.
+  void Emit(EventKind kind, uint64_t entity, int64_t a = 0, int64_t b = 0, int64_t c = 0) {
+    if (observer_ != nullptr)
+      observer_->OnEvent({.kind = kind, .entity = entity, .a = a, .b = b, .c = c});
+  }
+  // Ends the run when nobody observes it.
+  void Violate(std::string_view invariant, const std::string& detail);
+  // Reports every answer but the benign one.
+  uint64_t Choose(Site site, uint64_t entity, uint64_t alternatives);
+  // One of a few delays, by kWakeDelay or kWorkerDelay; benign: 0.
+  Nanoseconds ChooseDelay(Site site, uint64_t entity);
+  // The moment of a signal, by kEnterInterrupted; benign: never.
+  Nanoseconds ChooseInterrupt(uint64_t entity);
+
+  // --- Files.
+  // With one reference and the next number.
+  OpenFile& NewFile(FileKind kind);
+  // The program's end of an accepted connection; its number is the connection's.
+  OpenFile& NewStream(Connection& connection);
+  void AddReference(OpenFile& file) { ++file.references; }
+  // The last one closes the file for good.
+  void DropReference(OpenFile& file);
+  // A descriptor for the file, which takes over one reference. REQUIRES: !descriptors.full().
+  int InsertDescriptor(OpenFile& file) { return descriptors.Insert(file); }
+  // False when it was not open.
+  bool CloseDescriptor(int fd);
+
+  // --- Waiting.
+  // The poll(2) mask of a file now.
+  uint32_t Readiness(const OpenFile& file) const;
+  // Wakes the requests that wait for `mask`; 0 wakes all, as a change of state does.
+  void Wake(OpenFile& file, uint32_t mask);
+  // Counts a wake-up of a request that waits; the first queues its task work.
+  void WakeRequest(Request& request, uint32_t mask);
+
+  // --- Time.
+  void AdvanceTo(Nanoseconds time);
+
+  const ModelOptions options;
+  Nanoseconds now = 0;
+  uint64_t next_file_number = 1;
+  TimerQueue timers;
+  DescriptorTable descriptors;
+  MemoryLedger ledger;
+  Tcp tcp;
+  Prng entropy;
+  std::vector<ModelRing*> rings;  // In order of creation; null where one is gone.
+  size_t ring_descriptors = 0;
+  size_t files_alive = 0;
+
+ private:
+  void FireDueTimers();
+  void Fire(Timer& timer);
+
+  Chooser chooser_;
+  Observer* observer_;
+};
+
+}  // namespace orrery::model

@@ -1,0 +1,42 @@
+#include "kernel_model/memory_ledger.h"
+
+#include <iterator>
+
+namespace orrery::model {
+
+bool MemoryLedger::Claim(Range& range, uintptr_t begin, uintptr_t end) {
+  if (range.owned) return false;
+  if (range.begin == begin && range.end == end && begin != end) {
+    range.owned = true;
+    return true;
+  }
+  Forget(range);
+  if (begin == end) return true;
+  bool free = true;
+  auto other = ranges_.lower_bound(begin);
+  if (other != ranges_.begin()) {
+    const auto before = std::prev(other);
+    if (before->second->end > begin) other = before;
+  }
+  while (other != ranges_.end() && other->first < end) {
+    Range& overlapping = *other->second;
+    if (overlapping.owned) {
+      free = false;
+      ++other;
+      continue;
+    }
+    overlapping.begin = overlapping.end = 0;
+    other = ranges_.erase(other);
+  }
+  if (!free) return false;
+  range = {.begin = begin, .end = end, .owned = true};
+  ranges_[begin] = &range;
+  return true;
+}
+
+void MemoryLedger::Forget(Range& range) {
+  if (range.begin != range.end) ranges_.erase(range.begin);
+  range = {};
+}
+
+}  // namespace orrery::model

@@ -1,0 +1,171 @@
+#include "kernel_model/model_kernel.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "kernel_model/machine.h"
+#include "kernel_model/model_ring.h"
+
+namespace orrery::model {
+namespace {
+
+// Facts S1 and S2.
+constexpr unsigned kSqEntriesMax = 32768;
+constexpr unsigned kCqEntriesMax = 65536;
+
+bool IsNumericAddress(const std::string& address) {
+  in6_addr ignored;
+  return inet_pton(AF_INET, address.c_str(), &ignored) == 1 ||
+         inet_pton(AF_INET6, address.c_str(), &ignored) == 1;
+}
+
+// Options that change nothing that the model shows.
+bool IsKnownOption(int level, int option) {
+  if (level == IPPROTO_TCP) {
+    return option == TCP_NODELAY || option == TCP_KEEPIDLE || option == TCP_KEEPINTVL ||
+           option == TCP_KEEPCNT || option == TCP_QUICKACK || option == TCP_USER_TIMEOUT;
+  }
+  if (level == SOL_SOCKET) {
+    return option == SO_KEEPALIVE || option == SO_REUSEADDR || option == SO_SNDBUF ||
+           option == SO_RCVBUF;
+  }
+  return false;
+}
+
+}  // namespace
+
+ModelKernel::ModelKernel(const ModelOptions& options, Choice& choice, Observer* observer)
+    : machine_(std::make_unique<Machine>(options, choice, observer)) {}
+
+ModelKernel::~ModelKernel() = default;
+
+std::expected<std::unique_ptr<Ring>, std::string> ModelKernel::MakeRing(
+    const RingOptions& options) {
+  const ModelOptions& overrides = machine_->options;
+  unsigned sq_entries = overrides.sq_entries != 0 ? overrides.sq_entries : options.sq_entries;
+  unsigned cq_entries = overrides.cq_entries != 0 ? overrides.cq_entries : options.cq_entries;
+  if (sq_entries == 0 || cq_entries == 0) return std::unexpected("EINVAL: a ring of no entries");
+  sq_entries = std::bit_ceil(std::min(sq_entries, kSqEntriesMax));
+  cq_entries = std::bit_ceil(std::min(cq_entries, kCqEntriesMax));
+  if (cq_entries < sq_entries) return std::unexpected("EINVAL: the CQ is smaller than the SQ");
+  if (machine_->descriptors.full()) return std::unexpected("EMFILE: no descriptor is free");
+  return std::unique_ptr<Ring>(new ModelRing(*machine_, sq_entries, cq_entries));
+}
+
+std::expected<int, Errno> ModelKernel::Listen(const ListenOptions& options) {
+  if (!IsNumericAddress(options.address)) return std::unexpected(Errno(EINVAL));
+  if (machine_->descriptors.full()) return std::unexpected(Errno(EMFILE));
+  const auto file = machine_->tcp.Listen(options.port, options.backlog);
+  if (!file) return std::unexpected(file.error());
+  return machine_->InsertDescriptor(**file);
+}
+
+std::expected<uint16_t, Errno> ModelKernel::LocalPort(int listener) {
+  const OpenFile* const file = machine_->descriptors.Find(listener);
+  if (file == nullptr) return std::unexpected(Errno(EBADF));
+  if (file->kind == FileKind::kListener) return file->listener->port;
+  if (file->kind == FileKind::kStream) return file->connection->port;
+  return std::unexpected(Errno(ENOTSOCK));
+}
+
+std::expected<void, Errno> ModelKernel::SetSocketOption(int socket, int level, int option, int) {
+  const OpenFile* const file = machine_->descriptors.Find(socket);
+  if (file == nullptr) return std::unexpected(Errno(EBADF));
+  if (file->kind != FileKind::kStream && file->kind != FileKind::kListener) {
+    return std::unexpected(Errno(ENOTSOCK));
+  }
+  if (!IsKnownOption(level, option)) {
+    StopUnknown("socket option of level " + std::to_string(level) + ", number",
+                static_cast<uint64_t>(option));
+  }
+  return {};
+}
+
+std::expected<int, Errno> ModelKernel::MakeEventFd() {
+  if (machine_->descriptors.full()) return std::unexpected(Errno(EMFILE));
+  return machine_->InsertDescriptor(machine_->NewFile(FileKind::kEventFd));
+}
+
+void ModelKernel::Close(int fd) { machine_->CloseDescriptor(fd); }
+
+std::expected<uint64_t, Errno> ModelKernel::RaiseDescriptorLimit() {
+  return machine_->options.descriptors_max;
+}
+
+Nanoseconds ModelKernel::MonotonicNow() { return machine_->now; }
+
+Nanoseconds ModelKernel::RealtimeNow() {
+  return machine_->options.realtime_at_start + machine_->now;
+}
+
+void ModelKernel::Entropy(std::span<std::byte> bytes) {
+  while (!bytes.empty()) {
+    const uint64_t word = machine_->entropy.Next();
+    const size_t count = std::min(bytes.size(), sizeof word);
+    std::memcpy(bytes.data(), &word, count);
+    bytes = bytes.subspan(count);
+  }
+}
+
+Nanoseconds ModelKernel::NextEventAt() const { return machine_->timers.next_due(); }
+
+void ModelKernel::AdvanceTo(Nanoseconds time) { machine_->AdvanceTo(time); }
+
+std::vector<ModelRing*> ModelKernel::rings() const { return machine_->rings; }
+
+std::expected<ModelKernel::PeerId, Errno> ModelKernel::PeerConnect(uint16_t port) {
+  return machine_->tcp.PeerConnect(port);
+}
+
+std::expected<size_t, Errno> ModelKernel::PeerSend(PeerId peer, std::span<const std::byte> bytes) {
+  return machine_->tcp.PeerSend(peer, bytes);
+}
+
+PeerRead ModelKernel::PeerReceive(PeerId peer, std::span<std::byte> bytes) {
+  return machine_->tcp.PeerReceive(peer, bytes);
+}
+
+void ModelKernel::PeerShutdownWrite(PeerId peer) { machine_->tcp.PeerShutdownWrite(peer); }
+
+void ModelKernel::PeerClose(PeerId peer) { machine_->tcp.PeerClose(peer); }
+
+void ModelKernel::PeerReset(PeerId peer) { machine_->tcp.PeerReset(peer); }
+
+size_t ModelKernel::PeerReadable(PeerId peer) const { return machine_->tcp.PeerReadable(peer); }
+
+bool ModelKernel::PeerEnded(PeerId peer) const { return machine_->tcp.PeerEnded(peer); }
+
+void ModelKernel::SignalEventFd(int fd) {
+  OpenFile* const file = machine_->descriptors.Find(fd);
+  ORRERY_CHECK_MSG(file != nullptr, "SignalEventFd() of a descriptor that is not open");
+  ORRERY_CHECK_MSG(file->kind == FileKind::kEventFd, "SignalEventFd() of another kind of file");
+  if (file->event_count == UINT64_MAX - 1) return;  // The counter is full: eventfd(2), EAGAIN.
+  ++file->event_count;
+  machine_->Wake(*file, POLLIN);
+}
+
+size_t ModelKernel::open_descriptors() const {
+  return machine_->descriptors.size() - machine_->ring_descriptors;
+}
+
+size_t ModelKernel::open_files() const {
+  return machine_->files_alive - machine_->ring_descriptors;
+}
+
+size_t ModelKernel::requests_in_flight() const {
+  size_t count = 0;
+  for (const ModelRing* ring : machine_->rings) {
+    if (ring != nullptr) count += ring->requests_in_flight();
+  }
+  return count;
+}
+
+}  // namespace orrery::model

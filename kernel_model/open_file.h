@@ -1,0 +1,80 @@
+// Open files and the descriptors that name them. Private to kernel_model.
+//
+// Invariant: a file lives while a descriptor, a fixed slot or a request refers to it; closing a
+// descriptor only drops a reference (fact X1). Files of all kinds and connections share one
+// sequence of numbers, given in order of creation.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "kernel_model/request.h"
+
+namespace orrery::model {
+
+struct Connection;
+
+enum class FileKind : uint8_t { kStream, kListener, kEventFd, kRing };
+
+// Requests that wait for a file, in the order in which a wake-up visits them: shared waiters newest
+// first, then exclusive ones oldest first (facts R10, A2).
+class WaitQueue {
+ public:
+  bool empty() const { return head_ == nullptr; }
+  Request* head() const { return head_; }
+  void Add(Request& request);
+  // Nothing happens when it is not in.
+  void Remove(Request& request);
+
+ private:
+  Request* head_ = nullptr;
+  Request* tail_ = nullptr;
+};
+
+struct Listener {
+  uint16_t port = 0;
+  int backlog = 0;
+  bool shut = false;              // SHUT_RD: refuses, and accepts end with EINVAL.
+  size_t arriving = 0;            // Connections whose last packet is on its way.
+  std::deque<Connection*> queue;  // Complete, oldest first.
+};
+
+struct OpenFile {
+  FileKind kind = FileKind::kStream;
+  uint64_t number = 0;
+  uint32_t references = 0;
+  WaitQueue waiters;
+  Connection* connection = nullptr;    // kStream
+  std::unique_ptr<Listener> listener;  // kListener
+  uint64_t event_count = 0;            // kEventFd
+};
+
+// Descriptors: the lowest free number is given out, from 3 on, as if the standard streams were
+// open.
+class DescriptorTable {
+ public:
+  static constexpr int kFirst = 3;
+
+  explicit DescriptorTable(unsigned descriptors_max) : descriptors_max_(descriptors_max) {}
+
+  bool full() const;
+  // REQUIRES: !full(). The table does not count references.
+  int Insert(OpenFile& file);
+  // Null when it is not open.
+  OpenFile* Find(int fd) const;
+  // The file that was there, or null.
+  OpenFile* Remove(int fd);
+  size_t size() const { return size_; }
+  // One past the highest number that was ever used.
+  int end() const { return static_cast<int>(files_.size()); }
+
+ private:
+  unsigned descriptors_max_;
+  std::vector<OpenFile*> files_ = std::vector<OpenFile*>(kFirst, nullptr);
+  int lowest_maybe_free_ = kFirst;  // No lower number is free.
+  size_t size_ = 0;
+};
+
+}  // namespace orrery::model

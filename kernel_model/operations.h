@@ -1,0 +1,59 @@
+// The operations: how SQEs are read, and what one attempt at each does. One file per family.
+// Private to kernel_model.
+#pragma once
+
+#include <liburing.h>
+
+#include "kernel_model/ring_core.h"
+
+namespace orrery::model {
+
+// Reads the SQE into the request, as the kernel's prep functions do: 0, or -errno of a prep-time
+// error. What the model does not know ends the run. prepare.cc
+int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe);
+// Whether the operation works on a file named by sqe->fd.
+bool NeedsFile(uint8_t opcode);
+
+// receive.cc: RECV; READ and READV on a stream.
+Attempt TryReceive(RingCore& ring, Request& request);
+// send.cc: SEND, SENDMSG; WRITE and WRITEV on a stream.
+Attempt TrySend(RingCore& ring, Request& request);
+// accept.cc: ACCEPT.
+Attempt TryAccept(RingCore& ring, Request& request);
+// event_fd.cc: reading and writing an eventfd.
+Attempt TryEventFdRead(RingCore& ring, Request& request);
+Attempt TryEventFdWrite(RingCore& ring, Request& request);
+// poll.cc
+Attempt TryPollAdd(RingCore& ring, Request& request);
+Attempt TryPollRemove(RingCore& ring, Request& request);
+// timeout.cc
+Attempt TryTimeout(RingCore& ring, Request& request);
+Attempt TryTimeoutRemove(RingCore& ring, Request& request);
+// cancel.cc
+Attempt TryCancel(RingCore& ring, Request& request);
+// close.cc: CLOSE, SHUTDOWN.
+Attempt TryClose(RingCore& ring, Request& request);
+Attempt TryShutdown(RingCore& ring, Request& request);
+// The worker's part of a SHUTDOWN.
+void FinishShutdown(RingCore& ring, Request& request);
+
+// Moves the cursor over a request's memory; `visit(address, count)` for each piece of `bytes` bytes
+// from it on.
+template <typename Visit>
+void ForEachPiece(Request& request, size_t bytes, Visit visit) {
+  request.done_bytes += bytes;
+  while (bytes > 0) {
+    const iovec& part = request.iovecs[request.cursor_index];
+    const size_t left = part.iov_len - request.cursor_offset;
+    const size_t count = bytes < left ? bytes : left;
+    if (count > 0) visit(static_cast<std::byte*>(part.iov_base) + request.cursor_offset, count);
+    bytes -= count;
+    request.cursor_offset += count;
+    if (request.cursor_offset == part.iov_len) {
+      ++request.cursor_index;
+      request.cursor_offset = 0;
+    }
+  }
+}
+
+}  // namespace orrery::model

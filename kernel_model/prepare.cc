@@ -1,0 +1,306 @@
+// Reading SQEs: what the kernel's prep functions check, before the file is looked at.
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "kernel_model/operations.h"
+
+namespace orrery::model {
+namespace {
+
+constexpr unsigned kIovecsMax = 1024;        // UIO_MAXIOV
+constexpr size_t kTransferMax = 0x7ffff000;  // MAX_RW_COUNT
+constexpr uint32_t kNopInjectResult = 1;
+constexpr uint32_t kRwfNowait = 8;
+constexpr unsigned kTimeoutMultishot = 1U << 6;
+
+// io_init_poll_iocb(): what every waiter wants to hear of.
+constexpr uint32_t kAlways = POLLERR | POLLHUP | POLLNVAL;
+
+bool TakesIoprio(uint8_t opcode) {
+  switch (opcode) {
+    case IORING_OP_READ:
+    case IORING_OP_READV:
+    case IORING_OP_WRITE:
+    case IORING_OP_WRITEV:
+    case IORING_OP_RECV:
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+    case IORING_OP_ACCEPT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Copies an array of iovecs (fact U8: read at consumption). Adds up their bytes.
+int32_t ImportIovecs(Request& request, const iovec* iovecs, size_t count, int too_many) {
+  if (count > kIovecsMax) return -too_many;  // Fact T10.
+  if (count > 0 && iovecs == nullptr) return -EFAULT;
+  request.iovecs.assign(iovecs, iovecs + count);
+  for (iovec& part : request.iovecs) {
+    if (static_cast<ssize_t>(part.iov_len) < 0) return -EINVAL;
+    part.iov_len = std::min(part.iov_len, kTransferMax - request.total_bytes);
+    request.total_bytes += part.iov_len;
+  }
+  return 0;
+}
+
+// The ABI carries pointers as 64-bit integers.
+template <typename T>
+T* Pointer(uint64_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+int32_t ImportBuffer(Request& request, const io_uring_sqe& sqe) {
+  const iovec whole{.iov_base = Pointer<void>(sqe.addr), .iov_len = sqe.len};
+  return ImportIovecs(request, &whole, 1, EINVAL);
+}
+
+void WaitFor(Request& request, uint32_t events) { request.wait_events = events | kAlways; }
+
+int32_t PrepareReadOrWrite(Request& request, const io_uring_sqe& sqe, bool read, bool vector) {
+  if (sqe.ioprio != 0) StopUnknown("I/O priorities, such as", sqe.ioprio);
+  const auto rw_flags = static_cast<uint32_t>(sqe.rw_flags);
+  if ((rw_flags & ~kRwfNowait) != 0) StopUnknown("rw_flags", rw_flags);
+  if (request.buffer_select) StopUnknown("buffer selection with opcode", sqe.opcode);
+  request.no_wait = (rw_flags & kRwfNowait) != 0;
+  request.offset = sqe.off;
+  WaitFor(request, read ? POLLIN | POLLRDNORM : POLLOUT | POLLWRNORM);
+  if (!vector) return ImportBuffer(request, sqe);
+  return ImportIovecs(request, Pointer<const iovec>(sqe.addr), sqe.len, EINVAL);
+}
+
+int32_t PrepareReceive(Request& request, const io_uring_sqe& sqe) {
+  constexpr unsigned kKnown = IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT;
+  if ((sqe.ioprio & ~kKnown) != 0) StopUnknown("receive flags in ioprio", sqe.ioprio);
+  constexpr uint32_t kKnownMessage = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
+  if ((sqe.msg_flags & ~kKnownMessage) != 0) StopUnknown("msg_flags of a receive", sqe.msg_flags);
+  if (sqe.addr2 != 0) return -EINVAL;
+  if (sqe.file_index != 0) StopUnknown("a receive total", sqe.file_index);
+  request.multishot = (sqe.ioprio & IORING_RECV_MULTISHOT) != 0;
+  request.poll_first = (sqe.ioprio & IORING_RECVSEND_POLL_FIRST) != 0;
+  request.wait_all = (sqe.msg_flags & MSG_WAITALL) != 0;
+  request.no_wait = (sqe.msg_flags & MSG_DONTWAIT) != 0;
+  request.length = sqe.len;
+  WaitFor(request, POLLIN | POLLRDNORM);
+  if (request.multishot && (!request.buffer_select || request.wait_all)) return -EINVAL;  // M1
+  if (!request.buffer_select) return ImportBuffer(request, sqe);
+  if (request.wait_all) StopUnknown("MSG_WAITALL with buffer selection, opcode", sqe.opcode);
+  request.buffer_group = sqe.buf_group;
+  return 0;
+}
+
+int32_t PrepareSend(Request& request, const io_uring_sqe& sqe) {
+  if ((sqe.ioprio & ~IORING_RECVSEND_POLL_FIRST) != 0) {
+    StopUnknown("send flags in ioprio", sqe.ioprio);
+  }
+  constexpr uint32_t kKnownMessage = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_MORE;
+  if ((sqe.msg_flags & ~kKnownMessage) != 0) StopUnknown("msg_flags of a send", sqe.msg_flags);
+  if (request.buffer_select) StopUnknown("buffer selection with opcode", sqe.opcode);
+  request.poll_first = (sqe.ioprio & IORING_RECVSEND_POLL_FIRST) != 0;
+  request.wait_all = (sqe.msg_flags & MSG_WAITALL) != 0;
+  request.no_wait = (sqe.msg_flags & MSG_DONTWAIT) != 0;
+  WaitFor(request, POLLOUT | POLLWRNORM);
+  if (sqe.opcode == IORING_OP_SEND) {
+    if (sqe.addr2 != 0) StopUnknown("a destination address, at", sqe.addr2);
+    return ImportBuffer(request, sqe);
+  }
+  if (sqe.addr == 0) return -EFAULT;
+  msghdr message;
+  std::memcpy(&message, Pointer<const msghdr>(sqe.addr), sizeof message);
+  if (message.msg_controllen != 0) {
+    StopUnknown("control data of a SENDMSG, bytes", message.msg_controllen);
+  }
+  return ImportIovecs(request, message.msg_iov, message.msg_iovlen, EMSGSIZE);
+}
+
+int32_t PrepareAccept(Request& request, const io_uring_sqe& sqe) {
+  if (sqe.len != 0 || sqe.buf_index != 0) return -EINVAL;
+  if (sqe.addr != 0 || sqe.addr2 != 0) StopUnknown("the address of an ACCEPT, at", sqe.addr);
+  if (sqe.file_index != 0) StopUnknown("accepting into a fixed slot", sqe.file_index);
+  if ((sqe.ioprio & ~IORING_ACCEPT_MULTISHOT) != 0) {
+    StopUnknown("accept flags in ioprio", sqe.ioprio);
+  }
+  if ((sqe.accept_flags & ~uint32_t{SOCK_CLOEXEC | SOCK_NONBLOCK}) != 0) return -EINVAL;
+  request.multishot = (sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
+  request.argument = static_cast<int>(sqe.accept_flags);
+  request.exclusive = true;
+  WaitFor(request, POLLIN | POLLRDNORM);
+  return 0;
+}
+
+int32_t PreparePollAdd(Request& request, const io_uring_sqe& sqe) {
+  if (sqe.buf_index != 0 || sqe.off != 0 || sqe.addr != 0) return -EINVAL;
+  if ((sqe.len & ~IORING_POLL_ADD_MULTI) != 0) return -EINVAL;  // Fact P5.
+  request.multishot = (sqe.len & IORING_POLL_ADD_MULTI) != 0;
+  if (request.multishot && request.skip_success) return -EINVAL;
+  constexpr uint32_t kKnown = POLLIN | POLLPRI | POLLOUT | POLLERR | POLLHUP | POLLNVAL |
+                              POLLRDNORM | POLLRDBAND | POLLWRNORM | POLLWRBAND | POLLRDHUP;
+  if ((sqe.poll32_events & ~kKnown) != 0) StopUnknown("poll events", sqe.poll32_events);
+  request.wait_events = sqe.poll32_events | kAlways | POLLRDHUP;
+  return 0;
+}
+
+int32_t PreparePollRemove(Request& request, const io_uring_sqe& sqe) {
+  if (sqe.len != 0) StopUnknown("updates of a poll, flags", sqe.len);
+  if (sqe.buf_index != 0 || sqe.splice_fd_in != 0) return -EINVAL;
+  if (sqe.off != 0 || sqe.poll32_events != 0) return -EINVAL;
+  request.offset = sqe.addr;
+  return 0;
+}
+
+int32_t PrepareTimeout(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
+  constexpr uint32_t kKnown = IORING_TIMEOUT_ABS | IORING_TIMEOUT_BOOTTIME |
+                              IORING_TIMEOUT_REALTIME | IORING_TIMEOUT_ETIME_SUCCESS;
+  if (sqe.buf_index != 0 || sqe.len != 1 || sqe.splice_fd_in != 0) return -EINVAL;
+  if ((sqe.timeout_flags & kTimeoutMultishot) != 0) {
+    StopUnknown("multishot timeouts, flags", sqe.timeout_flags);
+  }
+  if ((sqe.timeout_flags & ~kKnown) != 0) return -EINVAL;  // Fact K2.
+  if ((sqe.timeout_flags & IORING_TIMEOUT_CLOCK_MASK) == IORING_TIMEOUT_CLOCK_MASK) return -EINVAL;
+  if (sqe.addr == 0) return -EFAULT;
+  __kernel_timespec time;
+  std::memcpy(&time, Pointer<const __kernel_timespec>(sqe.addr), sizeof time);
+  if (time.tv_sec < 0 || time.tv_nsec < 0) return -EINVAL;
+  constexpr int64_t kSecondsMax = kNever / kSecond - 1;
+  // timespec64_to_ktime() saturates, too.
+  Nanoseconds value = kNever;
+  if (time.tv_sec < kSecondsMax && time.tv_nsec < kSecondsMax) {
+    value = time.tv_sec * kSecond + time.tv_nsec;
+  }
+  const Nanoseconds now = ring.machine.now;
+  if ((sqe.timeout_flags & IORING_TIMEOUT_ABS) == 0) {
+    value = value < kNever - now ? value + now : kNever;
+  } else if ((sqe.timeout_flags & IORING_TIMEOUT_REALTIME) != 0 && value != kNever) {
+    value -= ring.machine.options.realtime_at_start;
+  }
+  request.timer.due = value;
+  request.counts_completions = sqe.off != 0;
+  request.offset = sqe.off;
+  return 0;
+}
+
+int32_t PrepareTimeoutRemove(Request& request, const io_uring_sqe& sqe) {
+  if (sqe.buf_index != 0 || sqe.len != 0 || sqe.splice_fd_in != 0) return -EINVAL;
+  if ((sqe.timeout_flags & (IORING_TIMEOUT_UPDATE_MASK)) != 0) {
+    StopUnknown("updates of a timeout, flags", sqe.timeout_flags);
+  }
+  if (sqe.timeout_flags != 0) return -EINVAL;
+  request.offset = sqe.addr;
+  return 0;
+}
+
+int32_t PrepareCancel(Request& request, const io_uring_sqe& sqe) {
+  constexpr uint32_t kUserData = 1U << 4;
+  constexpr uint32_t kOpcode = 1U << 5;
+  constexpr uint32_t kKnown = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD |
+                              IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_FD_FIXED;
+  if (sqe.off != 0 || sqe.splice_fd_in != 0) return -EINVAL;
+  if ((sqe.cancel_flags & (kUserData | kOpcode)) != 0) {
+    StopUnknown("cancel flags", sqe.cancel_flags);
+  }
+  if ((sqe.cancel_flags & ~kKnown) != 0) return -EINVAL;
+  const bool by_file = (sqe.cancel_flags & IORING_ASYNC_CANCEL_FD) != 0;
+  if (by_file && (sqe.cancel_flags & IORING_ASYNC_CANCEL_ANY) != 0) return -EINVAL;
+  request.offset = sqe.addr;
+  request.argument = sqe.fd;
+  request.length = sqe.cancel_flags;
+  if ((sqe.flags & IOSQE_FIXED_FILE) != 0) request.length |= IORING_ASYNC_CANCEL_FD_FIXED;
+  return 0;
+}
+
+int32_t PrepareClose(Request& request, const io_uring_sqe& sqe) {
+  if (sqe.off != 0 || sqe.addr != 0 || sqe.len != 0 || sqe.rw_flags != 0 || sqe.buf_index != 0) {
+    return -EINVAL;
+  }
+  if ((sqe.flags & IOSQE_FIXED_FILE) != 0) return -EBADF;  // Fact F5.
+  if (sqe.file_index != 0 && sqe.fd != 0) return -EINVAL;
+  request.argument = sqe.fd;
+  request.length = sqe.file_index;
+  return 0;
+}
+
+int32_t PrepareShutdown(Request& request, const io_uring_sqe& sqe) {
+  if (sqe.off != 0 || sqe.addr != 0 || sqe.rw_flags != 0 || sqe.buf_index != 0 ||
+      sqe.splice_fd_in != 0) {
+    return -EINVAL;
+  }
+  request.argument = static_cast<int>(sqe.len);
+  return 0;
+}
+
+int32_t PrepareNop(Request& request, const io_uring_sqe& sqe) {
+  if (sqe.rw_flags == 0) return 0;
+  if (static_cast<uint32_t>(sqe.rw_flags) != kNopInjectResult) {
+    StopUnknown("NOP flags", static_cast<uint32_t>(sqe.rw_flags));
+  }
+  request.result = static_cast<int32_t>(sqe.len);  // Fact U12.
+  return 0;
+}
+
+}  // namespace
+
+bool NeedsFile(uint8_t opcode) {
+  switch (opcode) {
+    case IORING_OP_NOP:
+    case IORING_OP_POLL_REMOVE:
+    case IORING_OP_TIMEOUT:
+    case IORING_OP_TIMEOUT_REMOVE:
+    case IORING_OP_ASYNC_CANCEL:
+    case IORING_OP_CLOSE:
+      return false;
+    default:
+      return true;
+  }
+}
+
+int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
+  constexpr unsigned kKnownFlags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS;
+  if ((sqe.flags & ~kKnownFlags) != 0) StopUnknown("SQE flags", sqe.flags);
+  if (sqe.personality != 0) StopUnknown("personality", sqe.personality);
+  request.skip_success = (sqe.flags & IOSQE_CQE_SKIP_SUCCESS) != 0;
+  request.buffer_select = (sqe.flags & IOSQE_BUFFER_SELECT) != 0;
+  if (request.buffer_select && !TakesIoprio(sqe.opcode)) return -EOPNOTSUPP;
+  if (sqe.ioprio != 0 && !TakesIoprio(sqe.opcode)) return -EINVAL;
+  switch (sqe.opcode) {
+    case IORING_OP_NOP:
+      return PrepareNop(request, sqe);
+    case IORING_OP_READ:
+      return PrepareReadOrWrite(request, sqe, /*read=*/true, /*vector=*/false);
+    case IORING_OP_READV:
+      return PrepareReadOrWrite(request, sqe, /*read=*/true, /*vector=*/true);
+    case IORING_OP_WRITE:
+      return PrepareReadOrWrite(request, sqe, /*read=*/false, /*vector=*/false);
+    case IORING_OP_WRITEV:
+      return PrepareReadOrWrite(request, sqe, /*read=*/false, /*vector=*/true);
+    case IORING_OP_RECV:
+      return PrepareReceive(request, sqe);
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+      return PrepareSend(request, sqe);
+    case IORING_OP_ACCEPT:
+      if (request.buffer_select) return -EOPNOTSUPP;
+      return PrepareAccept(request, sqe);
+    case IORING_OP_POLL_ADD:
+      return PreparePollAdd(request, sqe);
+    case IORING_OP_POLL_REMOVE:
+      return PreparePollRemove(request, sqe);
+    case IORING_OP_TIMEOUT:
+      return PrepareTimeout(ring, request, sqe);
+    case IORING_OP_TIMEOUT_REMOVE:
+      return PrepareTimeoutRemove(request, sqe);
+    case IORING_OP_ASYNC_CANCEL:
+      return PrepareCancel(request, sqe);
+    case IORING_OP_CLOSE:
+      return PrepareClose(request, sqe);
+    case IORING_OP_SHUTDOWN:
+      return PrepareShutdown(request, sqe);
+    default:
+      StopUnknown("opcode", sqe.opcode);
+  }
+}
+
+}  // namespace orrery::model

@@ -1,0 +1,104 @@
+#include "kernel_model/provided_buffers.h"
+
+#include <string>
+
+#include "base/check.h"
+#include "kernel_model/machine.h"
+#include "kernel_model/memory_guard.h"
+
+namespace orrery::model {
+namespace {
+
+constexpr size_t kIds = size_t{1} << 16;
+
+std::string Name(uint16_t group, uint16_t id) {
+  return "buffer " + std::to_string(id) + " of group " + std::to_string(group);
+}
+
+}  // namespace
+
+BufferGroup::BufferGroup(Machine& machine, uint16_t group, io_uring_buf* entries,
+                         uint32_t entry_count)
+    : machine_(machine),
+      group_(group),
+      entries_(entries),
+      mask_(static_cast<uint16_t>(entry_count - 1)),
+      slots_(entry_count),
+      ranges_by_id_(kIds) {
+  ORRERY_CHECK(entry_count >= 1);
+  ORRERY_CHECK(entry_count <= kEntriesMax);
+}
+
+BufferGroup::~BufferGroup() {
+  for (uint16_t position = head_; position != seen_tail_; ++position) {
+    const Buffer& buffer = slots_[position & mask_];
+    Unpoison(buffer.address, buffer.length);
+  }
+  for (MemoryLedger::Range& range : ranges_by_id_) machine_.ledger.Forget(range);
+}
+
+uint16_t BufferGroup::SharedTail() const {
+  // The tail shares the first entry's reserved field; acquire pairs with
+  // io_uring_buf_ring_advance().
+  return __atomic_load_n(&entries_[0].resv, __ATOMIC_ACQUIRE);
+}
+
+void BufferGroup::Look() {
+  const uint16_t tail = SharedTail();
+  while (seen_tail_ != tail) {
+    if (owned() == slots_.size()) {
+      machine_.Violate("provided-buffer-ring-overrun",
+                       "group " + std::to_string(group_) + " has " + std::to_string(slots_.size()) +
+                           " entries, all published, and its tail moved on");
+      return;
+    }
+    Publish(entries_[seen_tail_ & mask_], slots_[seen_tail_ & mask_]);
+    ++seen_tail_;
+  }
+}
+
+void BufferGroup::Publish(const io_uring_buf& entry, Buffer& slot) {
+  // The ABI carries pointers as 64-bit integers.
+  slot = {
+      .address = reinterpret_cast<std::byte*>(entry.addr), .length = entry.len, .id = entry.bid};
+  MemoryLedger::Range& range = ranges_by_id_[slot.id];
+  if (!machine_.ledger.Claim(range, entry.addr, entry.addr + entry.len)) {
+    machine_.Violate(
+        "provided-buffer-published-twice",
+        Name(group_, slot.id) + ", or memory that overlaps it, is the kernel's already");
+    return;
+  }
+  FillPattern(slot.address, slot.length);
+  Poison(slot.address, slot.length);
+}
+
+void BufferGroup::Open() {
+  ORRERY_CHECK(!empty());
+  const Buffer& buffer = slots_[head_ & mask_];
+  const io_uring_buf& entry = entries_[head_ & mask_];
+  if (entry.addr != reinterpret_cast<uint64_t>(buffer.address) || entry.len != buffer.length ||
+      entry.bid != buffer.id) {
+    machine_.Violate("provided-buffer-entry-changed",
+                     Name(group_, buffer.id) + ": its entry changed after it was published");
+  }
+  Unpoison(buffer.address, buffer.length);
+  if (!HoldsPattern(buffer.address, buffer.length)) {
+    machine_.Violate("provided-buffer-written",
+                     Name(group_, buffer.id) + " was written to while the kernel owned it");
+    FillPattern(buffer.address, buffer.length);
+  }
+}
+
+void BufferGroup::PutBack() {
+  const Buffer& buffer = slots_[head_ & mask_];
+  Poison(buffer.address, buffer.length);
+}
+
+HandedBuffer BufferGroup::HandOver() {
+  const Buffer& buffer = slots_[head_ & mask_];
+  machine_.ledger.HandOver(ranges_by_id_[buffer.id]);
+  ++head_;
+  return {.address = buffer.address, .length = buffer.length};
+}
+
+}  // namespace orrery::model

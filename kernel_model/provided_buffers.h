@@ -1,0 +1,70 @@
+// One group of provided buffers: the kernel's side of a buffer ring. Private to kernel_model.
+//
+// The program publishes entries in shared memory; the model takes note of them when it is entered
+// and owns their memory until the CQE that hands one over is in the CQ. Invariant: what is owned
+// holds the pattern, and is poisoned under AddressSanitizer.
+#pragma once
+
+#include <liburing.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernel_model/memory_ledger.h"
+
+namespace orrery::model {
+
+class Machine;
+
+// A provided buffer on its way to the program; empty for completions without one.
+struct HandedBuffer {
+  std::byte* address = nullptr;
+  uint32_t length = 0;
+};
+
+class BufferGroup {
+ public:
+  static constexpr uint32_t kEntriesMax = 32768;
+
+  BufferGroup(Machine& machine, uint16_t group, io_uring_buf* entries, uint32_t entry_count);
+  BufferGroup(const BufferGroup&) = delete;
+  BufferGroup& operator=(const BufferGroup&) = delete;
+  ~BufferGroup();
+
+  uint16_t group() const { return group_; }
+  // Takes note of what the program has published since.
+  void Look();
+  // Published and not handed over yet.
+  size_t owned() const { return static_cast<uint16_t>(seen_tail_ - head_); }
+  bool empty() const { return owned() == 0; }
+
+  struct Buffer {
+    std::byte* address = nullptr;
+    uint32_t length = 0;
+    uint16_t id = 0;
+  };
+  // The next one (fact B2). REQUIRES: !empty().
+  Buffer front() const { return slots_[head_ & mask_]; }
+  // Takes the next one for writing into it: its memory is checked and open to the model.
+  // REQUIRES: !empty().
+  void Open();
+  // After Open(): closes it again (nothing came), or hands it over.
+  void PutBack();
+  HandedBuffer HandOver();
+
+ private:
+  void Publish(const io_uring_buf& entry, Buffer& slot);
+  uint16_t SharedTail() const;
+
+  Machine& machine_;
+  const uint16_t group_;
+  io_uring_buf* const entries_;  // The program's memory.
+  const uint16_t mask_;
+  uint16_t head_ = 0;
+  uint16_t seen_tail_ = 0;
+  std::vector<Buffer> slots_;                      // As they were when they were seen.
+  std::vector<MemoryLedger::Range> ranges_by_id_;  // Sized for every id that occurs.
+};
+
+}  // namespace orrery::model

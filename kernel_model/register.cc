@@ -1,0 +1,129 @@
+// io_uring_register(2): buffer rings and fixed files.
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "kernel_model/ring_core.h"
+
+namespace orrery::model {
+namespace {
+
+constexpr uint64_t kPageBytes = 4096;
+
+std::unexpected<Errno> Fail(int error) { return std::unexpected(Errno(error)); }
+
+}  // namespace
+
+std::expected<unsigned, Errno> RingCore::Register(unsigned opcode, const void* argument,
+                                                  unsigned count) {
+  switch (opcode) {
+    case IORING_REGISTER_PBUF_RING:
+      return RegisterBufferRing(argument, count);
+    case IORING_UNREGISTER_PBUF_RING:
+      return UnregisterBufferRing(argument, count);
+    case IORING_REGISTER_FILES2:
+      return RegisterFiles(argument, count);
+    case IORING_REGISTER_FILES_UPDATE:
+      return UpdateFiles(argument, count);
+    case IORING_UNREGISTER_FILES:
+      return UnregisterFiles(argument, count);
+    default:
+      StopUnknown("register opcode", opcode);
+  }
+}
+
+std::expected<unsigned, Errno> RingCore::RegisterBufferRing(const void* argument, unsigned count) {
+  if (argument == nullptr || count != 1) return Fail(EINVAL);
+  io_uring_buf_reg request;
+  std::memcpy(&request, argument, sizeof request);
+  if (request.pad != 0) StopUnknown("buffer ring flags", request.pad);
+  for (const uint64_t reserved : request.resv) {
+    if (reserved != 0) return Fail(EINVAL);
+  }
+  if (!std::has_single_bit(request.ring_entries) ||
+      request.ring_entries > BufferGroup::kEntriesMax) {
+    return Fail(EINVAL);
+  }
+  if (FindGroup(request.bgid) != nullptr) return Fail(EEXIST);
+  if (request.ring_addr == 0) return Fail(EFAULT);
+  if (request.ring_addr % kPageBytes != 0) return Fail(EINVAL);
+  // The ABI carries pointers as 64-bit integers.
+  auto* const entries = reinterpret_cast<io_uring_buf*>(request.ring_addr);
+  groups_[request.bgid] =
+      std::make_unique<BufferGroup>(machine, request.bgid, entries, request.ring_entries);
+  return 0;
+}
+
+std::expected<unsigned, Errno> RingCore::UnregisterBufferRing(const void* argument,
+                                                              unsigned count) {
+  if (argument == nullptr || count != 1) return Fail(EINVAL);
+  io_uring_buf_reg request;
+  std::memcpy(&request, argument, sizeof request);
+  for (const uint64_t reserved : request.resv) {
+    if (reserved != 0) return Fail(EINVAL);
+  }
+  BufferGroup* const group = FindGroup(request.bgid);
+  if (group == nullptr) return Fail(ENOENT);
+  group->Look();  // A last look at what the program did with it.
+  groups_.erase(request.bgid);
+  return 0;
+}
+
+std::expected<unsigned, Errno> RingCore::RegisterFiles(const void* argument, unsigned count) {
+  io_uring_rsrc_register request;
+  if (argument == nullptr || count != sizeof request) return Fail(EINVAL);
+  std::memcpy(&request, argument, sizeof request);
+  if (request.nr == 0 || request.resv2 != 0) return Fail(EINVAL);
+  if (request.flags != IORING_RSRC_REGISTER_SPARSE) StopUnknown("file table flags", request.flags);
+  if (request.data != 0) return Fail(EINVAL);
+  if (request.tags != 0) StopUnknown("tags of fixed files, at", request.tags);
+  if (fixed_files.has_value()) return Fail(EBUSY);
+  if (request.nr > machine.options.descriptors_max) return Fail(EMFILE);
+  fixed_files.emplace(request.nr, nullptr);
+  return 0;
+}
+
+std::expected<unsigned, Errno> RingCore::UpdateFiles(const void* argument, unsigned count) {
+  if (count == 0) return Fail(EINVAL);
+  if (argument == nullptr) return Fail(EFAULT);
+  io_uring_files_update request;
+  std::memcpy(&request, argument, sizeof request);
+  if (request.resv != 0) return Fail(EINVAL);
+  if (!fixed_files.has_value()) return Fail(ENXIO);
+  if (uint64_t{request.offset} + count > fixed_files->size()) return Fail(EINVAL);
+  if (request.fds == 0) return Fail(EFAULT);
+  // The ABI carries pointers as 64-bit integers.
+  const auto* const numbers = reinterpret_cast<const int*>(request.fds);
+  for (unsigned done = 0; done < count; ++done) {
+    int fd;
+    std::memcpy(&fd, numbers + done, sizeof fd);
+    if (fd == IORING_REGISTER_FILES_SKIP) continue;
+    OpenFile*& slot = (*fixed_files)[request.offset + done];
+    // __io_sqe_files_update() empties the slot before it looks at the new descriptor.
+    if (OpenFile* const old = std::exchange(slot, nullptr)) machine.DropReference(*old);
+    if (fd == -1) continue;
+    OpenFile* const file = machine.descriptors.Find(fd);
+    if (file == nullptr || file->kind == FileKind::kRing) {
+      if (done > 0) return done;
+      return Fail(EBADF);
+    }
+    machine.AddReference(*file);
+    slot = file;
+  }
+  return count;
+}
+
+std::expected<unsigned, Errno> RingCore::UnregisterFiles(const void* argument, unsigned count) {
+  if (argument != nullptr || count != 0) return Fail(EINVAL);
+  if (!fixed_files.has_value()) return Fail(ENXIO);
+  const std::vector<OpenFile*> files = std::move(*fixed_files);
+  fixed_files.reset();
+  for (OpenFile* file : files) {
+    if (file != nullptr) machine.DropReference(*file);
+  }
+  return 0;
+}
+
+}  // namespace orrery::model

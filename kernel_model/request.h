@@ -1,0 +1,147 @@
+// One consumed SQE until its terminal CQE, and the pool of them. Private to kernel_model.
+//
+// Invariant: a request ends exactly once, by RingCore::End(), which posts its terminal CQE and
+// drops its reference to its file.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernel_model/timer_queue.h"
+
+namespace orrery::model {
+
+class RingCore;
+struct OpenFile;
+
+enum class RequestState : uint8_t {
+  kIssued,    // Is being carried out, inside some call.
+  kArmed,     // Waits for its file. A cancel finds it.
+  kRetrying,  // Its file was ready when it came to wait: task work will try again.
+  kTimed,     // A timeout that waits for its time. A cancel finds it.
+  kWorking,   // Runs on a worker. A cancel finds it and is too late.
+  kEnding,    // Its result is known; task work will post it.
+};
+
+struct Request {
+  uint64_t number = 0;  // In order of consumption, per ring.
+  RingCore* ring = nullptr;
+  OpenFile* file = nullptr;  // A counted reference; null for operations without a file.
+  uint64_t user_data = 0;
+  uint8_t opcode = 0;
+  RequestState state = RequestState::kIssued;
+
+  // What was asked.
+  bool multishot = false;
+  bool buffer_select = false;
+  bool wait_all = false;      // MSG_WAITALL
+  bool no_wait = false;       // MSG_DONTWAIT, RWF_NOWAIT
+  bool poll_first = false;    // Skip the first attempt.
+  bool skip_success = false;  // IOSQE_CQE_SKIP_SUCCESS
+  uint16_t buffer_group = 0;
+  uint32_t length = 0;       // sqe->len
+  uint32_t poll_events = 0;  // POLL_ADD
+  uint64_t offset = 0;
+  int argument = 0;  // SHUTDOWN's how, ACCEPT's flags.
+
+  // Memory of the program's, gathered or scattered; empty with buffer_select.
+  std::vector<iovec> iovecs;
+  size_t total_bytes = 0;
+  size_t done_bytes = 0;
+  size_t cursor_index = 0;  // Where done_bytes lies: iovec and offset in it.
+  size_t cursor_offset = 0;
+  bool guarded = false;   // Has waited: the memory is watched.
+  uint64_t checksum = 0;  // Of send memory, when guarded.
+
+  // Waiting for a file, as the kernel's poll machinery does it: the first wake-up queues task work
+  // and stashes its mask; further ones before it runs are only counted.
+  uint32_t wait_events = 0;
+  bool exclusive = false;
+  bool in_wait_queue = false;
+  bool cancelled = false;
+  bool queued = false;  // In the ring's task work.
+  uint32_t wakes = 0;
+  uint32_t wake_mask = 0;
+  uint32_t multishot_loops = 0;
+  Request* wait_previous = nullptr;
+  Request* wait_next = nullptr;
+
+  // TIMEOUT and operations on workers.
+  Timer timer;
+  bool counts_completions = false;
+  uint64_t completions_target = 0;
+  int32_t result = 0;  // When kEnding.
+
+  // Found by the ring's table while it is known there.
+  bool tracked = false;
+  Request* newer = nullptr;
+  Request* older = nullptr;
+  Request* same_bucket_previous = nullptr;
+  Request* same_bucket_next = nullptr;
+};
+
+// Reuses requests, and the capacity of their vectors, so that a steady state allocates nothing.
+class RequestPool {
+ public:
+  Request& Allocate() {
+    if (free_.empty()) {
+      pages_.push_back(std::make_unique<Request[]>(kPageRequests));
+      for (size_t index = kPageRequests; index > 0; --index) {
+        free_.push_back(&pages_.back()[index - 1]);
+      }
+    }
+    Request& request = *free_.back();
+    free_.pop_back();
+    ++size_;
+    return request;
+  }
+
+  void Free(Request& request) {
+    std::vector<iovec> iovecs = std::move(request.iovecs);
+    iovecs.clear();
+    request = Request();
+    request.iovecs = std::move(iovecs);
+    free_.push_back(&request);
+    --size_;
+  }
+
+  size_t size() const { return size_; }
+
+ private:
+  static constexpr size_t kPageRequests = 64;
+
+  std::vector<std::unique_ptr<Request[]>> pages_;
+  std::vector<Request*> free_;
+  size_t size_ = 0;
+};
+
+// The requests of a ring that a cancel can find: by user data, or all, newest first.
+class RequestTable {
+ public:
+  RequestTable();
+
+  void Insert(Request& request);
+  // Nothing happens when it is not in.
+  void Remove(Request& request);
+
+  // The newest with this user data, and the next older one with the same.
+  Request* Find(uint64_t user_data) const;
+  static Request* NextSame(const Request& request);
+  // All of them, newest first, by Request::older.
+  Request* newest() const { return newest_; }
+
+ private:
+  size_t BucketOf(uint64_t user_data) const;
+  void Link(Request& request);
+  void Grow();
+
+  std::vector<Request*> buckets_;  // A power of two of them.
+  Request* newest_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace orrery::model

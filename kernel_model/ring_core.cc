@@ -1,0 +1,411 @@
+#include "kernel_model/ring_core.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "base/check.h"
+#include "kernel_model/memory_guard.h"
+#include "kernel_model/operations.h"
+
+namespace orrery::model {
+namespace {
+
+constexpr uint64_t kReservedUserData = ~uint64_t{0};  // LIBURING_UDATA_TIMEOUT
+constexpr size_t kCacheLine = 64;
+
+// Heads, tails and flags, each on a line of its own as in the kernel's io_rings.
+struct SharedWords {
+  alignas(kCacheLine) unsigned sq_head = 0;
+  alignas(kCacheLine) unsigned sq_tail = 0;
+  alignas(kCacheLine) unsigned cq_head = 0;
+  alignas(kCacheLine) unsigned cq_tail = 0;
+  alignas(kCacheLine) unsigned sq_flags = 0;
+  unsigned sq_dropped = 0;
+  unsigned sq_mask = 0;
+  unsigned sq_entries = 0;
+  unsigned cq_flags = 0;
+  unsigned cq_overflow = 0;
+  unsigned cq_mask = 0;
+  unsigned cq_entries = 0;
+};
+
+bool IsReadOrWrite(uint8_t opcode) {
+  return opcode == IORING_OP_READ || opcode == IORING_OP_WRITE || opcode == IORING_OP_READV ||
+         opcode == IORING_OP_WRITEV;
+}
+
+bool WritesMemory(uint8_t opcode) {
+  return opcode == IORING_OP_RECV || opcode == IORING_OP_READ || opcode == IORING_OP_READV;
+}
+
+Attempt Try(RingCore& ring, Request& request) {
+  const bool event_fd = request.file != nullptr && request.file->kind == FileKind::kEventFd;
+  switch (request.opcode) {
+    case IORING_OP_NOP:
+      return Attempt::Done(request.result);
+    case IORING_OP_READ:
+    case IORING_OP_READV:
+      return event_fd ? TryEventFdRead(ring, request) : TryReceive(ring, request);
+    case IORING_OP_WRITE:
+    case IORING_OP_WRITEV:
+      return event_fd ? TryEventFdWrite(ring, request) : TrySend(ring, request);
+    case IORING_OP_RECV:
+      return TryReceive(ring, request);
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+      return TrySend(ring, request);
+    case IORING_OP_ACCEPT:
+      return TryAccept(ring, request);
+    case IORING_OP_POLL_ADD:
+      return TryPollAdd(ring, request);
+    case IORING_OP_POLL_REMOVE:
+      return TryPollRemove(ring, request);
+    case IORING_OP_TIMEOUT:
+      return TryTimeout(ring, request);
+    case IORING_OP_TIMEOUT_REMOVE:
+      return TryTimeoutRemove(ring, request);
+    case IORING_OP_ASYNC_CANCEL:
+      return TryCancel(ring, request);
+    case IORING_OP_CLOSE:
+      return TryClose(ring, request);
+    case IORING_OP_SHUTDOWN:
+      return TryShutdown(ring, request);
+    default:
+      StopUnknown("opcode", request.opcode);
+  }
+}
+
+}  // namespace
+
+RingCore::RingCore(Machine& ring_machine, io_uring& memory, uint64_t ring_number,
+                   unsigned sq_entries, unsigned cq_entries)
+    : machine(ring_machine),
+      number(ring_number),
+      completions(memory),
+      memory_(memory),
+      deferred_(ring_machine.options.task_work == TaskWork::kDeferred) {
+  static_assert(sizeof(io_uring_sqe) == kCacheLine);
+  static_assert(sizeof(io_uring_cqe) == 16);
+  const size_t sqes_bytes = sq_entries * sizeof(io_uring_sqe);
+  const size_t cqes_bytes = cq_entries * sizeof(io_uring_cqe);
+  const size_t bytes =
+      sizeof(SharedWords) + sqes_bytes + cqes_bytes + sq_entries * sizeof(unsigned) + kCacheLine;
+  storage_ = std::make_unique<std::byte[]>(bytes);
+  void* start = storage_.get();
+  size_t space = bytes;
+  std::align(kCacheLine, bytes - kCacheLine, start, space);
+  auto* const words = new (start) SharedWords();
+  auto* const after = static_cast<std::byte*>(start) + sizeof(SharedWords);
+  // The storage is zeroed and aligned; SQEs, CQEs and indices are plain data.
+  memory_.sq.sqes = reinterpret_cast<io_uring_sqe*>(after);
+  memory_.cq.cqes = reinterpret_cast<io_uring_cqe*>(after + sqes_bytes);
+  memory_.sq.array = reinterpret_cast<unsigned*>(after + sqes_bytes + cqes_bytes);
+  for (unsigned index = 0; index < sq_entries; ++index) memory_.sq.array[index] = index;
+  words->sq_mask = memory_.sq.ring_mask = sq_entries - 1;
+  words->sq_entries = memory_.sq.ring_entries = sq_entries;
+  words->cq_mask = memory_.cq.ring_mask = cq_entries - 1;
+  words->cq_entries = memory_.cq.ring_entries = cq_entries;
+  memory_.sq.khead = &words->sq_head;
+  memory_.sq.ktail = &words->sq_tail;
+  memory_.sq.kring_mask = &words->sq_mask;
+  memory_.sq.kring_entries = &words->sq_entries;
+  memory_.sq.kflags = &words->sq_flags;
+  memory_.sq.kdropped = &words->sq_dropped;
+  memory_.sq.ring_ptr = start;
+  memory_.sq.ring_sz = bytes - kCacheLine;
+  memory_.cq.khead = &words->cq_head;
+  memory_.cq.ktail = &words->cq_tail;
+  memory_.cq.kring_mask = &words->cq_mask;
+  memory_.cq.kring_entries = &words->cq_entries;
+  memory_.cq.kflags = &words->cq_flags;
+  memory_.cq.koverflow = &words->cq_overflow;
+  memory_.cq.ring_ptr = start;
+  memory_.cq.ring_sz = bytes - kCacheLine;
+  memory_.flags = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+  if (deferred_) {
+    memory_.flags |=
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+  }
+  memory_.features = (1U << 18) - 1;  // Fact S9: what 6.18 reports, EXT_ARG among them.
+}
+
+RingCore::~RingCore() {
+  // Fact X6: requests end with their ring, unseen. Those that wait are in the table or in task
+  // work, and some in both.
+  std::vector<Request*> doomed;
+  for (Request* request = table.newest(); request != nullptr; request = request->older) {
+    doomed.push_back(request);
+  }
+  for (const std::deque<Request*>* queue : {&retry_, &fresh_}) {
+    for (Request* request : *queue) {
+      if (!request->tracked) doomed.push_back(request);
+    }
+  }
+  for (Request* request : doomed) {
+    machine.timers.Disarm(request->timer);
+    if (request->file != nullptr) {
+      request->file->waiters.Remove(*request);
+      machine.DropReference(*request->file);
+    }
+    table.Remove(*request);
+    pool_.Free(*request);
+  }
+  ORRERY_CHECK_OP(pool_.size(), ==, size_t{0});
+  if (fixed_files.has_value()) {
+    for (OpenFile* file : *fixed_files) {
+      if (file != nullptr) machine.DropReference(*file);
+    }
+  }
+}
+
+OpenFile* RingCore::FindFile(int file_number, bool fixed) const {
+  if (!fixed) return machine.descriptors.Find(file_number);
+  if (!fixed_files.has_value() || file_number < 0) return nullptr;
+  const auto slot = static_cast<size_t>(file_number);
+  return slot < fixed_files->size() ? (*fixed_files)[slot] : nullptr;
+}
+
+BufferGroup* RingCore::FindGroup(uint16_t group) const {
+  const auto found = groups_.find(group);
+  return found == groups_.end() ? nullptr : found->second.get();
+}
+
+// --- Submission
+
+unsigned RingCore::Submit(unsigned to_submit) {
+  unsigned head = *memory_.sq.khead;
+  // Acquire: the SQEs below the tail are complete.
+  const unsigned tail = __atomic_load_n(memory_.sq.ktail, __ATOMIC_ACQUIRE);
+  const unsigned queued = tail - head;
+  if (queued > memory_.sq.ring_entries) {
+    machine.Violate("submission-queue-tail", "ring " + std::to_string(number) + " has " +
+                                                 std::to_string(queued) + " SQEs queued of " +
+                                                 std::to_string(memory_.sq.ring_entries));
+    return 0;
+  }
+  unsigned count = std::min(to_submit, queued);
+  if (count >= 2) {
+    count -= static_cast<unsigned>(machine.Choose(Site::kEnterConsumesFewer, number, count));
+  }
+  for (unsigned consumed = 0; consumed < count; ++consumed) {
+    const unsigned index = memory_.sq.array[head & memory_.sq.ring_mask];
+    __atomic_store_n(memory_.sq.khead, ++head, __ATOMIC_RELEASE);
+    if (index >= memory_.sq.ring_entries) {  // Fact U7.
+      ++*memory_.sq.kdropped;
+      return consumed;
+    }
+    // A copy: the slot may be reused as soon as Enter returns (fact U8).
+    const io_uring_sqe sqe = memory_.sq.sqes[index];
+    Consume(sqe);
+  }
+  return count;
+}
+
+void RingCore::Consume(const io_uring_sqe& sqe) {
+  machine.Emit(EventKind::kSubmit, number, static_cast<int64_t>(sqe.user_data), sqe.opcode);
+  if (sqe.user_data == kReservedUserData) {
+    machine.Violate("reserved-user-data",
+                    "an SQE of opcode " + std::to_string(sqe.opcode) + " carries user data ~0");
+  }
+  Request& request = pool_.Allocate();
+  request.number = next_request_number_++;
+  request.ring = this;
+  request.user_data = sqe.user_data;
+  request.opcode = sqe.opcode;
+  request.timer.request = &request;
+  const int32_t prepared = Prepare(*this, request, sqe);
+  if (prepared != 0) {  // Fact U4, with SUBMIT_ALL.
+    End(request, prepared);
+    return;
+  }
+  if (NeedsFile(request.opcode)) {
+    OpenFile* const file = FindFile(sqe.fd, (sqe.flags & IOSQE_FIXED_FILE) != 0);
+    if (file == nullptr) {
+      End(request, -EBADF);
+      return;
+    }
+    if (file->kind == FileKind::kRing)
+      StopUnknown("an operation on a ring's descriptor, opcode", sqe.opcode);
+    machine.AddReference(*file);
+    request.file = file;
+  }
+  if (request.poll_first) {
+    Arm(request);
+  } else {
+    Execute(request, /*from_task_work=*/false);
+  }
+}
+
+void RingCore::Execute(Request& request, bool from_task_work) {
+  if (request.guarded && WritesMemory(request.opcode)) CheckGuardedMemory(request);
+  const Attempt attempt = Try(*this, request);
+  switch (attempt.kind) {
+    case Attempt::Kind::kDone:
+      End(request, attempt.result, attempt.flags, attempt.buffer);
+      return;
+    case Attempt::Kind::kPending:
+      return;
+    case Attempt::Kind::kRequeue:
+      if (from_task_work) {
+        request.wakes = 1;
+        request.wake_mask = 0;
+        QueueTaskWork(request, /*forced=*/false);
+        return;
+      }
+      break;
+    case Attempt::Kind::kWait:
+      break;
+  }
+  if (request.no_wait) {
+    End(request, CutShort(request, EAGAIN));
+  } else if (request.state != RequestState::kArmed) {
+    Arm(request);
+  }
+}
+
+void RingCore::Arm(Request& request) {
+  GuardMemory(request);
+  request.state = RequestState::kArmed;
+  request.wakes = 0;
+  request.file->waiters.Add(request);
+  table.Insert(request);
+  const uint32_t mask = machine.Readiness(*request.file) & request.wait_events;
+  if (mask == 0) return;
+  if (request.multishot) {
+    machine.WakeRequest(request, mask);
+    return;
+  }
+  Disarm(request);
+  request.state = RequestState::kRetrying;
+  QueueTaskWork(request, /*forced=*/true);
+}
+
+void RingCore::Disarm(Request& request) {
+  request.file->waiters.Remove(request);
+  table.Remove(request);
+  request.state = RequestState::kIssued;
+}
+
+// --- The program's memory
+
+void RingCore::GuardMemory(Request& request) {
+  if (request.guarded || request.iovecs.empty()) return;
+  request.guarded = true;
+  if (!WritesMemory(request.opcode)) {
+    request.checksum = Checksum(request.iovecs);
+    return;
+  }
+  size_t offset = request.cursor_offset;
+  for (size_t index = request.cursor_index; index < request.iovecs.size(); ++index) {
+    const iovec& part = request.iovecs[index];
+    FillPattern(static_cast<std::byte*>(part.iov_base) + offset, part.iov_len - offset);
+    offset = 0;
+  }
+}
+
+void RingCore::CheckGuardedMemory(Request& request) {
+  if (!request.guarded) return;
+  if (!WritesMemory(request.opcode)) {
+    if (Checksum(request.iovecs) != request.checksum) {
+      machine.Violate("send-memory-changed-in-flight",
+                      "user data " + std::to_string(request.user_data) +
+                          ": the payload changed between submission and completion");
+    }
+    return;
+  }
+  size_t offset = request.cursor_offset;
+  for (size_t index = request.cursor_index; index < request.iovecs.size(); ++index) {
+    const iovec& part = request.iovecs[index];
+    if (!HoldsPattern(static_cast<std::byte*>(part.iov_base) + offset, part.iov_len - offset)) {
+      machine.Violate("receive-memory-written",
+                      "user data " + std::to_string(request.user_data) +
+                          ": memory of a receive was written to while the kernel owned it");
+      request.guarded = false;  // Said once.
+      return;
+    }
+    offset = 0;
+  }
+}
+
+// --- Completion
+
+bool RingCore::Failed(const Request& request, int32_t result) {
+  if (result < 0) return true;
+  const bool all_or_failed = request.wait_all || IsReadOrWrite(request.opcode);  // Facts L1, L2.
+  return all_or_failed && static_cast<size_t>(result) != request.total_bytes;
+}
+
+bool RingCore::PostMore(Request& request, int32_t result, uint32_t flags, HandedBuffer buffer) {
+  const CompletionQueue::Entry entry{.user_data = request.user_data,
+                                     .res = result,
+                                     .flags = flags | IORING_CQE_F_MORE,
+                                     .of_timeout = false,
+                                     .buffer = buffer};
+  if (!completions.TryPost(entry)) return false;
+  machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(entry.user_data), result,
+               entry.flags);
+  if (!counted_timeouts_.empty()) EndCountedTimeouts();
+  return true;
+}
+
+void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffer buffer) {
+  ORRERY_CHECK(!request.queued);
+  CheckGuardedMemory(request);
+  if (request.file != nullptr) request.file->waiters.Remove(request);
+  table.Remove(request);
+  machine.timers.Disarm(request.timer);
+  if (!request.skip_success || Failed(request, result)) {
+    completions.Post({.user_data = request.user_data,
+                      .res = result,
+                      .flags = flags,
+                      .of_timeout = request.opcode == IORING_OP_TIMEOUT,
+                      .buffer = buffer});
+    machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(request.user_data), result,
+                 flags);
+  }
+  OpenFile* const file = request.file;
+  pool_.Free(request);
+  if (file != nullptr) machine.DropReference(*file);
+  if (!counted_timeouts_.empty()) EndCountedTimeouts();
+}
+
+void RingCore::EndLater(Request& request, int32_t result, bool forced) {
+  table.Remove(request);
+  machine.timers.Disarm(request.timer);
+  std::erase(counted_timeouts_, &request);
+  request.state = RequestState::kEnding;
+  request.result = result;
+  QueueTaskWork(request, forced);
+}
+
+void RingCore::AddCountedTimeout(Request& request) { counted_timeouts_.push_back(&request); }
+
+void RingCore::EndCountedTimeouts() {
+  // In the order of their targets, as the kernel's list is sorted.
+  for (;;) {
+    Request* first = nullptr;
+    for (Request* request : counted_timeouts_) {
+      if (request->completions_target > completions.counted()) continue;
+      if (first == nullptr || request->completions_target < first->completions_target) {
+        first = request;
+      }
+    }
+    if (first == nullptr) return;
+    EndLater(*first, 0, /*forced=*/true);
+  }
+}
+
+void RingCore::OnTimer(Request& request) {
+  if (request.state == RequestState::kWorking) {
+    FinishShutdown(*this, request);
+    return;
+  }
+  ORRERY_CHECK(request.state == RequestState::kTimed);
+  machine.Emit(EventKind::kTimer, number, static_cast<int64_t>(request.user_data));
+  ++timeouts_fired_;
+  EndLater(request, -ETIME, /*forced=*/true);
+}
+
+}  // namespace orrery::model

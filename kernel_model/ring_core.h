@@ -1,0 +1,165 @@
+// One ring: submission, waiting, task work and completion. Private to kernel_model; ModelRing is
+// its public face.
+//
+// Transfers happen when an operation is issued or when its task work runs, against the state at
+// that moment (fact V11). Invariant: every consumed SQE is a Request until End().
+#pragma once
+
+#include <liburing.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "kernel_model/completion_queue.h"
+#include "kernel_model/machine.h"
+#include "kernel_model/provided_buffers.h"
+#include "kernel_model/request.h"
+#include "runtime/ring/ring.h"
+
+namespace orrery::model {
+
+// What one attempt at an operation came to.
+struct Attempt {
+  enum class Kind : uint8_t {
+    kDone,     // Ends with result and flags.
+    kWait,     // Nothing can be done now: wait for the file.
+    kRequeue,  // A multishot has had its share of this run.
+    kPending,  // Has been put where it waits by the operation itself.
+  };
+  Kind kind = Kind::kDone;
+  int32_t result = 0;
+  uint32_t flags = 0;
+  HandedBuffer buffer;
+
+  static Attempt Done(int64_t result, uint32_t flags = 0, HandedBuffer buffer = {}) {
+    return {.kind = Kind::kDone,
+            .result = static_cast<int32_t>(result),
+            .flags = flags,
+            .buffer = buffer};
+  }
+  static Attempt Wait() { return {.kind = Kind::kWait, .result = 0, .flags = 0, .buffer = {}}; }
+  static Attempt Requeue() {
+    return {.kind = Kind::kRequeue, .result = 0, .flags = 0, .buffer = {}};
+  }
+  static Attempt Pending() {
+    return {.kind = Kind::kPending, .result = 0, .flags = 0, .buffer = {}};
+  }
+};
+
+class RingCore {
+ public:
+  RingCore(Machine& ring_machine, io_uring& memory, uint64_t ring_number, unsigned sq_entries,
+           unsigned cq_entries);
+  RingCore(const RingCore&) = delete;
+  RingCore& operator=(const RingCore&) = delete;
+  ~RingCore();
+
+  // --- For ModelRing: see there.
+  std::optional<EnterResult> Begin(const EnterRequest& request);
+  bool sleeping() const { return sleeping_; }
+  bool CanFinish();
+  Nanoseconds wake_at() const { return std::min(deadline_, interrupt_at_); }
+  EnterResult Finish();
+  void Interrupt();
+  std::expected<unsigned, Errno> Register(unsigned opcode, const void* argument, unsigned count);
+  size_t requests_in_flight() const { return pool_.size(); }
+
+  // --- For the machine.
+  // Lazy work lets a sleeper sleep until there is enough of it; forced work makes it look.
+  void QueueTaskWork(Request& request, bool forced);
+  void OnTimer(Request& request);
+
+  // --- For the operations.
+  // A CQE with F_MORE. False when it did not fit: then the request must end with it (fact O5).
+  bool PostMore(Request& request, int32_t result, uint32_t flags, HandedBuffer buffer = {});
+  // The terminal CQE. The request is gone afterwards.
+  void End(Request& request, int32_t result, uint32_t flags = 0, HandedBuffer buffer = {});
+  // The same by task work.
+  void EndLater(Request& request, int32_t result, bool forced);
+  // What a request that is cut short ends with: the bytes so far, or the error (facts R5, T5, C6).
+  static int32_t CutShort(const Request& request, int error) {
+    return request.done_bytes > 0 ? static_cast<int32_t>(request.done_bytes) : -error;
+  }
+  // The file that a number names now, or null.
+  OpenFile* FindFile(int number, bool fixed) const;
+  BufferGroup* FindGroup(uint16_t group) const;
+  void AddCountedTimeout(Request& request);
+
+  Machine& machine;
+  const uint64_t number;
+  RequestTable table;
+  CompletionQueue completions;
+  // Fixed files: counted references or null. Without a table, nothing.
+  std::optional<std::vector<OpenFile*>> fixed_files;
+
+ private:
+  static constexpr unsigned kTaskWorkBatch = 20;  // IO_LOCAL_TW_DEFAULT_MAX
+  static constexpr unsigned kRefusalsInARowMax = 3;
+  static constexpr size_t kOrderWindow = 4;
+
+  // enter.cc
+  EnterResult Return(EnterResult result);
+  std::optional<Errno> Refusal(const EnterRequest& request);
+  bool ShouldWake() const;
+  void LookAtBuffers();
+
+  // ring_core.cc
+  unsigned Submit(unsigned to_submit);
+  void Consume(const io_uring_sqe& sqe);
+  void Execute(Request& request, bool from_task_work);
+  void Arm(Request& request);
+  void Disarm(Request& request);
+  void GuardMemory(Request& request);
+  void CheckGuardedMemory(Request& request);
+  void EndCountedTimeouts();
+  static bool Failed(const Request& request, int32_t result);
+
+  // task_work.cc
+  bool task_work_pending() const { return !retry_.empty() || !fresh_.empty(); }
+  // At most `max` items, and again while fewer than `min` have run and there are more.
+  void RunTaskWork(unsigned min, unsigned max);
+  void RunAllTaskWork();
+  unsigned RunFrom(std::deque<Request*>& queue, unsigned max);
+  Request& Pick(std::deque<Request*>& queue);
+  void RunTask(Request& request);
+  void RunWoken(Request& request);
+
+  // register.cc
+  std::expected<unsigned, Errno> RegisterBufferRing(const void* argument, unsigned count);
+  std::expected<unsigned, Errno> UnregisterBufferRing(const void* argument, unsigned count);
+  std::expected<unsigned, Errno> RegisterFiles(const void* argument, unsigned count);
+  std::expected<unsigned, Errno> UpdateFiles(const void* argument, unsigned count);
+  std::expected<unsigned, Errno> UnregisterFiles(const void* argument, unsigned count);
+
+  io_uring& memory_;
+  const bool deferred_;
+  std::unique_ptr<std::byte[]> storage_;
+  RequestPool pool_;
+  uint64_t next_request_number_ = 0;
+  std::map<uint16_t, std::unique_ptr<BufferGroup>> groups_;
+  std::vector<Request*> counted_timeouts_;
+
+  // As in the kernel: what a run left over comes first in the next.
+  std::deque<Request*> retry_;
+  std::deque<Request*> fresh_;
+  bool forced_ = false;
+  uint64_t timeouts_fired_ = 0;
+
+  unsigned refusals_in_a_row_ = 0;
+  bool sleeping_ = false;
+  bool satisfied_ = false;  // The wait is over; Finish() has its result.
+  Nanoseconds deadline_ = kNever;
+  Nanoseconds interrupt_at_ = kNever;
+  unsigned submitted_ = 0;
+  unsigned wait_tail_ = 0;  // The CQ's tail that ends the wait.
+  uint64_t timeouts_at_wait_ = 0;
+  int wait_error_ = 0;  // ETIME, EINTR.
+};
+
+}  // namespace orrery::model

@@ -1,0 +1,46 @@
+// SEND and SENDMSG, and WRITE and WRITEV on streams.
+#include <cerrno>
+#include <string>
+
+#include "kernel_model/operations.h"
+
+namespace orrery::model {
+namespace {
+
+bool IsWrite(const Request& request) {
+  return request.opcode == IORING_OP_WRITE || request.opcode == IORING_OP_WRITEV;
+}
+
+// Fact T8: sends never raise SIGPIPE here, writes do.
+Attempt Broken(RingCore& ring, const Request& request, int64_t error) {
+  if (error == -EPIPE && IsWrite(request)) {
+    ring.machine.Violate("sigpipe", "user data " + std::to_string(request.user_data) +
+                                        ": a write to a broken stream ends the process");
+  }
+  return Attempt::Done(request.done_bytes > 0 ? static_cast<int64_t>(request.done_bytes) : error);
+}
+
+}  // namespace
+
+Attempt TrySend(RingCore& ring, Request& request) {
+  if (request.file->kind == FileKind::kListener) return Broken(ring, request, -EPIPE);
+  if (request.file->kind != FileKind::kStream) return Attempt::Done(-ENOTSOCK);
+  if (IsWrite(request) && request.offset != 0 && request.offset != ~uint64_t{0}) {
+    return Attempt::Done(-ESPIPE);
+  }
+  Tcp& tcp = ring.machine.tcp;
+  Connection& connection = *request.file->connection;
+  const size_t wanted = request.total_bytes - request.done_bytes;
+  const int64_t sent = tcp.BeginSend(connection, wanted);
+  if (sent == -EAGAIN) return Attempt::Wait();
+  if (sent < 0) return Broken(ring, request, sent);
+  ForEachPiece(request, static_cast<size_t>(sent), [&](const std::byte* address, size_t count) {
+    tcp.Send(connection, address, count);
+  });
+  tcp.FinishSend(connection, static_cast<size_t>(sent));
+  // Fact T1: a short result is normal; T2: unless all was asked for.
+  if (request.wait_all && request.done_bytes < request.total_bytes) return Attempt::Wait();
+  return Attempt::Done(static_cast<int64_t>(request.done_bytes));
+}
+
+}  // namespace orrery::model

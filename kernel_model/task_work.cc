@@ -1,0 +1,121 @@
+// Task work: the deferred half of completions, and in which order and how much of it runs.
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/check.h"
+#include "kernel_model/operations.h"
+#include "kernel_model/ring_core.h"
+
+namespace orrery::model {
+
+void RingCore::QueueTaskWork(Request& request, bool forced) {
+  ORRERY_CHECK(!request.queued);
+  request.queued = true;
+  fresh_.push_back(&request);
+  if (forced) forced_ = true;
+  if (deferred_) __atomic_fetch_or(memory_.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
+}
+
+void RingCore::RunTaskWork(unsigned min, unsigned max) {
+  // As in __io_run_local_work(): leftovers of an earlier run first, then what came since.
+  if (!task_work_pending()) return;
+  __atomic_fetch_and(memory_.sq.kflags, ~IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
+  unsigned ran = 0;
+  do {
+    min -= std::min(min, ran);
+    ran = RunFrom(retry_, max);
+    if (retry_.empty()) {
+      retry_.swap(fresh_);
+      ran += RunFrom(retry_, max - ran);
+    }
+  } while (task_work_pending() && ran < min);
+  if (deferred_ && task_work_pending()) {
+    __atomic_fetch_or(memory_.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
+  }
+}
+
+void RingCore::RunAllTaskWork() {
+  while (task_work_pending()) RunTaskWork(~0U, ~0U);
+}
+
+unsigned RingCore::RunFrom(std::deque<Request*>& queue, unsigned max) {
+  unsigned ran = 0;
+  while (ran < max && !queue.empty()) {
+    RunTask(Pick(queue));
+    ++ran;
+  }
+  return ran;
+}
+
+Request& RingCore::Pick(std::deque<Request*>& queue) {
+  // One may overtake another when a slower network or scheduler would have made it so: never two
+  // that wait for one file, and never two timeouts, whose order is their deadlines' (fact K3).
+  const size_t window = std::min(queue.size(), kOrderWindow);
+  std::array<size_t, kOrderWindow> candidates{};
+  size_t count = 1;
+  for (size_t index = 1; index < window; ++index) {
+    const Request& request = *queue[index];
+    bool free = true;
+    for (size_t earlier = 0; earlier < index && free; ++earlier) {
+      const Request& other = *queue[earlier];
+      free = request.file != nullptr ? request.file != other.file : other.file != nullptr;
+    }
+    if (free) candidates[count++] = index;
+  }
+  const size_t index =
+      count == 1 ? 0 : candidates[machine.Choose(Site::kTaskWorkOrder, number, count)];
+  Request& picked = *queue[index];
+  queue.erase(queue.begin() + static_cast<ptrdiff_t>(index));
+  picked.queued = false;
+  return picked;
+}
+
+void RingCore::RunTask(Request& request) {
+  switch (request.state) {
+    case RequestState::kEnding:
+      End(request, request.result);
+      return;
+    case RequestState::kRetrying:
+      request.state = RequestState::kIssued;
+      Execute(request, /*from_task_work=*/true);
+      return;
+    case RequestState::kArmed:
+      RunWoken(request);
+      return;
+    case RequestState::kIssued:
+    case RequestState::kTimed:
+    case RequestState::kWorking:
+      break;
+  }
+  ORRERY_CHECK_MSG(false, "task work of a request that has none");
+}
+
+void RingCore::RunWoken(Request& request) {
+  // As in io_poll_check_events().
+  if (request.cancelled) {
+    End(request, CutShort(request, ECANCELED));
+    return;
+  }
+  // The mask that the wake-up brought counts only if there was no other (fact P4).
+  uint32_t mask = request.wakes == 1 ? request.wake_mask & request.wait_events : 0;
+  request.wakes = 0;
+  if (mask == 0) mask = machine.Readiness(*request.file) & request.wait_events;
+  if (mask == 0) {
+    if (request.multishot) return;
+    // Somebody else was faster: wait again, now as the newest (fact R10).
+    Disarm(request);
+    Execute(request, /*from_task_work=*/true);
+    return;
+  }
+  if (request.opcode == IORING_OP_POLL_ADD) {
+    const auto result = static_cast<int32_t>(mask);
+    if (!request.multishot || !PostMore(request, result, 0)) End(request, result);
+    return;
+  }
+  if (!request.multishot) Disarm(request);
+  Execute(request, /*from_task_work=*/true);
+}
+
+}  // namespace orrery::model

@@ -1,0 +1,426 @@
+#include "kernel_model/tcp.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/check.h"
+#include "kernel_model/machine.h"
+
+namespace orrery::model {
+namespace {
+
+// The keys that the kernel's wake-up functions pass.
+constexpr uint32_t kReadable = POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND;  // sock_def_readable()
+constexpr uint32_t kWritable = POLLOUT | POLLWRNORM | POLLWRBAND;  // sk_stream_write_space()
+constexpr uint32_t kStateChange = 0;                               // sock_def_wakeup()
+
+constexpr uint16_t kEphemeralFirst = 32768;
+
+// Between two pieces of data that were sent together.
+constexpr Nanoseconds kPieceGap = kMicrosecond;
+
+// The stream is over in both directions: TCP_CLOSE.
+bool IsDead(const Connection& connection) {
+  return connection.reset_arrived || (connection.fin_arrived && connection.write_shut);
+}
+
+}  // namespace
+
+// --- Listeners
+
+std::expected<OpenFile*, Errno> Tcp::Listen(uint16_t port, int backlog) {
+  if (port == 0) {
+    for (int tries = 0; listeners_.contains(next_port_); ++tries) {
+      if (tries > UINT16_MAX - kEphemeralFirst) return std::unexpected(Errno(EADDRINUSE));
+      next_port_ =
+          next_port_ == UINT16_MAX ? kEphemeralFirst : static_cast<uint16_t>(next_port_ + 1);
+    }
+    port = next_port_;
+    next_port_ = next_port_ == UINT16_MAX ? kEphemeralFirst : static_cast<uint16_t>(next_port_ + 1);
+  }
+  if (listeners_.contains(port)) return std::unexpected(Errno(EADDRINUSE));
+  OpenFile& file = machine_.NewFile(FileKind::kListener);
+  file.listener = std::make_unique<Listener>();
+  file.listener->port = port;
+  file.listener->backlog = std::max(backlog, 0);
+  listeners_[port] = &file;
+  return &file;
+}
+
+Connection* Tcp::Accept(OpenFile& listener) {
+  std::deque<Connection*>& queue = listener.listener->queue;
+  if (queue.empty()) return nullptr;
+  Connection& connection = *queue.front();
+  queue.pop_front();
+  return &connection;
+}
+
+void Tcp::CloseListener(OpenFile& listener) {
+  if (!listener.listener->shut) Shutdown(listener, SHUT_RD);
+  listeners_.erase(listener.listener->port);
+}
+
+// --- The program's end
+
+bool Tcp::NotEmpty(const Connection& connection) {
+  return connection.arrived > 0 || connection.fin_arrived;
+}
+
+int64_t Tcp::Receive(Connection& connection, std::byte* bytes, size_t count) {
+  if (connection.arrived > 0) {
+    const size_t taken = std::min(count, connection.arrived);
+    connection.inbound.Take(bytes, taken);
+    connection.arrived -= taken;
+    return static_cast<int64_t>(taken);
+  }
+  if (connection.fin_arrived) return 0;
+  if (connection.pending_error != 0) return -std::exchange(connection.pending_error, 0);
+  if (connection.read_shut || connection.reset_arrived) return 0;
+  return -EAGAIN;
+}
+
+size_t Tcp::SendSpace(const Connection& connection) const {
+  // Whatever is sent to a peer that is gone vanishes.
+  if (connection.peer_gone) return machine_.options.socket_buffer_bytes;
+  const size_t used = connection.outbound.size() + connection.unacknowledged;
+  ORRERY_CHECK(used <= machine_.options.socket_buffer_bytes);
+  return machine_.options.socket_buffer_bytes - used;
+}
+
+int64_t Tcp::BeginSend(Connection& connection, size_t count) {
+  if (connection.pending_error != 0) return -std::exchange(connection.pending_error, 0);
+  if (connection.write_shut || connection.reset_arrived) return -EPIPE;
+  if (count == 0) return 0;
+  const size_t fits = std::min(count, SendSpace(connection));
+  if (fits == 0) return -EAGAIN;
+  const uint64_t partial = machine_.Choose(Site::kSendPartial, connection.number, fits);
+  return static_cast<int64_t>(partial == 0 ? fits : partial);
+}
+
+void Tcp::Send(Connection& connection, const std::byte* bytes, size_t count) {
+  if (!connection.peer_gone) connection.outbound.Append(bytes, count);
+}
+
+void Tcp::FinishSend(Connection& connection, size_t count) {
+  machine_.Emit(EventKind::kSent, connection.number, static_cast<int64_t>(count));
+  // A closed peer answers data with a reset (fact T7).
+  if (connection.peer_gone && count > 0) {
+    Transmit(connection, Packet::Kind::kReset, 0,
+             machine_.ChooseDelay(Site::kWakeDelay, connection.number));
+  }
+}
+
+int32_t Tcp::Shutdown(OpenFile& file, int how) {
+  if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return -EINVAL;
+  const bool read = how != SHUT_WR;
+  const bool write = how != SHUT_RD;
+  if (file.kind == FileKind::kListener) {
+    Listener& listener = *file.listener;
+    if (listener.shut) return -ENOTCONN;
+    if (!read) return 0;
+    listener.shut = true;
+    while (Connection* connection = Accept(file)) {
+      connection->closed = true;
+      ResetToPeer(*connection);
+      Reap(*connection);
+    }
+    machine_.Wake(file, kStateChange);
+    return 0;
+  }
+  Connection& connection = *file.connection;
+  if (IsDead(connection)) return -ENOTCONN;
+  if (read) connection.read_shut = true;
+  if (write && !connection.write_shut) {
+    connection.write_shut = true;
+    connection.program_fin = true;
+  }
+  WakeStream(connection, kStateChange);
+  return 0;
+}
+
+uint32_t Tcp::Readiness(const OpenFile& file) const {
+  if (file.kind == FileKind::kListener) {
+    if (file.listener->shut) return POLLHUP | POLLOUT | POLLWRNORM;
+    return file.listener->queue.empty() ? 0 : POLLIN | POLLRDNORM;
+  }
+  // As in tcp_poll().
+  const Connection& connection = *file.connection;
+  const bool receive_over = connection.fin_arrived || connection.read_shut || IsDead(connection);
+  const bool send_over = connection.write_shut || IsDead(connection);
+  uint32_t mask = 0;
+  if ((receive_over && send_over) || IsDead(connection)) mask |= POLLHUP;
+  if (receive_over) mask |= POLLIN | POLLRDNORM | POLLRDHUP;
+  if (connection.arrived > 0) mask |= POLLIN | POLLRDNORM;
+  if (send_over) {
+    mask |= POLLOUT | POLLWRNORM;
+  } else {
+    // sk_stream_is_writeable(): a third is free.
+    const size_t space = SendSpace(connection);
+    const size_t used = machine_.options.socket_buffer_bytes - space;
+    if (space > 0 && space >= used / 2) mask |= POLLOUT | POLLWRNORM;
+  }
+  if (connection.pending_error != 0) mask |= POLLERR;
+  return mask;
+}
+
+void Tcp::CloseStream(Connection& connection) {
+  connection.file = nullptr;
+  connection.closed = true;
+  if (!connection.reset_arrived) {
+    if (connection.arrived > 0) {  // Fact X4.
+      ResetToPeer(connection);
+    } else {
+      connection.program_fin = true;
+    }
+  }
+  machine_.Emit(EventKind::kClosed, connection.number);
+  Reap(connection);
+}
+
+void Tcp::ResetToPeer(Connection& connection) {
+  if (connection.program_reset || connection.peer_gone) return;
+  connection.program_reset = true;
+  const size_t unread = connection.outbound.size();
+  if (unread > 0) {
+    connection.outbound.DropNewest(
+        machine_.Choose(Site::kResetLosesData, connection.number, unread + 1));
+  }
+  machine_.Emit(EventKind::kReset, connection.number);
+}
+
+void Tcp::WakeStream(Connection& connection, uint32_t mask) {
+  if (connection.file != nullptr) machine_.Wake(*connection.file, mask);
+}
+
+void Tcp::Reap(Connection& connection) {
+  if (connection.closed && connection.peer_gone && connection.wire.empty()) {
+    connections_[connection.number].reset();
+  }
+}
+
+// --- The wire
+
+void Tcp::Transmit(Connection& connection, Packet::Kind kind, size_t bytes, Nanoseconds delay) {
+  Packet packet{.kind = kind, .bytes = bytes, .due = machine_.now + delay};
+  if (connection.wire.empty() && delay == 0) {
+    Deliver(connection, packet);
+    return;
+  }
+  if (!connection.wire.empty()) packet.due = std::max(packet.due, connection.wire.back().due);
+  connection.wire.push_back(packet);
+  if (!connection.arrival.armed()) machine_.timers.Arm(connection.arrival, packet.due);
+}
+
+void Tcp::TransmitData(Connection& connection, size_t bytes) {
+  const Nanoseconds delay = machine_.ChooseDelay(Site::kWakeDelay, connection.number);
+  const uint64_t first = machine_.Choose(Site::kReceiveShort, connection.number, bytes);
+  if (first == 0) {
+    Transmit(connection, Packet::Kind::kData, bytes, delay);
+    return;
+  }
+  Transmit(connection, Packet::Kind::kData, first, delay);
+  const Nanoseconds gap = kPieceGap + machine_.ChooseDelay(Site::kWakeDelay, connection.number);
+  Transmit(connection, Packet::Kind::kData, bytes - first, delay + gap);
+}
+
+void Tcp::OnArrival(Connection& connection) {
+  while (!connection.wire.empty() && connection.wire.front().due <= machine_.now) {
+    const Packet packet = connection.wire.front();
+    connection.wire.pop_front();
+    Deliver(connection, packet);
+  }
+  if (!connection.wire.empty()) {
+    machine_.timers.Arm(connection.arrival, connection.wire.front().due);
+  }
+  Reap(connection);
+}
+
+void Tcp::Deliver(Connection& connection, const Packet& packet) {
+  if (packet.kind == Packet::Kind::kConnect) {
+    DeliverConnect(connection);
+    return;
+  }
+  if (packet.kind == Packet::Kind::kReset) {
+    DeliverReset(connection);
+    return;
+  }
+  if (connection.closed) {
+    if (packet.kind == Packet::Kind::kData) ResetToPeer(connection);
+    return;
+  }
+  if (connection.reset_arrived) return;
+  switch (packet.kind) {
+    case Packet::Kind::kData:
+      connection.arrived += packet.bytes;
+      WakeStream(connection, kReadable);
+      break;
+    case Packet::Kind::kFin:
+      connection.fin_arrived = true;
+      WakeStream(connection, kStateChange);
+      WakeStream(connection, kReadable);
+      break;
+    case Packet::Kind::kAcknowledge: {
+      connection.unacknowledged -= packet.bytes;
+      const size_t space = SendSpace(connection);
+      const size_t used = machine_.options.socket_buffer_bytes - space;
+      if (space > 0 && space >= used / 2) WakeStream(connection, kWritable);
+      break;
+    }
+    case Packet::Kind::kConnect:
+    case Packet::Kind::kReset:
+      break;
+  }
+}
+
+void Tcp::DeliverConnect(Connection& connection) {
+  const auto found = listeners_.find(connection.port);
+  OpenFile* const file = found == listeners_.end() ? nullptr : found->second;
+  if (file == nullptr || file->number != connection.listener_number || file->listener->shut) {
+    connection.closed = true;
+    ResetToPeer(connection);
+    return;
+  }
+  --file->listener->arriving;
+  file->listener->queue.push_back(&connection);
+  machine_.Wake(*file, kReadable);
+}
+
+void Tcp::DeliverReset(Connection& connection) {
+  if (connection.closed || IsDead(connection)) return;
+  // tcp_reset(): after the peer's FIN it reads as a broken pipe.
+  connection.pending_error = connection.fin_arrived ? EPIPE : ECONNRESET;
+  connection.reset_arrived = true;
+  connection.outbound.Clear();
+  connection.unacknowledged = 0;
+  machine_.Emit(EventKind::kReset, connection.number);
+  WakeStream(connection, kStateChange);
+  WakeStream(connection, POLLERR);
+}
+
+// --- Peers
+
+Connection* Tcp::Find(uint64_t peer) const {
+  return peer < connections_.size() ? connections_[peer].get() : nullptr;
+}
+
+std::expected<uint64_t, Errno> Tcp::PeerConnect(uint16_t port) {
+  const auto found = listeners_.find(port);
+  if (found == listeners_.end() || found->second->listener->shut) {
+    return std::unexpected(Errno(ECONNREFUSED));
+  }
+  OpenFile& file = *found->second;
+  Listener& listener = *file.listener;
+  // Fact A11: one more than the backlog.
+  if (listener.queue.size() + listener.arriving > static_cast<size_t>(listener.backlog)) {
+    return std::unexpected(Errno(EAGAIN));
+  }
+  const uint64_t number = machine_.next_file_number++;
+  connections_.resize(number + 1);
+  connections_[number] = std::make_unique<Connection>();
+  Connection& connection = *connections_[number];
+  connection.number = number;
+  connection.port = port;
+  connection.listener_number = file.number;
+  connection.arrival.connection = &connection;
+  ++listener.arriving;
+  machine_.Emit(EventKind::kPeer, number, static_cast<int64_t>(PeerAction::kConnect));
+  Transmit(connection, Packet::Kind::kConnect, 0, machine_.ChooseDelay(Site::kWakeDelay, number));
+  return number;
+}
+
+std::expected<size_t, Errno> Tcp::PeerSend(uint64_t peer, std::span<const std::byte> bytes) {
+  Connection* const connection = Find(peer);
+  if (connection == nullptr || connection->peer_gone || connection->fin_sent) {
+    return std::unexpected(Errno(EPIPE));
+  }
+  if (connection->program_reset) return std::unexpected(Errno(ECONNRESET));
+  const size_t space = machine_.options.socket_buffer_bytes - connection->inbound.size();
+  const size_t count = std::min(space, bytes.size());
+  machine_.Emit(EventKind::kPeer, peer, static_cast<int64_t>(count));
+  if (count == 0) return 0;
+  if (connection->closed) {  // Nobody is there: the answer is a reset.
+    ResetToPeer(*connection);
+    return count;
+  }
+  connection->inbound.Append(bytes.data(), count);
+  TransmitData(*connection, count);
+  return count;
+}
+
+PeerRead Tcp::PeerReceive(uint64_t peer, std::span<std::byte> bytes) {
+  Connection* const found = Find(peer);
+  if (found == nullptr || found->peer_gone) return {.end = true};
+  Connection& connection = *found;
+  const size_t count = std::min(bytes.size(), connection.outbound.size());
+  connection.outbound.Take(bytes.data(), count);
+  if (count > 0) {
+    machine_.Emit(EventKind::kPeer, peer, static_cast<int64_t>(PeerAction::kRead),
+                  static_cast<int64_t>(count));
+    if (!connection.closed) {
+      connection.unacknowledged += count;
+      // The time matters only to somebody who waits for the space.
+      const bool awaited = connection.file != nullptr && !connection.file->waiters.empty();
+      const Nanoseconds delay =
+          awaited ? machine_.ChooseDelay(Site::kWakeDelay, connection.number) : 0;
+      Transmit(connection, Packet::Kind::kAcknowledge, count, delay);
+    }
+  }
+  PeerRead result{.bytes = count};
+  if (connection.outbound.empty()) {
+    result.end = connection.program_fin;
+    result.reset = connection.program_reset && !connection.program_fin;
+  }
+  return result;
+}
+
+void Tcp::PeerShutdownWrite(uint64_t peer) {
+  Connection* const connection = Find(peer);
+  if (connection == nullptr || connection->peer_gone || connection->fin_sent) return;
+  connection->fin_sent = true;
+  machine_.Emit(EventKind::kPeer, peer, static_cast<int64_t>(PeerAction::kShutdownWrite));
+  Transmit(*connection, Packet::Kind::kFin, 0, machine_.ChooseDelay(Site::kWakeDelay, peer));
+}
+
+void Tcp::PeerClose(uint64_t peer) {
+  Connection* const found = Find(peer);
+  if (found == nullptr || found->peer_gone) return;
+  Connection& connection = *found;
+  const bool unread = !connection.outbound.empty();
+  machine_.Emit(EventKind::kPeer, peer, static_cast<int64_t>(PeerAction::kClose));
+  connection.peer_gone = true;
+  connection.outbound.Clear();
+  if (unread) {
+    Transmit(connection, Packet::Kind::kReset, 0, machine_.ChooseDelay(Site::kWakeDelay, peer));
+  } else if (!connection.fin_sent) {
+    connection.fin_sent = true;
+    Transmit(connection, Packet::Kind::kFin, 0, machine_.ChooseDelay(Site::kWakeDelay, peer));
+  }
+  Reap(connection);
+}
+
+void Tcp::PeerReset(uint64_t peer) {
+  Connection* const found = Find(peer);
+  if (found == nullptr || found->peer_gone) return;
+  machine_.Emit(EventKind::kPeer, peer, static_cast<int64_t>(PeerAction::kReset));
+  found->peer_gone = true;
+  found->outbound.Clear();
+  Transmit(*found, Packet::Kind::kReset, 0, machine_.ChooseDelay(Site::kWakeDelay, peer));
+  Reap(*found);
+}
+
+size_t Tcp::PeerReadable(uint64_t peer) const {
+  const Connection* const connection = Find(peer);
+  return connection == nullptr || connection->peer_gone ? 0 : connection->outbound.size();
+}
+
+bool Tcp::PeerEnded(uint64_t peer) const {
+  const Connection* const connection = Find(peer);
+  return connection == nullptr || connection->peer_gone || connection->program_fin ||
+         connection->program_reset;
+}
+
+}  // namespace orrery::model

@@ -1,0 +1,133 @@
+// TCP: listeners, connections, and the peers at their far ends. Private to kernel_model.
+//
+// A connection is two byte queues and a wire. What the program sends is at the peer at once (the
+// world decides when it reads); what the peer sends travels over the wire, one packet after the
+// other in order, each as long as the choices say. Invariant: bytes, FIN and reset reach the
+// program in the order in which they left the peer, and nothing that the program has been told is
+// taken back.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <expected>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/errno.h"
+#include "base/units.h"
+#include "kernel_model/byte_queue.h"
+#include "kernel_model/model_kernel.h"
+#include "kernel_model/open_file.h"
+#include "kernel_model/timer_queue.h"
+
+namespace orrery::model {
+
+class Machine;
+
+// From the peer to the program.
+struct Packet {
+  enum class Kind : uint8_t {
+    kConnect,  // The last step of the handshake: the connection can be accepted.
+    kData,     // `bytes` more bytes of `inbound` have arrived.
+    kFin,
+    kReset,
+    kAcknowledge,  // `bytes` bytes of the send buffer are free again.
+  };
+  Kind kind = Kind::kData;
+  size_t bytes = 0;
+  Nanoseconds due = 0;
+};
+
+struct Connection {
+  uint64_t number = 0;
+  uint16_t port = 0;
+
+  // The program's end. Without a file before it is accepted and after it is closed.
+  OpenFile* file = nullptr;
+  uint64_t listener_number = 0;
+  bool closed = false;  // The program's end is gone.
+  ByteQueue inbound;    // What the peer sent and the program did not read.
+  size_t arrived = 0;   // The part of it that can be read.
+  bool fin_arrived = false;
+  bool reset_arrived = false;
+  bool read_shut = false;   // By the program: SHUT_RD.
+  bool write_shut = false;  // By the program: SHUT_WR.
+  int pending_error = 0;    // Given to the next call that asks, once.
+
+  // The peer's end.
+  ByteQueue outbound;         // What the program sent and the peer did not read.
+  size_t unacknowledged = 0;  // Read by the peer, but still in the program's send buffer.
+  bool fin_sent = false;
+  bool peer_gone = false;    // Closed or reset by the peer.
+  bool program_fin = false;  // The program ended its direction.
+  bool program_reset = false;
+
+  std::deque<Packet> wire;
+  Timer arrival;  // Of the wire's front.
+};
+
+class Tcp {
+ public:
+  explicit Tcp(Machine& machine) : machine_(machine) {}
+
+  // --- For the program's side. Results are byte counts or -errno; EAGAIN means: wait.
+  // EADDRINUSE: somebody listens there. Port 0 chooses one.
+  std::expected<OpenFile*, Errno> Listen(uint16_t port, int backlog);
+  // Moves up to `count` arrived bytes. 0 at the end of the stream, or for count 0 once readable.
+  int64_t Receive(Connection& connection, std::byte* bytes, size_t count);
+  // Whether more is known to be there (fact R1).
+  static bool NotEmpty(const Connection& connection);
+  // How many of `count` bytes a send may take now.
+  int64_t BeginSend(Connection& connection, size_t count);
+  // Takes them. After each send, FinishSend() once.
+  void Send(Connection& connection, const std::byte* bytes, size_t count);
+  void FinishSend(Connection& connection, size_t count);
+  // Takes the oldest connection; null when there is none. REQUIRES: a listener.
+  Connection* Accept(OpenFile& listener);
+  // SHUT_RD, SHUT_WR, SHUT_RDWR of a stream or a listener: 0 or -errno.
+  int32_t Shutdown(OpenFile& file, int how);
+  uint32_t Readiness(const OpenFile& file) const;
+  // The last reference is gone.
+  void CloseStream(Connection& connection);
+  void CloseListener(OpenFile& listener);
+
+  // --- The wire.
+  void OnArrival(Connection& connection);
+
+  // --- For the peers.
+  std::expected<uint64_t, Errno> PeerConnect(uint16_t port);
+  std::expected<size_t, Errno> PeerSend(uint64_t peer, std::span<const std::byte> bytes);
+  PeerRead PeerReceive(uint64_t peer, std::span<std::byte> bytes);
+  void PeerShutdownWrite(uint64_t peer);
+  void PeerClose(uint64_t peer);
+  void PeerReset(uint64_t peer);
+  size_t PeerReadable(uint64_t peer) const;
+  bool PeerEnded(uint64_t peer) const;
+
+ private:
+  Connection* Find(uint64_t peer) const;
+  size_t SendSpace(const Connection& connection) const;
+  // Puts a packet on the wire; it never overtakes an earlier one.
+  void Transmit(Connection& connection, Packet::Kind kind, size_t bytes, Nanoseconds delay);
+  // Data, perhaps in pieces.
+  void TransmitData(Connection& connection, size_t bytes);
+  void Deliver(Connection& connection, const Packet& packet);
+  void DeliverConnect(Connection& connection);
+  void DeliverReset(Connection& connection);
+  // The program's end answers with a reset: the peer will see it.
+  void ResetToPeer(Connection& connection);
+  void WakeStream(Connection& connection, uint32_t mask);
+  // Frees it when both ends are gone and nothing is on the wire.
+  void Reap(Connection& connection);
+
+  Machine& machine_;
+  // By connection number; null where one is gone or the number names another file.
+  std::vector<std::unique_ptr<Connection>> connections_;
+  std::map<uint16_t, OpenFile*> listeners_;  // By port.
+  uint16_t next_port_ = 32768;
+};
+
+}  // namespace orrery::model
