@@ -1,0 +1,55 @@
+// What several families of commands need: error texts, options, keys in bulk.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "server/command_table.h"
+
+namespace orrery::server {
+
+inline constexpr std::string_view kSyntaxError = "ERR syntax error";
+inline constexpr std::string_view kNotAnInteger = "ERR value is not an integer or out of range";
+
+// The argument as an integer; on nothing the error has been replied.
+std::optional<int64_t> IntegerOrReply(CommandCall& call, size_t index,
+                                      std::string_view error = kNotAnInteger);
+
+// Replies "ERR invalid expire time in 'set' command".
+void ReplyInvalidExpireTime(CommandCall& call);
+
+// Finds the key and counts a hit or a miss.
+Keyspace::Place LookUp(CommandCall& call, HashedKey key);
+inline Keyspace::Place LookUpFirst(CommandCall& call) { return LookUp(call, call.first_key()); }
+
+// A bulk of the value, borrowed where it is large.
+void ReplyValue(CommandCall& call, const Entry& entry);
+
+// The reply of every HELP subcommand: `lines`, and how HELP itself is called.
+void ReplyHelp(CommandCall& call, std::string_view command,
+               std::span<const std::string_view> lines);
+
+// Calls visit(index, key) for the arguments that are keys, in order. The next keys' buckets and
+// entries are on their way into the cache while one is visited. `visit` may change the keyspace.
+template <typename Visit>
+void ForEachKey(const CommandCall& call, Visit visit) {
+  constexpr size_t kWindow = 16;
+  const Keyspace& keyspace = call.server.keyspace;
+  const auto step = static_cast<size_t>(call.spec.keys.step);
+  size_t next = static_cast<size_t>(call.spec.keys.first);
+  while (next < call.size()) {
+    std::array<HashedKey, kWindow> keys;
+    size_t count = 0;
+    for (size_t index = next; index < call.size() && count < kWindow; index += step) {
+      keys[count] = keyspace.WithHash(call[index]);
+      keyspace.PrefetchBucket(keys[count++].hash);
+    }
+    for (size_t i = 0; i < count; ++i) keyspace.PrefetchEntry(keys[i].hash);
+    for (size_t i = 0; i < count; ++i, next += step) visit(next, keys[i]);
+  }
+}
+
+}  // namespace orrery::server

@@ -1,0 +1,96 @@
+#include "server/command_table.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "base/check.h"
+#include "server/command_families.h"
+#include "server/text.h"
+
+namespace orrery::server {
+namespace {
+
+// Eight ASCII letters at once; other bytes stay as they are.
+uint64_t ToLowerWord(uint64_t word) {
+  constexpr uint64_t kEach = 0x0101010101010101;
+  const uint64_t low_bits = word & (0x7f * kEach);
+  const uint64_t from_a = low_bits + (0x80 - 'A') * kEach;
+  const uint64_t beyond_z = low_bits + (0x7f - 'Z') * kEach;
+  const uint64_t letters = (from_a & ~beyond_z) & ~word & (0x80 * kEach);
+  return word | (letters >> 2);
+}
+
+}  // namespace
+
+const CommandSpec* CommandSpec::FindSubcommand(std::string_view subcommand) const {
+  for (const CommandSpec& candidate : subcommands) {
+    if (EqualsIgnoreCase(candidate.name.substr(name.size() + 1), subcommand)) return &candidate;
+  }
+  return nullptr;
+}
+
+uint32_t CommandSpec::AllCategories() const {
+  uint32_t all = categories;
+  if ((flags & kWrite) != 0) all |= kCategoryWrite;
+  if ((flags & kReadOnly) != 0) all |= kCategoryRead;
+  if ((flags & kAdmin) != 0) all |= kCategoryAdmin | kCategoryDangerous;
+  all |= (flags & kFast) != 0 ? kCategoryFast : kCategorySlow;
+  return all;
+}
+
+uint64_t CommandTable::Front(std::string_view name) {
+  static_assert(std::endian::native == std::endian::little);
+  uint64_t word = 0;
+  if (name.size() >= sizeof(word)) {
+    std::memcpy(&word, name.data(), sizeof(word));
+  } else {
+    for (size_t i = 0; i < name.size(); ++i) {
+      word |= static_cast<uint64_t>(static_cast<unsigned char>(name[i])) << (8 * i);
+    }
+  }
+  return ToLowerWord(word);
+}
+
+size_t CommandTable::SlotIndex(uint64_t front, size_t size) const {
+  const uint64_t mixed = (front ^ size) * 0x9e3779b97f4a7c15;
+  return (mixed >> 32) & (slots_.size() - 1);
+}
+
+CommandTable::CommandTable() {
+  for (const std::span<const CommandSpec> family :
+       {ConnectionCommands(), StringCommands(), KeyCommands(), ServerCommands(),
+        IntrospectionCommands()}) {
+    for (const CommandSpec& spec : family) commands_.push_back(&spec);
+  }
+  slots_.resize(std::bit_ceil(commands_.size() * kSlotsPerCommand));
+  for (const CommandSpec* spec : commands_) {
+    ORRERY_CHECK_MSG(Find(spec->name) == nullptr, "two commands have one name");
+    const uint64_t front = Front(spec->name);
+    size_t index = SlotIndex(front, spec->name.size());
+    while (slots_[index].spec != nullptr) index = (index + 1) & (slots_.size() - 1);
+    slots_[index] = {.front = front, .spec = spec};
+  }
+}
+
+const CommandSpec* CommandTable::Find(std::string_view name) const {
+  const uint64_t front = Front(name);
+  for (size_t index = SlotIndex(front, name.size());; index = (index + 1) & (slots_.size() - 1)) {
+    const Slot& slot = slots_[index];
+    if (slot.spec == nullptr) return nullptr;
+    if (slot.front != front || slot.spec->name.size() != name.size()) continue;
+    const size_t compared = std::min(name.size(), sizeof(front));
+    if (EqualsIgnoreCase(slot.spec->name.substr(compared), name.substr(compared))) {
+      return slot.spec;
+    }
+  }
+}
+
+const CommandSpec* CommandTable::FindFullName(std::string_view name) const {
+  const size_t bar = name.find('|');
+  const CommandSpec* spec = Find(name.substr(0, bar));
+  if (spec == nullptr || bar == std::string_view::npos) return spec;
+  return spec->FindSubcommand(name.substr(bar + 1));
+}
+
+}  // namespace orrery::server

@@ -1,0 +1,137 @@
+// The commands as data: what each is called, what arguments and keys it has, what runs it.
+//
+// A new command is one CommandSpec in the array of its family (commands_*.cc). Lookup takes the
+// name in any case of letters and allocates nothing. Immutable once made; may be shared by threads.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "server/client.h"
+#include "server/keyspace.h"
+#include "server/reply_writer.h"
+#include "server/resp_parser.h"
+#include "server/server_context.h"
+
+namespace orrery::server {
+
+struct CommandSpec;
+
+// One command that runs.
+struct CommandCall {
+  const Command& arguments;
+  const CommandSpec& spec;
+  Client& client;
+  ServerContext& server;
+  ReplyWriter& reply;
+  // Of the argument at spec.keys.first, if the command has keys.
+  uint64_t first_key_hash;
+
+  size_t size() const { return arguments.size(); }
+  std::string_view operator[](size_t index) const { return arguments[index]; }
+  HashedKey first_key() const;
+};
+
+using CommandHandler = void (*)(CommandCall& call);
+
+// Bits of CommandSpec::flags, by their names in COMMAND INFO and in its order.
+enum CommandFlag : uint32_t {
+  kWrite = 1 << 0,
+  kReadOnly = 1 << 1,
+  kDenyOom = 1 << 2,
+  kAdmin = 1 << 3,
+  kNoScript = 1 << 4,
+  kLoading = 1 << 5,
+  kStale = 1 << 6,
+  kFast = 1 << 7,
+  kNoAuth = 1 << 8,
+  kAllowBusy = 1 << 9,
+};
+
+// Bits of CommandSpec::categories, by their names in COMMAND INFO and in its order. Those that
+// follow from the flags (read, write, admin, fast, slow) need not be given.
+enum CommandCategory : uint32_t {
+  kCategoryKeyspace = 1 << 0,
+  kCategoryRead = 1 << 1,
+  kCategoryWrite = 1 << 2,
+  kCategoryString = 1 << 3,
+  kCategoryAdmin = 1 << 4,
+  kCategoryFast = 1 << 5,
+  kCategorySlow = 1 << 6,
+  kCategoryDangerous = 1 << 7,
+  kCategoryConnection = 1 << 8,
+};
+
+// Which arguments are keys: first, first + step, ... up to last, which counts from the end when it
+// is negative.
+struct KeyRange {
+  int first = 0;
+  int last = 0;
+  int step = 0;
+};
+
+struct CommandSpec {
+  // In lower case; a subcommand's is "config|get".
+  std::string_view name;
+  // How many arguments, the name included; at least -arity when negative.
+  int arity = 0;
+  uint32_t flags = 0;
+  uint32_t categories = 0;
+  KeyRange keys = {};
+  // What it does with its keys ("RO access"), separated by spaces, as COMMAND INFO says it.
+  std::string_view key_flags = {};
+  std::string_view key_notes = {};
+  // Null for a container of subcommands that is nothing by itself.
+  CommandHandler handler = nullptr;
+  std::span<const CommandSpec> subcommands = {};
+  // For clusters' proxies, separated by spaces.
+  std::string_view tips = {};
+  std::string_view group = {};
+  std::string_view since = {};
+  std::string_view summary = {};
+  std::string_view complexity = {};
+
+  bool TakesArguments(size_t count) const {
+    return arity >= 0 ? count == static_cast<size_t>(arity) : count >= static_cast<size_t>(-arity);
+  }
+  // Null when it has no subcommand of this name.
+  const CommandSpec* FindSubcommand(std::string_view subcommand) const;
+  // The given categories and those that follow from the flags.
+  uint32_t AllCategories() const;
+};
+
+inline HashedKey CommandCall::first_key() const {
+  return {.bytes = arguments[static_cast<size_t>(spec.keys.first)], .hash = first_key_hash};
+}
+
+class CommandTable {
+ public:
+  // All commands of this server.
+  CommandTable();
+
+  // Null when there is no such command.
+  const CommandSpec* Find(std::string_view name) const;
+  // "get" as well as "config|get".
+  const CommandSpec* FindFullName(std::string_view name) const;
+
+  std::span<const CommandSpec* const> commands() const { return commands_; }
+
+ private:
+  // Slots per command at least: lookups end at the first or second one.
+  static constexpr size_t kSlotsPerCommand = 4;
+
+  struct Slot {
+    uint64_t front = 0;  // The name's first eight bytes.
+    const CommandSpec* spec = nullptr;
+  };
+
+  static uint64_t Front(std::string_view name);
+  size_t SlotIndex(uint64_t front, size_t size) const;
+
+  std::vector<const CommandSpec*> commands_;
+  std::vector<Slot> slots_;
+};
+
+}  // namespace orrery::server

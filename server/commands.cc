@@ -1,0 +1,146 @@
+#include "server/commands.h"
+
+#include <algorithm>
+#include <string>
+
+#include "server/text.h"
+
+namespace orrery::server {
+namespace {
+
+// What of a wrong command its error shows.
+constexpr size_t kShownBytesMax = 128;
+
+std::string UnknownCommandText(const Command& command) {
+  std::string arguments;
+  for (size_t i = 1; i < command.size() && arguments.size() < kShownBytesMax; ++i) {
+    const std::string_view shown = AsCString(command[i], kShownBytesMax - arguments.size());
+    arguments.append("'").append(shown).append("' ");
+  }
+  return "ERR unknown command '" + std::string(AsCString(command[0], kShownBytesMax)) +
+         "', with args beginning with: " + arguments;
+}
+
+std::string UnknownSubcommandText(const Command& command, const CommandSpec& container) {
+  return "ERR unknown subcommand '" + std::string(AsCString(command[1], kShownBytesMax)) +
+         "'. Try " + ToUpper(container.name) + " HELP.";
+}
+
+// A browser that was tricked into speaking to us: as in Redis, it is cut off without a reply.
+bool IsHttp(std::string_view name) {
+  return EqualsIgnoreCase(name, "post") || EqualsIgnoreCase(name, "host:");
+}
+
+// The command or subcommand to run; null when the error has been replied or the client cut off.
+const CommandSpec* ResolveOrReply(const Command& command, const CommandSpec* spec, Client& client,
+                                  ReplyWriter& reply) {
+  if (spec == nullptr) {
+    if (IsHttp(command[0])) {
+      client.closing = true;
+    } else {
+      reply.Error(UnknownCommandText(command));
+    }
+    return nullptr;
+  }
+  if (!spec->subcommands.empty() && command.size() > 1) {
+    const CommandSpec& container = *spec;
+    spec = container.FindSubcommand(command[1]);
+    if (spec == nullptr) {
+      reply.Error(UnknownSubcommandText(command, container));
+      return nullptr;
+    }
+  }
+  if (!spec->TakesArguments(command.size())) {
+    reply.Error("ERR wrong number of arguments for '" + std::string(spec->name) + "' command");
+    return nullptr;
+  }
+  return spec;
+}
+
+}  // namespace
+
+void Execute(const Command& command, const CommandSpec* spec, uint64_t first_key_hash,
+             Client& client, ServerContext& server, ReplyWriter& reply) {
+  if (server.observer != nullptr) server.observer->OnCommand(client, command, server.now_ms);
+  spec = ResolveOrReply(command, spec, client, reply);
+  if (spec == nullptr) return;
+  ++server.stats.commands_processed;
+  CommandCall call{.arguments = command,
+                   .spec = *spec,
+                   .client = client,
+                   .server = server,
+                   .reply = reply,
+                   .first_key_hash = first_key_hash};
+  spec->handler(call);
+}
+
+ParseResult CommandProcessor::ParseBatch(std::string_view input, RespParser& parser,
+                                         size_t& count) {
+  const ParserLimits limits{.bulk_bytes_max = server_.config.bulk_bytes_max};
+  size_t start = 0;
+  for (count = 0; count < kBatchMax; ++count) {
+    Prepared& prepared = batch_[count];
+    ParseResult result = parser.Parse(input.substr(start), limits, prepared.command);
+    start += result.consumed_bytes;
+    if (result.status != ParseStatus::kCommand) {
+      result.consumed_bytes = start;
+      return result;
+    }
+    prepared.end = start;
+  }
+  return {.status = ParseStatus::kCommand, .consumed_bytes = start};
+}
+
+void CommandProcessor::PrepareBatch(size_t count) {
+  const Keyspace& keyspace = server_.keyspace;
+  for (size_t i = 0; i < count; ++i) {
+    Prepared& prepared = batch_[i];
+    prepared.spec = server_.commands.Find(prepared.command[0]);
+    const size_t key =
+        prepared.spec == nullptr ? 0 : static_cast<size_t>(prepared.spec->keys.first);
+    if (key == 0 || key >= prepared.command.size()) continue;
+    prepared.first_key_hash = keyspace.Hash(prepared.command[key]);
+    keyspace.PrefetchBucket(prepared.first_key_hash);
+  }
+  if (count == 1) return;  // Nothing to do while an entry would come.
+  for (size_t i = 0; i < count; ++i) {
+    const Prepared& prepared = batch_[i];
+    if (prepared.spec != nullptr && prepared.spec->keys.first > 0) {
+      keyspace.PrefetchEntry(prepared.first_key_hash);
+    }
+  }
+}
+
+ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
+                                        PendingOutput& output, size_t output_bytes_max) {
+  ReplyWriter reply(output, client.version);
+  size_t consumed = 0;
+  for (;;) {
+    if (output.size_bytes() >= output_bytes_max) return {consumed, ProcessEnd::kOutputFull};
+    size_t count = 0;
+    const ParseResult last = ParseBatch(input.substr(consumed), client.parser, count);
+    PrepareBatch(count);
+    const size_t batch_start = consumed;
+    for (size_t i = 0; i < count; ++i) {
+      if (output.size_bytes() >= output_bytes_max) {
+        // The frame behind the batch, if one has begun, is presented again with what comes before.
+        client.parser.Reset();
+        return {consumed, ProcessEnd::kOutputFull};
+      }
+      const Prepared& prepared = batch_[i];
+      Execute(prepared.command, prepared.spec, prepared.first_key_hash, client, server_, reply);
+      consumed = batch_start + prepared.end;
+      if (client.closing) return {consumed, ProcessEnd::kClosing};
+    }
+    consumed = batch_start + last.consumed_bytes;
+    if (last.status == ParseStatus::kNeedMore) return {consumed, ProcessEnd::kNeedMore};
+    if (last.status == ParseStatus::kError) {
+      ++server_.stats.protocol_errors;
+      reply.Error("ERR " + ProtocolErrorText(last));
+      client.closing = true;
+      return {consumed, ProcessEnd::kClosing};
+    }
+  }
+}
+
+}  // namespace orrery::server

@@ -1,0 +1,74 @@
+// Runs what clients send: bytes in, replies out.
+//
+// A pipeline is read in batches: first a batch is parsed, then the buckets and the entries of its
+// keys are fetched into the cache, then its commands run in order. Knows nothing of rings and
+// connections. Owned by the shard, used by its thread only; one processor serves all clients.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "runtime/pending_output.h"
+#include "server/client.h"
+#include "server/command_table.h"
+#include "server/reply_writer.h"
+#include "server/resp_parser.h"
+#include "server/server_context.h"
+
+namespace orrery::server {
+
+// Why Process() stopped.
+enum class ProcessEnd : uint8_t {
+  kNeedMore,    // What is left of the input, if anything, is the beginning of a frame.
+  kOutputFull,  // Go on with what is left when some of the output has gone.
+  kClosing,     // Nothing more is read from the client: after QUIT, or a protocol error.
+};
+
+struct ProcessResult {
+  // Bytes at the front of the input that are done with.
+  size_t consumed_bytes = 0;
+  ProcessEnd end = ProcessEnd::kNeedMore;
+};
+
+class CommandProcessor {
+ public:
+  // Commands that are parsed ahead.
+  static constexpr size_t kBatchMax = 64;
+
+  explicit CommandProcessor(ServerContext& server) : server_(server) {}
+  CommandProcessor(const CommandProcessor&) = delete;
+  CommandProcessor& operator=(const CommandProcessor&) = delete;
+
+  // Runs the commands at the front of `input` and appends their replies to `output`. The next call
+  // for this client starts with the bytes that were not consumed, moved elsewhere or not, and has
+  // more behind them, or has room in `output` again. No command starts once `output_bytes_max`
+  // bytes are in `output`; one command may go beyond. After kClosing the client is not processed
+  // again.
+  ProcessResult Process(std::string_view input, Client& client, PendingOutput& output,
+                        size_t output_bytes_max);
+
+ private:
+  struct Prepared {
+    Command command;
+    const CommandSpec* spec = nullptr;
+    uint64_t first_key_hash = 0;
+    size_t end = 0;  // Where in the batch's input the next frame starts.
+  };
+
+  // Parses up to kBatchMax commands; `count` says how many. Returns the last result of the parser.
+  ParseResult ParseBatch(std::string_view input, RespParser& parser, size_t& count);
+  // Looks the commands up and gets their first keys near.
+  void PrepareBatch(size_t count);
+
+  ServerContext& server_;
+  std::array<Prepared, kBatchMax> batch_;
+};
+
+// Runs one command. `spec` is what the table has under its name (null: nothing), and
+// `first_key_hash` the hash of its first key, if it has keys.
+void Execute(const Command& command, const CommandSpec* spec, uint64_t first_key_hash,
+             Client& client, ServerContext& server, ReplyWriter& reply);
+
+}  // namespace orrery::server

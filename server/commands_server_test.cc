@@ -1,0 +1,113 @@
+// What would break: tools that ask the server about itself (redis-benchmark, monitoring) fail. The
+// replies are those of Redis 7.0.15 where the parameters exist here.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "server/testing_session.h"
+
+namespace orrery::server {
+namespace {
+
+class ServerCommandsTest : public testing::Test {
+ protected:
+  std::string Run(std::string_view line) { return session_.Run(line); }
+
+  TestingServer server_;
+  TestingSession session_{server_};
+};
+
+TEST_F(ServerCommandsTest, FlushAllForgetsEverything) {
+  for (int i = 0; i < 100; ++i) Run("SET key" + std::to_string(i) + " value");
+  EXPECT_EQ(Run("DBSIZE"), ":100\r\n");
+  EXPECT_EQ(Run("FLUSHALL foo"), "-ERR syntax error\r\n");
+  EXPECT_EQ(Run("FLUSHALL async sync"), "-ERR syntax error\r\n");
+  EXPECT_EQ(Run("FLUSHALL"), "+OK\r\n");
+  EXPECT_EQ(Run("DBSIZE"), ":0\r\n");
+  EXPECT_EQ(Run("GET key1"), "$-1\r\n");
+  EXPECT_EQ(Run("FLUSHALL ASYNC"), "+OK\r\n");
+  EXPECT_EQ(Run("flushall sync"), "+OK\r\n");
+}
+
+TEST_F(ServerCommandsTest, ConfigGet) {
+  // What redis-benchmark asks.
+  EXPECT_EQ(Run("CONFIG GET save"), "*2\r\n$4\r\nsave\r\n$0\r\n\r\n");
+  EXPECT_EQ(Run("CONFIG GET appendonly"), "*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n");
+  EXPECT_EQ(Run("CONFIG GET maxc* MAXCLIENTS nosuch"),
+            "*2\r\n$10\r\nmaxclients\r\n$5\r\n10000\r\n");
+  EXPECT_EQ(Run("CONFIG GET MaxClients"), "*2\r\n$10\r\nMaxClients\r\n$5\r\n10000\r\n");
+  EXPECT_EQ(Run("CONFIG GET nosuch"), "*0\r\n");
+  Run("HELLO 3");
+  EXPECT_EQ(Run("CONFIG GET databases"), "%1\r\n$9\r\ndatabases\r\n$1\r\n1\r\n");
+}
+
+TEST_F(ServerCommandsTest, ConfigSet) {
+  EXPECT_EQ(Run("CONFIG SET maxclients 100 proto-max-bulk-len 2mb"), "+OK\r\n");
+  EXPECT_EQ(server_.context.config.clients_max, 100u);
+  EXPECT_EQ(Run("CONFIG GET proto-max-bulk-len"),
+            "*2\r\n$18\r\nproto-max-bulk-len\r\n$7\r\n2097152\r\n");
+  EXPECT_EQ(session_.Send("*1\r\n$2097153\r\n"), ProcessEnd::kClosing);
+  EXPECT_EQ(session_.Take(), "-ERR Protocol error: invalid bulk length\r\n");
+}
+
+TEST_F(ServerCommandsTest, ConfigSetRefuses) {
+  const auto failed = [](std::string name, std::string why) {
+    return "-ERR CONFIG SET failed (possibly related to argument '" + name + "') - " + why + "\r\n";
+  };
+  EXPECT_EQ(Run("CONFIG SET a b c"), "-ERR syntax error\r\n");
+  EXPECT_EQ(Run("CONFIG SET maxclients 7 foo bar"),
+            "-ERR Unknown option or number of arguments for CONFIG SET - 'foo'\r\n");
+  EXPECT_EQ(Run("CONFIG SET databases 3"), failed("databases", "can't set immutable config"));
+  EXPECT_EQ(Run("CONFIG SET maxclients 7 maxclients 8"),
+            failed("maxclients", "duplicate parameter"));
+  for (const char* value : {"abc", "\"\"", "010"}) {
+    EXPECT_EQ(Run(std::string("CONFIG SET maxclients ") + value),
+              failed("maxclients", "argument couldn't be parsed into an integer"));
+  }
+  EXPECT_EQ(Run("CONFIG SET maxclients 0"),
+            failed("maxclients", "argument must be between 1 and 4294967295 inclusive"));
+  EXPECT_EQ(Run("CONFIG SET proto-max-bulk-len abc"),
+            failed("proto-max-bulk-len", "argument must be a memory value"));
+  EXPECT_EQ(
+      Run("CONFIG SET proto-max-bulk-len 1"),
+      failed("proto-max-bulk-len", "argument must be between 1048576 and 536870912 inclusive"));
+  // What this server cannot do is refused, not ignored; and then nothing is set.
+  EXPECT_EQ(Run("CONFIG SET maxclients 7 appendonly yes"),
+            failed("appendonly", "this server supports only 'no'"));
+  EXPECT_EQ(server_.context.config.clients_max, 10'000u);
+  EXPECT_EQ(Run("CONFIG SET save \"\" appendonly no"), "+OK\r\n");
+  EXPECT_EQ(Run("CONFIG REWRITE"), "-ERR The server is running without a config file\r\n");
+}
+
+TEST_F(ServerCommandsTest, InfoHasSections) {
+  Run("SET a 1 EX 100");
+  Run("GET a");
+  Run("GET b");
+  const std::string all = Run("INFO");
+  for (const char* line :
+       {"\r\n# Clients\r\n", "redis_version:7.0.15\r\n", "tcp_port:6379\r\n", "keyspace_hits:1\r\n",
+        "keyspace_misses:1\r\n", "role:master\r\n",
+        "# Keyspace\r\ndb0:keys=1,expires=1,avg_ttl=0\r\n", "total_commands_processed:4\r\n"}) {
+    EXPECT_NE(all.find(line), std::string::npos) << line;
+  }
+  EXPECT_EQ(Run("INFO keyspace CLUSTER keyspace"),
+            "$76\r\n# Cluster\r\ncluster_enabled:0\r\n\r\n# Keyspace\r\n"
+            "db0:keys=1,expires=1,avg_ttl=0\r\n\r\n");
+  EXPECT_EQ(Run("INFO nosuch"), "$0\r\n\r\n");
+  Run("HELLO 3");
+  EXPECT_EQ(Run("INFO cluster"), "=34\r\ntxt:# Cluster\r\ncluster_enabled:0\r\n\r\n");
+}
+
+TEST_F(ServerCommandsTest, ResetStatStartsCountingAgain) {
+  Run("SET a 1 PX 1");
+  server_.context.now_ms += 2;
+  Run("GET a");
+  EXPECT_NE(Run("INFO stats").find("expired_keys:1\r\n"), std::string::npos);
+  EXPECT_EQ(Run("CONFIG RESETSTAT"), "+OK\r\n");
+  const std::string stats = Run("INFO stats");
+  EXPECT_NE(stats.find("expired_keys:0\r\n"), std::string::npos);
+  EXPECT_NE(stats.find("keyspace_misses:0\r\n"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace orrery::server
