@@ -79,7 +79,7 @@ int main(int argc, char** argv) {
       "A Redis-protocol server on io_uring. Data lives in memory only: it is gone when the server "
       "stops.",
       "orrery-server");
-  app.get_formatter()->column_width(36);
+  app.get_formatter()->column_width(30);
   app.option_defaults()->always_capture_default();
   app.footer(
       "\nStop it with Ctrl-C (SIGINT) or SIGTERM: clients get the replies they wait for, then it "
@@ -96,14 +96,14 @@ int main(int argc, char** argv) {
       ->type_name("PORT");
   app.add_option("--maxclients", options.clients_max,
                  "Clients served at once; more are refused with an error")
-      ->check(CLI::Range(1u, 1'000'000u))
+      ->check(CLI::Range(1u, 1'000'000u).description(""))
       ->type_name("N");
   app.add_option("--sq-entries", ring_options.sq_entries, "Submission queue entries of the ring")
-      ->check(CLI::Range(1u, 32'768u))
+      ->check(CLI::Range(1u, 32'768u).description(""))
       ->type_name("N")
       ->group("Tuning");
   app.add_option("--cq-entries", ring_options.cq_entries, "Completion queue entries of the ring")
-      ->check(CLI::Range(2u, 65'536u))
+      ->check(CLI::Range(2u, 65'536u).description(""))
       ->type_name("N")
       ->group("Tuning");
   app.add_option("--buffers", options.reactor.buffers,
@@ -114,10 +114,11 @@ int main(int argc, char** argv) {
             const bool fits = value >= 1 && value <= 32'768 && (value & (value - 1)) == 0;
             return fits ? std::string() : text + " is not a power of two from 1 to 32768";
           },
-          "N"))
+          ""))
+      ->type_name("N")
       ->group("Tuning");
   app.add_option("--buffer-bytes", options.reactor.buffer_bytes, "Size of a receive buffer")
-      ->check(CLI::Range(size_t{64}, size_t{1} << 24))
+      ->check(CLI::Range(size_t{64}, size_t{1} << 24).description(""))
       ->type_name("BYTES")
       ->group("Tuning");
 

@@ -10,19 +10,23 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "base/errno.h"
 #include "base/units.h"
 #include "runtime/reactor.h"
 #include "runtime/ring/kernel.h"
 #include "runtime/ring/ring.h"
+#include "server/command_table.h"
 #include "server/commands.h"
+#include "server/keyspace.h"
+#include "server/server_context.h"
 #include "server/session.h"
 
 namespace orrery::server {
@@ -32,13 +36,15 @@ struct ShardOptions {
   ListenOptions listen;
   // Connections served at once; one more is refused with Redis's error.
   uint32_t clients_max = 10'000;
-  // A connection is read no further while more than this waits to be sent to it.
+  // A connection is read no further while more than this waits to be sent to it,
   size_t output_pause_bytes = 1 * kMiB;
-  // ... and is read again when less than this is left.
+  // and is read again when less than this is left.
   size_t output_resume_bytes = 256 * kKiB;
-  // Time between two looks for expired keys, and how many keys one look may visit.
-  Nanoseconds expire_period = 100 * kMillisecond;
-  uint32_t expire_budget = 200;
+  // Time between two rounds of background work (expired keys, growth of the table), and how much of
+  // the table one round may visit.
+  Nanoseconds background_period = 100 * kMillisecond;
+  uint32_t background_buckets = 256;
+  int64_t process_id = 0;  // For INFO.
 };
 
 class Shard final : public Application {
@@ -48,23 +54,60 @@ class Shard final : public Application {
   static std::expected<std::unique_ptr<Shard>, std::string> Create(Ring& ring, Kernel& kernel,
                                                                    const ShardOptions& options,
                                                                    CommandObserver* observer);
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+  // REQUIRES: finished(), or never turned.
   ~Shard() override;
 
   EnterRequest Turn() { return reactor_->Turn(); }
   void OnEntered(const EnterResult& result) { reactor_->OnEntered(result); }
   bool finished() const { return reactor_->finished(); }
 
-  // Stops accepting, lets every connection have its replies, and finishes. Any thread, and signal
-  // handlers: it is one store; the caller rings waker() afterwards. A second request ends what is
-  // still open.
+  // Stops accepting, lets every client have its replies, and finishes. A second request ends at
+  // once what is still open. Any thread, and signal handlers: it is one store; ring the waker
+  // afterwards.
   void RequestStop() { stop_requests_.fetch_add(1, std::memory_order_relaxed); }
-  // The eventfd that wakes the shard.
+  // The eventfd that wakes the shard when it is written to.
   int waker() const { return waker_; }
 
   uint16_t port() const { return port_; }
   const Reactor& reactor() const { return *reactor_; }
+  const Keyspace& keyspace() const { return keyspace_; }
 
   // Application.
   void OnEvents(std::span<const ConnectionEvent> events) override;
   void OnWoken() override;
   Nanoseconds OnTurn(Nanoseconds now) override;
+
+ private:
+  Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* observer);
+
+  Session& SessionOf(const Connection& connection) { return *sessions_[connection.handle().index]; }
+  void ReadClocks();
+  void Open(Connection& connection);
+  void Receive(Connection& connection, Session& session, std::string_view data);
+  // Processes what the session has kept, as far as the output has room.
+  void Resume(Connection& connection, Session& session);
+  // What follows from the state that processing has left: send, pause or resume, finish.
+  void AfterProcessing(Connection& connection, Session& session, ProcessEnd end);
+  void Close(Connection& connection);
+
+  Kernel& kernel_;
+  ShardOptions options_;
+  CommandTable command_table_;
+  Keyspace keyspace_;
+  ServerContext context_;
+  CommandProcessor processor_;
+  std::vector<std::unique_ptr<Session>> sessions_;  // By the index of the connection's slot.
+  uint64_t last_client_id_ = 0;
+  Nanoseconds next_background_ = 0;
+  bool table_unsettled_ = false;
+  std::atomic<uint32_t> stop_requests_ = 0;
+  uint32_t stops_done_ = 0;
+  int waker_ = -1;
+  uint16_t port_ = 0;
+  // Last: what it holds borrows from the members above.
+  std::unique_ptr<Reactor> reactor_;
+};
+
+}  // namespace orrery::server

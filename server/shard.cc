@@ -1,0 +1,208 @@
+#include "server/shard.h"
+
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "base/siphash.h"
+
+namespace orrery::server {
+namespace {
+
+SipHashKey DrawHashKey(Kernel& kernel) {
+  std::array<std::byte, 16> bytes;
+  kernel.Entropy(bytes);
+  SipHashKey key;
+  static_assert(sizeof key == sizeof bytes);
+  std::memcpy(&key, bytes.data(), sizeof key);
+  return key;
+}
+
+// 40 hexadecimal digits that tell this run from all others.
+std::string DrawRunId(Kernel& kernel) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::array<std::byte, 20> bytes;
+  kernel.Entropy(bytes);
+  std::string text;
+  for (const std::byte byte : bytes) {
+    text += kDigits[static_cast<unsigned>(byte) >> 4];
+    text += kDigits[static_cast<unsigned>(byte) & 15];
+  }
+  return text;
+}
+
+std::string ExplainListenError(const ListenOptions& listen, Errno error) {
+  const std::string where = listen.address + ":" + std::to_string(listen.port);
+  if (error == EADDRINUSE)
+    return "port already in use: " + where + " (stop what listens there, or choose another --port)";
+  if (error == EINVAL)
+    return "not a numeric IPv4 or IPv6 address: " + listen.address + " (see --bind)";
+  return "cannot listen on " + where + ": " + error.ToString();
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<Shard>, std::string> Shard::Create(Ring& ring, Kernel& kernel,
+                                                                 const ShardOptions& options,
+                                                                 CommandObserver* observer) {
+  const auto listener = kernel.Listen(options.listen);
+  if (!listener) return std::unexpected(ExplainListenError(options.listen, listener.error()));
+  const auto port = kernel.LocalPort(*listener);
+  const auto waker = kernel.MakeEventFd();
+  std::unique_ptr<Shard> shard(new Shard(kernel, options, observer));
+  auto reactor = Reactor::Create(ring, kernel, *shard, options.reactor);
+  if (!port || !waker || !reactor) {
+    kernel.Close(*listener);
+    if (waker) kernel.Close(*waker);
+    const Errno error = !port ? port.error() : !waker ? waker.error() : reactor.error();
+    return std::unexpected("cannot set up the shard: " + error.ToString());
+  }
+  shard->port_ = *port;
+  shard->context_.config.port = *port;
+  shard->waker_ = *waker;
+  shard->reactor_ = std::move(*reactor);
+  shard->reactor_->Listen(*listener);
+  shard->reactor_->Watch(*waker);
+  return shard;
+}
+
+Shard::Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* observer)
+    : kernel_(kernel),
+      options_(options),
+      keyspace_(DrawHashKey(kernel)),
+      context_{.keyspace = keyspace_, .commands = command_table_, .observer = observer},
+      processor_(context_) {
+  ORRERY_CHECK(options.output_resume_bytes < options.output_pause_bytes);
+  context_.config.bind = options.listen.address;
+  context_.config.clients_max = options.clients_max;
+  context_.identity = {.run_id = DrawRunId(kernel),
+                       .process_id = options.process_id,
+                       .started_ns = kernel.MonotonicNow()};
+}
+
+Shard::~Shard() = default;
+
+void Shard::ReadClocks() {
+  context_.now_ms = kernel_.RealtimeNow() / kMillisecond;
+  context_.monotonic_ns = reactor_->now();
+}
+
+void Shard::OnEvents(std::span<const ConnectionEvent> events) {
+  ReadClocks();
+  for (const ConnectionEvent& event : events) {
+    Connection& connection = *event.connection;
+    switch (event.kind) {
+      case ConnectionEvent::Kind::kOpened:
+        Open(connection);
+        break;
+      case ConnectionEvent::Kind::kData:
+        context_.stats.input_bytes += event.data.size();
+        if (connection.open()) Receive(connection, SessionOf(connection), event.data);
+        break;
+      case ConnectionEvent::Kind::kSent:
+        if (connection.open()) Resume(connection, SessionOf(connection));
+        break;
+      case ConnectionEvent::Kind::kEndOfInput:
+        if (connection.open()) {
+          SessionOf(connection).end_of_input = true;
+          Resume(connection, SessionOf(connection));
+        }
+        break;
+      case ConnectionEvent::Kind::kClosed:
+        Close(connection);
+        break;
+    }
+  }
+  context_.stats.output_bytes = reactor_->counters().sent_bytes;
+}
+
+void Shard::Open(Connection& connection) {
+  const size_t index = connection.handle().index;
+  if (index >= sessions_.size()) sessions_.resize(index + 1);
+  ORRERY_CHECK(sessions_[index] == nullptr);
+  sessions_[index] = std::make_unique<Session>();
+  Session& session = *sessions_[index];
+  if (context_.connected_clients >= context_.config.clients_max) {
+    ++context_.stats.connections_rejected;
+    session.refused = true;
+    connection.output().Append("-ERR max number of clients reached\r\n");
+    reactor_->Finish(connection);
+    return;
+  }
+  ++context_.stats.connections_received;
+  ++context_.connected_clients;
+  session.client.id = ++last_client_id_;
+  session.client.connected_ns = reactor_->now();
+}
+
+void Shard::Receive(Connection& connection, Session& session, std::string_view data) {
+  if (!session.input.empty()) {
+    session.input.Append(data);
+    if (!connection.reads_paused()) Resume(connection, session);
+    return;
+  }
+  if (connection.reads_paused()) {
+    // It arrived before the kernel had stopped receiving.
+    session.input.Append(data);
+    return;
+  }
+  // The usual case: whole frames, processed where the kernel has put them.
+  const ProcessResult result =
+      processor_.Process(data, session.client, connection.output(), options_.output_pause_bytes);
+  session.input.Append(data.substr(result.consumed_bytes));
+  AfterProcessing(connection, session, result.end);
+}
+
+void Shard::Resume(Connection& connection, Session& session) {
+  if (connection.reads_paused() && connection.output().size_bytes() > options_.output_resume_bytes)
+    return;
+  const ProcessResult result = processor_.Process(session.input.view(), session.client,
+                                                  connection.output(), options_.output_pause_bytes);
+  session.input.ConsumeFront(result.consumed_bytes);
+  AfterProcessing(connection, session, result.end);
+}
+
+void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd end) {
+  switch (end) {
+    case ProcessEnd::kOutputFull:
+      reactor_->PauseReads(connection);
+      break;
+    case ProcessEnd::kClosing:
+      reactor_->Finish(connection);
+      break;
+    case ProcessEnd::kNeedMore:
+      if (session.end_of_input) {
+        reactor_->Finish(connection);
+      } else if (connection.reads_paused()) {
+        reactor_->ResumeReads(connection);
+      }
+      break;
+  }
+  reactor_->Flush(connection);
+}
+
+void Shard::Close(Connection& connection) {
+  std::unique_ptr<Session>& session = sessions_[connection.handle().index];
+  if (!session->refused) --context_.connected_clients;
+  session.reset();
+}
+
+void Shard::OnWoken() {
+  const uint32_t requests = stop_requests_.load(std::memory_order_relaxed);
+  for (; stops_done_ != requests; ++stops_done_) reactor_->Stop();
+}
+
+Nanoseconds Shard::OnTurn(Nanoseconds now) {
+  if (now >= next_background_) {
+    ReadClocks();
+    keyspace_.ExpireSome(context_.now_ms, options_.background_buckets);
+    table_unsettled_ = keyspace_.Step(options_.background_buckets);
+    next_background_ = now + (table_unsettled_ ? kMillisecond : options_.background_period);
+  }
+  // A server with nothing to expire and nothing to move sleeps until somebody comes.
+  return table_unsettled_ || keyspace_.expiring() > 0 ? next_background_ : kNever;
+}
+
+}  // namespace orrery::server

@@ -1,0 +1,44 @@
+# Shared by the tests of this folder: starts the server on a free port and stops it by its pid.
+# Source it; then `start_server [OPTION ...]` sets $pid and $port, and leaves what the server prints in $log.
+
+set -u
+readonly server="$TEST_SRCDIR/$TEST_WORKSPACE/server/server"
+readonly log="$TEST_TMPDIR/server.log"
+pid=""
+
+fail() {
+  echo "FAILED: $*"
+  [ -s "$log" ] && sed 's/^/  server: /' "$log"
+  exit 1
+}
+
+# expect NAME EXPECTED ACTUAL
+expect() {
+  [ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
+}
+
+start_server() {
+  "$server" --port 0 "$@" >"$log" 2>&1 &
+  pid=$!
+  for _ in $(seq 200); do
+    port=$(sed -n 's/.*listening on .*:\([0-9]*\),.*/\1/p' "$log")
+    [ -n "$port" ] && return
+    kill -0 "$pid" 2>/dev/null || fail "the server did not start"
+    sleep 0.02
+  done
+  fail "the server did not say where it listens within 4 s"
+}
+
+# Stops the server as a person does, and checks that it ends well.
+stop_server() {
+  kill -TERM "$pid"
+  wait "$pid"
+  local status=$?
+  pid=""
+  expect "exit status after SIGTERM" 0 "$status"
+}
+
+cleanup() {
+  [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null
+}
+trap cleanup EXIT
