@@ -29,7 +29,7 @@ enum class Site : uint16_t {
   kSendPartial,    // A send takes fewer bytes than fit (connection: k bytes).
   kReceiveShort,   // Bytes arrive in pieces, so that a receive is short (connection: first k).
   kWakeDelay,      // Time that a packet of the peer takes (connection: delay k).
-  kWorkerDelay,    // How long an operation that runs on a worker takes (ring: delay k).
+  kWorkerDelay,    // When a worker runs, not after its batch (ring: after delay k - 1).
   kTaskWorkOrder,  // Which of the queued wake-ups of different requests runs first (ring: k-th).
   kCancelOrder,    // A victim's CQE comes before its cancel's (ring).
   kNotEmptyHint,   // A completion lacks SOCK_NONEMPTY though more is there (file).

@@ -28,21 +28,19 @@ Attempt TryClose(RingCore& ring, Request& request) {
 
 Attempt TryShutdown(RingCore& ring, Request& request) {
   // Fact A14: always on a worker.
-  request.state = RequestState::kWorking;
-  ring.table.Insert(request);
-  const Nanoseconds delay = ring.machine.ChooseDelay(Site::kWorkerDelay, ring.number);
-  if (delay == 0) {
-    FinishShutdown(ring, request);
-  } else {
-    ring.machine.timers.Arm(request.timer, ring.machine.now + delay);
-  }
+  ring.StartWorker(request);
   return Attempt::Pending();
 }
 
 void FinishShutdown(RingCore& ring, Request& request) {
-  OpenFile& file = *request.file;
-  const bool socket = file.kind == FileKind::kStream || file.kind == FileKind::kListener;
-  const int32_t result = socket ? ring.machine.tcp.Shutdown(file, request.argument) : -ENOTSOCK;
+  // io_wq_submit_work() assigns the file: a CLOSE of the same batch comes before it.
+  OpenFile* const file = ring.FindFile(request.worker_file, request.worker_file_fixed);
+  if (file == nullptr) {
+    ring.EndLater(request, -EBADF, /*forced=*/true);
+    return;
+  }
+  const bool socket = file->kind == FileKind::kStream || file->kind == FileKind::kListener;
+  const int32_t result = socket ? ring.machine.tcp.Shutdown(*file, request.argument) : -ENOTSOCK;
   ring.EndLater(request, result, /*forced=*/true);
 }
 

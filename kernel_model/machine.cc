@@ -59,8 +59,13 @@ uint64_t Machine::Choose(Site site, uint64_t entity, uint64_t alternatives) {
   return chosen.answer;
 }
 
-Nanoseconds Machine::ChooseDelay(Site site, uint64_t entity) {
-  return kDelays[Choose(site, entity, kDelays.size())];
+Nanoseconds Machine::ChooseDelay(uint64_t entity) {
+  return kDelays[Choose(Site::kWakeDelay, entity, kDelays.size())];
+}
+
+Nanoseconds Machine::ChooseWorkerDelay(uint64_t entity) {
+  const uint64_t answer = Choose(Site::kWorkerDelay, entity, 1 + kDelays.size());
+  return answer == 0 ? kAfterBatch : kDelays[answer - 1];
 }
 
 Nanoseconds Machine::ChooseInterrupt(uint64_t entity) {

@@ -21,7 +21,6 @@ Attempt TryPollRemove(RingCore& ring, Request& request) {
   if (found == nullptr) return Attempt::Done(-ENOENT);
   // io_poll_disarm(): its task work is on the way and owns it.
   if (found->queued) return Attempt::Done(-EALREADY);
-  found->file->waiters.Remove(*found);
   ring.EndLater(*found, -ECANCELED, /*forced=*/true);
   return Attempt::Done(0);
 }

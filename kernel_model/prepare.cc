@@ -229,6 +229,8 @@ int32_t PrepareShutdown(Request& request, const io_uring_sqe& sqe) {
     return -EINVAL;
   }
   request.argument = static_cast<int>(sqe.len);
+  request.worker_file = sqe.fd;
+  request.worker_file_fixed = (sqe.flags & IOSQE_FIXED_FILE) != 0;
   return 0;
 }
 
@@ -251,6 +253,7 @@ bool NeedsFile(uint8_t opcode) {
     case IORING_OP_TIMEOUT_REMOVE:
     case IORING_OP_ASYNC_CANCEL:
     case IORING_OP_CLOSE:
+    case IORING_OP_SHUTDOWN:  // Its worker looks the file up.
       return false;
     default:
       return true;

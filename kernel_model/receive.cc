@@ -83,8 +83,9 @@ Attempt TryReceive(RingCore& ring, Request& request) {
                          attempt.result > 0 &&
                          ring.PostMore(request, attempt.result, attempt.flags, attempt.buffer);
     if (!goes_on) return attempt;
-    // Fact M3: only what is known to be there is tried for.
-    if (!Tcp::NotEmpty(connection)) return Attempt::Wait();
+    // Fact M3: only what is known to be there is tried for; fact M7: an end that is known is.
+    const bool ended = connection.reset_arrived || connection.read_shut;
+    if (!Tcp::NotEmpty(connection) && !ended) return Attempt::Wait();
     if (request.multishot_loops++ >= kMultishotRetriesMax) {
       request.multishot_loops = 0;
       return Attempt::Requeue();

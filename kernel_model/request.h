@@ -70,6 +70,10 @@ struct Request {
   Request* wait_previous = nullptr;
   Request* wait_next = nullptr;
 
+  // What a worker will look up when it runs: SHUTDOWN.
+  int worker_file = -1;
+  bool worker_file_fixed = false;
+
   // TIMEOUT and operations on workers.
   Timer timer;
   bool counts_completions = false;

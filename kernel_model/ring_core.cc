@@ -36,6 +36,11 @@ bool IsReadOrWrite(uint8_t opcode) {
          opcode == IORING_OP_WRITEV;
 }
 
+// kiocb_done(): the errors of writes are posted by task work, those of reads are not.
+bool EndsByTaskWork(uint8_t opcode) {
+  return opcode == IORING_OP_WRITE || opcode == IORING_OP_WRITEV;
+}
+
 bool WritesMemory(uint8_t opcode) {
   return opcode == IORING_OP_RECV || opcode == IORING_OP_READ || opcode == IORING_OP_READV;
 }
@@ -175,6 +180,12 @@ BufferGroup* RingCore::FindGroup(uint16_t group) const {
 // --- Submission
 
 unsigned RingCore::Submit(unsigned to_submit) {
+  const unsigned consumed = ConsumeBatch(to_submit);
+  RunWorkers();
+  return consumed;
+}
+
+unsigned RingCore::ConsumeBatch(unsigned to_submit) {
   unsigned head = *memory_.sq.khead;
   // Acquire: the SQEs below the tail are complete.
   const unsigned tail = __atomic_load_n(memory_.sq.ktail, __ATOMIC_ACQUIRE);
@@ -243,6 +254,10 @@ void RingCore::Execute(Request& request, bool from_task_work) {
   const Attempt attempt = Try(*this, request);
   switch (attempt.kind) {
     case Attempt::Kind::kDone:
+      if (attempt.result < 0 && EndsByTaskWork(request.opcode)) {
+        EndLater(request, attempt.result, /*forced=*/false);
+        return;
+      }
       End(request, attempt.result, attempt.flags, attempt.buffer);
       return;
     case Attempt::Kind::kPending:
@@ -372,9 +387,10 @@ void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffe
 }
 
 void RingCore::EndLater(Request& request, int32_t result, bool forced) {
+  if (request.file != nullptr) request.file->waiters.Remove(request);
   table.Remove(request);
   machine.timers.Disarm(request.timer);
-  std::erase(counted_timeouts_, &request);
+  if (request.counts_completions) std::erase(counted_timeouts_, &request);
   request.state = RequestState::kEnding;
   request.result = result;
   QueueTaskWork(request, forced);
@@ -395,6 +411,26 @@ void RingCore::EndCountedTimeouts() {
     if (first == nullptr) return;
     EndLater(*first, 0, /*forced=*/true);
   }
+}
+
+void RingCore::StartWorker(Request& request) {
+  request.state = RequestState::kWorking;
+  table.Insert(request);
+  switch (const Nanoseconds delay = machine.ChooseWorkerDelay(number)) {
+    case Machine::kAfterBatch:
+      workers_.push_back(&request);
+      break;
+    case 0:
+      FinishShutdown(*this, request);
+      break;
+    default:
+      machine.timers.Arm(request.timer, machine.now + delay);
+  }
+}
+
+void RingCore::RunWorkers() {
+  for (Request* request : workers_) FinishShutdown(*this, *request);
+  workers_.clear();
 }
 
 void RingCore::OnTimer(Request& request) {

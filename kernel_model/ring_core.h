@@ -90,6 +90,8 @@ class RingCore {
   OpenFile* FindFile(int number, bool fixed) const;
   BufferGroup* FindGroup(uint16_t group) const;
   void AddCountedTimeout(Request& request);
+  // Hands the request to a worker; FinishShutdown() is its part.
+  void StartWorker(Request& request);
 
   Machine& machine;
   const uint64_t number;
@@ -111,6 +113,7 @@ class RingCore {
 
   // ring_core.cc
   unsigned Submit(unsigned to_submit);
+  unsigned ConsumeBatch(unsigned to_submit);
   void Consume(const io_uring_sqe& sqe);
   void Execute(Request& request, bool from_task_work);
   void Arm(Request& request);
@@ -118,6 +121,7 @@ class RingCore {
   void GuardMemory(Request& request);
   void CheckGuardedMemory(Request& request);
   void EndCountedTimeouts();
+  void RunWorkers();
   static bool Failed(const Request& request, int32_t result);
 
   // task_work.cc
@@ -144,6 +148,7 @@ class RingCore {
   uint64_t next_request_number_ = 0;
   std::map<uint16_t, std::unique_ptr<BufferGroup>> groups_;
   std::vector<Request*> counted_timeouts_;
+  std::vector<Request*> workers_;  // That run when this batch has been submitted.
 
   // As in the kernel: what a run left over comes first in the next.
   std::deque<Request*> retry_;

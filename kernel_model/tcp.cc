@@ -109,8 +109,7 @@ void Tcp::FinishSend(Connection& connection, size_t count) {
   machine_.Emit(EventKind::kSent, connection.number, static_cast<int64_t>(count));
   // A closed peer answers data with a reset (fact T7).
   if (connection.peer_gone && count > 0) {
-    Transmit(connection, Packet::Kind::kReset, 0,
-             machine_.ChooseDelay(Site::kWakeDelay, connection.number));
+    Transmit(connection, Packet::Kind::kReset, 0, machine_.ChooseDelay(connection.number));
   }
 }
 
@@ -216,14 +215,14 @@ void Tcp::Transmit(Connection& connection, Packet::Kind kind, size_t bytes, Nano
 }
 
 void Tcp::TransmitData(Connection& connection, size_t bytes) {
-  const Nanoseconds delay = machine_.ChooseDelay(Site::kWakeDelay, connection.number);
+  const Nanoseconds delay = machine_.ChooseDelay(connection.number);
   const uint64_t first = machine_.Choose(Site::kReceiveShort, connection.number, bytes);
   if (first == 0) {
     Transmit(connection, Packet::Kind::kData, bytes, delay);
     return;
   }
   Transmit(connection, Packet::Kind::kData, first, delay);
-  const Nanoseconds gap = kPieceGap + machine_.ChooseDelay(Site::kWakeDelay, connection.number);
+  const Nanoseconds gap = kPieceGap + machine_.ChooseDelay(connection.number);
   Transmit(connection, Packet::Kind::kData, bytes - first, delay + gap);
 }
 
@@ -255,6 +254,12 @@ void Tcp::Deliver(Connection& connection, const Packet& packet) {
   if (connection.reset_arrived) return;
   switch (packet.kind) {
     case Packet::Kind::kData:
+      if (connection.read_shut && connection.write_shut) {
+        // tcp_rcv_state_process(): data for nobody aborts the connection.
+        DeliverReset(connection);
+        ResetToPeer(connection);
+        return;
+      }
       connection.arrived += packet.bytes;
       WakeStream(connection, kReadable);
       break;
@@ -328,7 +333,7 @@ std::expected<uint64_t, Errno> Tcp::PeerConnect(uint16_t port) {
   connection.arrival.connection = &connection;
   ++listener.arriving;
   machine_.Emit(EventKind::kPeer, number, static_cast<int64_t>(PeerAction::kConnect));
-  Transmit(connection, Packet::Kind::kConnect, 0, machine_.ChooseDelay(Site::kWakeDelay, number));
+  Transmit(connection, Packet::Kind::kConnect, 0, machine_.ChooseDelay(number));
   return number;
 }
 
@@ -364,8 +369,7 @@ PeerRead Tcp::PeerReceive(uint64_t peer, std::span<std::byte> bytes) {
       connection.unacknowledged += count;
       // The time matters only to somebody who waits for the space.
       const bool awaited = connection.file != nullptr && !connection.file->waiters.empty();
-      const Nanoseconds delay =
-          awaited ? machine_.ChooseDelay(Site::kWakeDelay, connection.number) : 0;
+      const Nanoseconds delay = awaited ? machine_.ChooseDelay(connection.number) : 0;
       Transmit(connection, Packet::Kind::kAcknowledge, count, delay);
     }
   }
@@ -382,7 +386,7 @@ void Tcp::PeerShutdownWrite(uint64_t peer) {
   if (connection == nullptr || connection->peer_gone || connection->fin_sent) return;
   connection->fin_sent = true;
   machine_.Emit(EventKind::kPeer, peer, static_cast<int64_t>(PeerAction::kShutdownWrite));
-  Transmit(*connection, Packet::Kind::kFin, 0, machine_.ChooseDelay(Site::kWakeDelay, peer));
+  Transmit(*connection, Packet::Kind::kFin, 0, machine_.ChooseDelay(peer));
 }
 
 void Tcp::PeerClose(uint64_t peer) {
@@ -394,10 +398,10 @@ void Tcp::PeerClose(uint64_t peer) {
   connection.peer_gone = true;
   connection.outbound.Clear();
   if (unread) {
-    Transmit(connection, Packet::Kind::kReset, 0, machine_.ChooseDelay(Site::kWakeDelay, peer));
+    Transmit(connection, Packet::Kind::kReset, 0, machine_.ChooseDelay(peer));
   } else if (!connection.fin_sent) {
     connection.fin_sent = true;
-    Transmit(connection, Packet::Kind::kFin, 0, machine_.ChooseDelay(Site::kWakeDelay, peer));
+    Transmit(connection, Packet::Kind::kFin, 0, machine_.ChooseDelay(peer));
   }
   Reap(connection);
 }
@@ -408,7 +412,7 @@ void Tcp::PeerReset(uint64_t peer) {
   machine_.Emit(EventKind::kPeer, peer, static_cast<int64_t>(PeerAction::kReset));
   found->peer_gone = true;
   found->outbound.Clear();
-  Transmit(*found, Packet::Kind::kReset, 0, machine_.ChooseDelay(Site::kWakeDelay, peer));
+  Transmit(*found, Packet::Kind::kReset, 0, machine_.ChooseDelay(peer));
   Reap(*found);
 }
 
