@@ -124,7 +124,9 @@ EnterResult RingCore::Finish() {
 }
 
 void RingCore::Interrupt() {
-  if (!deferred_ && !sleeping_) RunAllTaskWork();
+  if (deferred_ || sleeping_) return;
+  LookAtBuffers();  // A transfer takes what has been published by then, in an Enter or not.
+  RunAllTaskWork();
 }
 
 void RingCore::LookAtBuffers() {
