@@ -1,0 +1,136 @@
+// Accepting connections: what ends an accept, and what never does.
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "tests/conformance/fixture.h"
+
+namespace orrery::conformance {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class Accept : public Conformance {
+ protected:
+  // Sends one byte over descriptor `fd` and checks that `peer` is the one that gets it.
+  void ExpectConnected(int fd, World::Peer peer) {
+    ASSERT_TRUE(queue().Send(File::Descriptor(fd), AsBytes("!"), 0, Id(999)));
+    EXPECT_THAT(Await(1), ElementsAre(Final(999, 1)));
+    EXPECT_EQ(ReadFromPeer(peer, 1).bytes, "!");
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Kernels, Accept, AllWorlds(), WorldName);
+
+TEST_P(Accept, A1_ASingleAcceptTakesOneConnectionInOrder) {
+  const World::Peer first = world().Connect(port()).value();
+  const World::Peer second = world().Connect(port()).value();
+  for (const World::Peer peer : {first, second}) {
+    ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), SOCK_CLOEXEC, Id(1)));
+    const Seen accepted = AwaitOne();
+    ASSERT_GE(accepted.result, 0);
+    EXPECT_FALSE(accepted.more());
+    ExpectConnected(accepted.result, peer);
+  }
+}
+
+TEST_P(Accept, A3_AMultishotDrainsTheBacklogInOneGo) {
+  constexpr size_t kPeers = 40;
+  std::vector<World::Peer> peers;
+  for (size_t i = 0; i < kPeers; ++i) peers.push_back(world().Connect(port()).value());
+  ASSERT_TRUE(queue().AcceptMultishot(File::Descriptor(listener()), SOCK_CLOEXEC, Id(1)));
+  Submit();
+  const std::vector<Seen> accepted = Visible();
+  ASSERT_EQ(accepted.size(), kPeers);
+  for (size_t i = 0; i < kPeers; ++i) {
+    EXPECT_TRUE(accepted[i].more());
+    ASSERT_GE(accepted[i].result, 0);
+    ExpectConnected(accepted[i].result, peers[i]);
+  }
+}
+
+TEST_P(Accept, A5_WhatIsNoListenerIsRefused) {
+  const int event_fd = kernel().MakeEventFd().value();
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Accept(File::Descriptor(987'654), SOCK_CLOEXEC, Id(1)));
+  ASSERT_TRUE(queue().Accept(File::Descriptor(event_fd), SOCK_CLOEXEC, Id(2)));
+  ASSERT_TRUE(queue().AcceptMultishot(File::Descriptor(connection.fd), SOCK_CLOEXEC, Id(3)));
+  EXPECT_THAT(Await(3), ElementsAre(Final(1, -EBADF), Final(2, -ENOTSOCK), Final(3, -EINVAL)));
+  kernel().Close(event_fd);
+}
+
+TEST_P(Accept, A6_ClosingAListenerDoesNotEndItsAccept) {
+  const int closing = kernel().Listen({}).value();
+  const uint16_t its_port = kernel().LocalPort(closing).value();
+  ASSERT_TRUE(queue().AcceptMultishot(File::Descriptor(closing), SOCK_CLOEXEC, Id(1)));
+  Submit();
+  kernel().Close(closing);
+  ExpectQuiet();
+  const auto peer = world().Connect(its_port);
+  ASSERT_TRUE(peer);
+  const Seen accepted = AwaitOne();
+  EXPECT_TRUE(accepted.more());
+  ASSERT_GE(accepted.result, 0);
+  ExpectConnected(accepted.result, *peer);
+  // Only the end of the last request closes it.
+  ASSERT_TRUE(queue().Cancel(Id(1), Id(2)));
+  EXPECT_THAT(Await(2), testing::UnorderedElementsAre(Final(1, -ECANCELED), Final(2, 0)));
+  const auto late = world().Connect(its_port);
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error(), Errno(ECONNREFUSED));
+}
+
+TEST_P(Accept, A6_ShuttingAListenerDownEndsItsAccept) {
+  ASSERT_TRUE(queue().AcceptMultishot(File::Descriptor(listener()), SOCK_CLOEXEC, Id(1)));
+  Submit();
+  ASSERT_TRUE(queue().Shutdown(File::Descriptor(listener()), SHUT_RDWR, Id(2)));
+  EXPECT_THAT(Await(2), testing::UnorderedElementsAre(Final(1, -EINVAL), Final(2, 0)));
+  const auto late = world().Connect(port());
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error(), Errno(ECONNREFUSED));
+}
+
+TEST_P(Accept, A7_NoDescriptorLeftEndsAMultishotAndLosesNoConnection) {
+  const World::Peer peer = world().Connect(port()).value();
+  world().LowerDescriptorLimit();
+  std::vector<int> fillers;
+  for (;;) {
+    const auto fd = kernel().MakeEventFd();
+    if (!fd) {
+      EXPECT_EQ(fd.error(), Errno(EMFILE));
+      break;
+    }
+    fillers.push_back(*fd);
+  }
+  ASSERT_FALSE(fillers.empty());
+
+  ASSERT_TRUE(queue().AcceptMultishot(File::Descriptor(listener()), SOCK_CLOEXEC, Id(1)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(1, -EMFILE)));
+  ExpectQuiet();
+  kernel().Close(fillers.back());
+  fillers.pop_back();
+  ExpectQuiet();  // It does not revive by itself.
+
+  ASSERT_TRUE(queue().AcceptMultishot(File::Descriptor(listener()), SOCK_CLOEXEC, Id(2)));
+  const std::vector<Seen> again = Await(1);
+  EXPECT_EQ(again.front().id, 2U);
+  EXPECT_TRUE(again.front().more());
+  ASSERT_GE(again.front().result, 0);
+  ExpectConnected(again.front().result, peer);
+  for (const int fd : fillers) kernel().Close(fd);
+}
+
+TEST_P(Accept, A8_AConnectionThatWasResetIsStillAccepted) {
+  const World::Peer peer = world().Connect(port()).value();
+  world().Reset(peer);
+  ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), SOCK_CLOEXEC, Id(1)));
+  const Seen accepted = AwaitOne();
+  ASSERT_GE(accepted.result, 0);
+  std::array<std::byte, 4> bytes{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(accepted.result), bytes, 0, Id(2)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, -ECONNRESET)));
+}
+
+}  // namespace
+}  // namespace orrery::conformance

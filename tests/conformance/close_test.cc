@@ -1,0 +1,111 @@
+// What a close leaves running, and how a connection is really stopped.
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+#include "tests/conformance/fixture.h"
+
+namespace orrery::conformance {
+namespace {
+
+using testing::ElementsAre;
+using testing::UnorderedElementsAre;
+
+class Closing : public Conformance {
+ protected:
+  std::array<std::byte, 64> memory_{};
+};
+INSTANTIATE_TEST_SUITE_P(Kernels, Closing, AllWorlds(), WorldName);
+
+TEST_P(Closing, X1_CloseNeverTouchesWhatIsArmed) {
+  const Connection connection = Connect();
+  const BufferGroup& buffers = UseBuffers(1, 4, 64);
+  ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), buffers.group(), Id(1)));
+  Submit();
+  ASSERT_TRUE(queue().Close(File::Descriptor(connection.fd), Id(2)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, 0)));
+  ExpectQuiet();
+  // The peer sees no end, and what it sends still arrives.
+  const PeerRead nothing = world().Receive(connection.peer, 10);
+  EXPECT_FALSE(nothing.end || nothing.reset);
+  ASSERT_EQ(world().Send(connection.peer, "hello"), 5U);
+  const Seen seen = AwaitOne();
+  EXPECT_THAT(seen, More(1, 5));
+  EXPECT_EQ(buffers.BytesOf(seen), "hello");
+  // The last request that ends closes the file.
+  ASSERT_TRUE(queue().Cancel(Id(1), Id(3)));
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(1, -ECANCELED), Final(3, 0)));
+  EXPECT_TRUE(ReadToEnd(connection.peer).end);
+}
+
+TEST_P(Closing, X3_ShutdownEndsWhatIsArmedAndSendsTheEnd) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory_, 0, Id(1)));
+  Submit();
+  ASSERT_TRUE(queue().Shutdown(File::Descriptor(connection.fd), SHUT_RDWR, Id(2)));
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(1, 0), Final(2, 0)));
+  EXPECT_TRUE(ReadToEnd(connection.peer).end);
+}
+
+TEST_P(Closing, X3_ShutdownEndsAMultishotReceiveAndASend) {
+  const Connection connection = Connect();
+  const BufferGroup& buffers = UseBuffers(1, 4, 64);
+  (void)Fill(connection);
+  ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), buffers.group(), Id(1)));
+  ASSERT_TRUE(queue().Send(File::Descriptor(connection.fd), AsBytes("x"), 0, Id(2)));
+  Submit();
+  ASSERT_TRUE(queue().Shutdown(File::Descriptor(connection.fd), SHUT_RDWR, Id(3)));
+  EXPECT_THAT(Await(3), UnorderedElementsAre(Final(1, 0), Final(2, -EPIPE), Final(3, 0)));
+}
+
+TEST_P(Closing, X4_UnreadBytesTurnACloseIntoAReset) {
+  const Connection connection = Connect();
+  ASSERT_EQ(world().Send(connection.peer, "unread"), 6U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 6));
+  ASSERT_TRUE(queue().Close(File::Descriptor(connection.fd), Id(1)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(1, 0)));
+  EXPECT_TRUE(ReadToEnd(connection.peer).reset);
+}
+
+TEST_P(Closing, X4_WithoutUnreadBytesACloseIsAnEnd) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Send(File::Descriptor(connection.fd), AsBytes("bye"), 0, Id(1)));
+  ASSERT_TRUE(queue().Close(File::Descriptor(connection.fd), Id(2)));
+  EXPECT_THAT(Await(2), ElementsAre(Final(1, 3), Final(2, 0)));
+  const PeerRead read = ReadToEnd(connection.peer);
+  EXPECT_EQ(read.bytes, "bye");
+  EXPECT_TRUE(read.end);
+}
+
+TEST_P(Closing, X5_ADescriptorIsResolvedWhenItsSqeIsConsumed) {
+  const Connection old = Connect();
+  const World::Peer next = world().Connect(port()).value();
+  // The three are prepared together: the close frees the number, the accept reuses it, and the
+  // send goes to whom it belongs by then.
+  ASSERT_TRUE(queue().Close(File::Descriptor(old.fd), Id(1)));
+  ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), SOCK_CLOEXEC, Id(2)));
+  ASSERT_TRUE(queue().Send(File::Descriptor(old.fd), AsBytes("whose?"), 0, Id(3)));
+  EXPECT_THAT(Await(3), ElementsAre(Final(1, 0), Final(2, old.fd), Final(3, 6)));
+  EXPECT_EQ(ReadFromPeer(next, 6).bytes, "whose?");
+  const PeerRead read = ReadToEnd(old.peer);
+  EXPECT_EQ(read.bytes, "");
+  EXPECT_TRUE(read.end);
+}
+
+TEST_P(Closing, X5_AnArmedRequestKeepsItsFile) {
+  const Connection old = Connect();
+  ASSERT_TRUE(queue().Receive(File::Descriptor(old.fd), memory_, 0, Id(1)));
+  Submit();
+  const World::Peer next = world().Connect(port()).value();
+  ASSERT_TRUE(queue().Close(File::Descriptor(old.fd), Id(2)));
+  ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), SOCK_CLOEXEC, Id(3)));
+  EXPECT_THAT(Await(2), ElementsAre(Final(2, 0), Final(3, old.fd)));
+  ASSERT_EQ(world().Send(next, "new"), 3U);
+  ExpectQuiet();
+  ASSERT_EQ(world().Send(old.peer, "old!"), 4U);
+  EXPECT_THAT(Await(1), ElementsAre(Final(1, 4)));
+}
+
+}  // namespace
+}  // namespace orrery::conformance

@@ -1,0 +1,270 @@
+#include "tests/conformance/fixture.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/check.h"
+#include "tests/conformance/model_world.h"
+#include "tests/conformance/real_world.h"
+
+namespace orrery::conformance {
+namespace {
+
+// Of the operations that helpers submit by themselves.
+constexpr uint32_t kHelperId = 0xfffff0;
+// More than a stream of either world holds, in pieces of this size.
+constexpr size_t kFillBytes = 16 * kKiB;
+constexpr size_t kReadBytes = 64 * kKiB;
+
+std::unique_ptr<World> MakeWorld(WorldKind kind) {
+  switch (kind) {
+    case WorldKind::kRealDeferred:
+      return MakeRealWorld(true);
+    case WorldKind::kRealPlain:
+      return MakeRealWorld(false);
+    case WorldKind::kModelDeferred:
+      return MakeModelWorld(true);
+    case WorldKind::kModelPrompt:
+      return MakeModelWorld(false);
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::optional<uint16_t> Seen::buffer() const {
+  if ((flags & IORING_CQE_F_BUFFER) == 0) return std::nullopt;
+  return static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
+}
+
+void PrintTo(const Seen& seen, std::ostream* out) {
+  *out << "{id " << seen.id << ", result " << seen.result;
+  if (seen.result < 0) *out << " (" << Errno(-seen.result).ToString() << ")";
+  if (seen.buffer()) *out << ", buffer " << *seen.buffer();
+  if (seen.more()) *out << ", MORE";
+  if (seen.not_empty()) *out << ", SOCK_NONEMPTY";
+  *out << "}";
+}
+
+BufferGroup::BufferGroup(Ring& ring, uint16_t group, unsigned entries, unsigned buffer_bytes)
+    : group_(group),
+      entries_(entries),
+      buffer_bytes_(buffer_bytes),
+      memory_(size_t{entries} * buffer_bytes) {
+  void* shared = ::mmap(nullptr, entries * sizeof(io_uring_buf), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ORRERY_CHECK(shared != MAP_FAILED);
+  shared_ = static_cast<io_uring_buf_ring*>(shared);
+  io_uring_buf_reg registration{};
+  registration.ring_addr = reinterpret_cast<uint64_t>(shared);  // The ABI carries a pointer so.
+  registration.ring_entries = entries;
+  registration.bgid = group;
+  const auto result = ring.Register(IORING_REGISTER_PBUF_RING, &registration, 1);
+  ORRERY_CHECK(result.has_value());
+}
+
+BufferGroup::~BufferGroup() { ::munmap(shared_, entries_ * sizeof(io_uring_buf)); }
+
+void BufferGroup::Publish(uint16_t buffer) { PublishWithLength(buffer, buffer_bytes_); }
+
+void BufferGroup::PublishAll() {
+  for (unsigned i = 0; i < entries_; ++i) Publish(static_cast<uint16_t>(i));
+}
+
+void BufferGroup::PublishWithLength(uint16_t buffer, unsigned bytes) {
+  ORRERY_CHECK(buffer < entries_ && bytes <= buffer_bytes_);
+  ::io_uring_buf_ring_add(shared_, memory_.data() + size_t{buffer} * buffer_bytes_, bytes, buffer,
+                          static_cast<int>(entries_ - 1), 0);
+  ::io_uring_buf_ring_advance(shared_, 1);
+}
+
+std::string BufferGroup::BytesOf(const Seen& seen) const {
+  const std::optional<uint16_t> buffer = seen.buffer();
+  ORRERY_CHECK(buffer && *buffer < entries_);
+  ORRERY_CHECK(seen.result >= 0 && static_cast<unsigned>(seen.result) <= buffer_bytes_);
+  // Bytes that were received are text to these tests.
+  const auto* bytes =
+      reinterpret_cast<const char*>(memory_.data() + size_t{*buffer} * buffer_bytes_);
+  return {bytes, static_cast<size_t>(seen.result)};
+}
+
+Conformance::Conformance() : world_(MakeWorld(GetParam())) {}
+
+Conformance::~Conformance() {
+  queue_.reset();
+  ring_.reset();
+  if (listener_ >= 0) kernel().Close(listener_);
+  groups_.clear();
+}
+
+void Conformance::SetUp() { UseRing({.sq_entries = 64, .cq_entries = 256}); }
+
+bool Conformance::deferred() const {
+  return GetParam() == WorldKind::kRealDeferred || GetParam() == WorldKind::kModelDeferred;
+}
+
+void Conformance::UseRing(const RingOptions& options) {
+  queue_.reset();
+  ring_.reset();
+  auto ring = world_->MakeRing(options);
+  ASSERT_TRUE(ring) << ring.error();
+  ring_ = *std::move(ring);
+  queue_.emplace(*ring_);
+}
+
+BufferGroup& Conformance::UseBuffers(uint16_t group, unsigned entries, unsigned buffer_bytes) {
+  groups_.push_back(std::make_unique<BufferGroup>(ring(), group, entries, buffer_bytes));
+  groups_.back()->PublishAll();
+  return *groups_.back();
+}
+
+int Conformance::listener() {
+  if (listener_ < 0) {
+    const auto made = kernel().Listen({});
+    ORRERY_CHECK(made.has_value());
+    listener_ = *made;
+    world_->PrepareListener(listener_);
+  }
+  return listener_;
+}
+
+uint16_t Conformance::port() { return kernel().LocalPort(listener()).value(); }
+
+Connection Conformance::Connect() {
+  Connection connection;
+  const auto peer = world_->Connect(port());
+  EXPECT_TRUE(peer);
+  if (!peer) return connection;
+  connection.peer = *peer;
+  EXPECT_TRUE(queue().Accept(File::Descriptor(listener()), SOCK_CLOEXEC, Id(kHelperId)));
+  const Seen accepted = AwaitOne();
+  EXPECT_EQ(accepted.id, kHelperId);
+  EXPECT_GE(accepted.result, 0);
+  connection.fd = accepted.result;
+  return connection;
+}
+
+void Conformance::Deliver(const Connection& connection, std::string_view bytes) {
+  ASSERT_EQ(world_->Send(connection.peer, bytes), bytes.size());
+  if (deferred()) {
+    ASSERT_TRUE(world_->AwaitReadable(connection.fd, bytes.size()));
+  } else {
+    world_->Pause();
+  }
+}
+
+EnterResult Conformance::Enter(unsigned min_complete, Nanoseconds timeout) {
+  return ring().Enter({.to_submit = queue().Publish(),
+                       .min_complete = min_complete,
+                       .deadline = kernel().MonotonicNow() + timeout});
+}
+
+void Conformance::Submit() {
+  const unsigned prepared = queue().pending();
+  EXPECT_EQ(Enter(), prepared);
+}
+
+std::vector<Seen> Conformance::Visible() {
+  std::vector<Seen> seen;
+  unsigned head = 0;
+  io_uring_cqe* cqe = nullptr;
+  io_uring_for_each_cqe(&ring().memory(), head, cqe) {
+    const UserData data = UserData::Unpack(cqe->user_data);
+    EXPECT_EQ(data, Id(data.slot.index));
+    seen.push_back({.id = data.slot.index, .result = cqe->res, .flags = cqe->flags});
+  }
+  ::io_uring_cq_advance(&ring().memory(), static_cast<unsigned>(seen.size()));
+  return seen;
+}
+
+std::vector<Seen> Conformance::Await(size_t count) {
+  std::vector<Seen> seen = Visible();
+  const Nanoseconds bound = kernel().MonotonicNow() + kWaitBound;
+  while (seen.size() < count) {
+    const Nanoseconds left = bound - kernel().MonotonicNow();
+    const EnterResult entered = left > 0 ? Enter(1, left) : std::unexpected(Errno(ETIME));
+    for (const Seen& one : Visible()) seen.push_back(one);
+    if (!entered && entered.error() == EINTR) continue;
+    if (!entered) {
+      ADD_FAILURE() << "waited for " << count << " completions, got " << seen.size() << ": "
+                    << entered.error().ToString();
+      break;
+    }
+  }
+  return seen;
+}
+
+Seen Conformance::AwaitOne() {
+  const std::vector<Seen> seen = Await(1);
+  EXPECT_EQ(seen.size(), 1U) << testing::PrintToString(seen);
+  return seen.empty() ? Seen{} : seen.front();
+}
+
+void Conformance::ExpectQuiet() {
+  EXPECT_THAT(Visible(), testing::IsEmpty());
+  EXPECT_EQ(queue().pending(), 0U);
+  const EnterResult entered = Enter(1, kQuiet);
+  EXPECT_TRUE(!entered && entered.error() == ETIME);
+  EXPECT_THAT(Visible(), testing::IsEmpty());
+}
+
+PeerRead Conformance::ReadFromPeer(World::Peer peer, size_t bytes) {
+  PeerRead all;
+  const Nanoseconds bound = kernel().MonotonicNow() + kWaitBound;
+  while (all.bytes.size() < bytes && !all.end && !all.reset) {
+    const PeerRead read = world_->Receive(peer, std::min(kReadBytes, bytes - all.bytes.size()));
+    all.bytes += read.bytes;
+    all.end = read.end;
+    all.reset = read.reset;
+    if (!read.bytes.empty()) continue;
+    // Sends that wait for space go on inside the ring only.
+    EXPECT_TRUE(Enter());
+    world_->Pause();
+    if (kernel().MonotonicNow() > bound) break;
+  }
+  return all;
+}
+
+PeerRead Conformance::ReadToEnd(World::Peer peer) {
+  PeerRead all = ReadFromPeer(peer, SIZE_MAX >> 1);
+  EXPECT_TRUE(all.end || all.reset) << "neither FIN nor RST came";
+  return all;
+}
+
+size_t Conformance::Fill(const Connection& connection) {
+  size_t filled = 0;
+  // Again and again, until nothing fits after everything has come to rest.
+  for (bool first = true, progress = true; progress; first = false) {
+    progress = false;
+    for (;;) {
+      const std::string bytes = Pattern(filled, first ? kFillBytes : 1);
+      EXPECT_TRUE(queue().Send(File::Descriptor(connection.fd), AsBytes(bytes), MSG_DONTWAIT,
+                               Id(kHelperId)));
+      const Seen sent = AwaitOne();
+      if (sent.result <= 0) {
+        EXPECT_EQ(sent.result, -EAGAIN);
+        break;
+      }
+      filled += static_cast<size_t>(sent.result);
+      progress = true;
+    }
+    world_->AwaitSteadyOutput(connection.fd);
+  }
+  return filled;
+}
+
+std::string Conformance::Pattern(size_t begin, size_t bytes) {
+  std::string text(bytes, '\0');
+  for (size_t i = 0; i < bytes; ++i) text[i] = PatternByte(begin + i);
+  return text;
+}
+
+std::string WorldName(const testing::TestParamInfo<WorldKind>& info) {
+  constexpr std::array kNames = {"RealDeferred", "RealPlain", "ModelDeferred", "ModelPrompt"};
+  return kNames[static_cast<size_t>(info.param)];
+}
+
+}  // namespace orrery::conformance

@@ -1,0 +1,97 @@
+// Multishot polls, by which a sleeping shard is woken.
+#include <poll.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "tests/conformance/fixture.h"
+
+namespace orrery::conformance {
+namespace {
+
+using testing::Each;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+
+class Polling : public Conformance {
+ protected:
+  uint64_t ReadCounter(int fd) {
+    uint64_t count = 0;
+    EXPECT_TRUE(queue().Read(File::Descriptor(fd), std::as_writable_bytes(std::span(&count, 1)),
+                             SubmissionQueue::kCurrentOffset, Id(900)));
+    EXPECT_THAT(Await(1), ElementsAre(Final(900, 8)));
+    return count;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Kernels, Polling, AllWorlds(), WorldName);
+
+TEST_P(Polling, P2_WhatIsReadyAtFirstIsReportedOnce) {
+  const int fd = kernel().MakeEventFd().value();
+  world().SignalEventFd(fd);
+  ASSERT_TRUE(queue().PollMultishot(File::Descriptor(fd), POLLIN, Id(1)));
+  EXPECT_THAT(Await(1), ElementsAre(More(1, POLLIN)));
+  // It is still readable, but nothing new happens.
+  ExpectQuiet();
+  EXPECT_EQ(ReadCounter(fd), 1U);
+  ExpectQuiet();
+  kernel().Close(fd);
+}
+
+TEST_P(Polling, P2_EveryWakeUpIsReportedAlthoughNobodyRead) {
+  const int fd = kernel().MakeEventFd().value();
+  ASSERT_TRUE(queue().PollMultishot(File::Descriptor(fd), POLLIN, Id(1)));
+  Submit();
+  for (int i = 0; i < 5; ++i) {
+    world().SignalEventFd(fd);
+    EXPECT_THAT(Await(1), ElementsAre(More(1, POLLIN)));
+  }
+  EXPECT_EQ(ReadCounter(fd), 5U);
+  kernel().Close(fd);
+}
+
+TEST_P(Polling, P3_SeveralWakeUpsBetweenTwoEntersAreOneToAsManyReports) {
+  const int fd = kernel().MakeEventFd().value();
+  ASSERT_TRUE(queue().PollMultishot(File::Descriptor(fd), POLLIN, Id(1)));
+  Submit();
+  for (int i = 0; i < 3; ++i) world().SignalEventFd(fd);
+  std::vector<Seen> seen = Await(1);
+  EXPECT_THAT(seen, Each(More(1, POLLIN)));
+  EXPECT_LE(seen.size(), deferred() ? 1U : 3U);
+  if (deferred()) {
+    ExpectQuiet();
+  }
+  kernel().Close(fd);
+}
+
+TEST_P(Polling, P6_ClosingTheDescriptorDoesNotEndIt) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().PollMultishot(File::Descriptor(connection.fd), POLLIN, Id(1)));
+  Submit();
+  ASSERT_TRUE(queue().Close(File::Descriptor(connection.fd), Id(2)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, 0)));
+  ExpectQuiet();
+  ASSERT_EQ(world().Send(connection.peer, "x"), 1U);
+  EXPECT_THAT(Await(1), ElementsAre(More(1, POLLIN)));
+  ASSERT_TRUE(queue().Cancel(Id(1), Id(3)));
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(1, -ECANCELED), Final(3, 0)));
+}
+
+TEST_P(Polling, P8_AReadOfAnEventFdIsEightBytes) {
+  const int fd = kernel().MakeEventFd().value();
+  std::array<std::byte, 4> too_short{};
+  ASSERT_TRUE(
+      queue().Read(File::Descriptor(fd), too_short, SubmissionQueue::kCurrentOffset, Id(1)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(1, -EINVAL)));
+  for (int i = 0; i < 3; ++i) world().SignalEventFd(fd);
+  EXPECT_EQ(ReadCounter(fd), 3U);
+  kernel().Close(fd);
+}
+
+TEST_P(Polling, P1_WhatIsNotOpenIsEbadf) {
+  ASSERT_TRUE(queue().PollMultishot(File::Descriptor(987'654), POLLIN, Id(1)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(1, -EBADF)));
+}
+
+}  // namespace
+}  // namespace orrery::conformance

@@ -1,0 +1,144 @@
+// Rings of provided buffers: which buffer is taken, when, and when none is. A buffer that is
+// believed taken when it is not leaks; the other way round it is overwritten.
+#include <cerrno>
+#include <vector>
+
+#include "tests/conformance/fixture.h"
+
+namespace orrery::conformance {
+namespace {
+
+using testing::ElementsAre;
+
+class ProvidedBuffers : public Conformance {
+ protected:
+  void Arm(const Connection& connection, const BufferGroup& buffers, uint32_t id) {
+    ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), buffers.group(), Id(id)));
+    Submit();
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Kernels, ProvidedBuffers, AllWorlds(), WorldName);
+
+TEST_P(ProvidedBuffers, B2_AreTakenInTheOrderOfTheRing) {
+  const Connection connection = Connect();
+  BufferGroup& buffers = UseBuffers(7, 4, 64);
+  Arm(connection, buffers, 1);
+  const auto next = [&]() -> std::optional<uint16_t> {
+    EXPECT_EQ(world().Send(connection.peer, "x"), 1U);
+    return AwaitOne().buffer();
+  };
+  EXPECT_EQ(next(), 0);
+  EXPECT_EQ(next(), 1);
+  EXPECT_EQ(next(), 2);
+  // Returned in another order, they are taken in that order, after the one that is still there.
+  buffers.Publish(2);
+  buffers.Publish(0);
+  EXPECT_EQ(next(), 3);
+  EXPECT_EQ(next(), 2);
+  buffers.Publish(1);
+  EXPECT_EQ(next(), 0);
+  EXPECT_EQ(next(), 1);
+}
+
+TEST_P(ProvidedBuffers, B3_AnEmptyOrUnknownGroupIsSeenBeforeTheSocket) {
+  const Connection connection = Connect();
+  BufferGroup& buffers = UseBuffers(7, 1, 64);
+  Arm(connection, buffers, 1);
+  ASSERT_EQ(world().Send(connection.peer, "x"), 1U);
+  EXPECT_THAT(Await(1), ElementsAre(More(1, 1)));
+  ASSERT_TRUE(queue().Cancel(Id(1), Id(2)));
+  EXPECT_THAT(Await(2), testing::UnorderedElementsAre(Final(1, -ECANCELED), Final(2, 0)));
+
+  // There is nothing to read, and yet the answer comes at once.
+  ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), 7, Id(3)));
+  Submit();
+  EXPECT_THAT(Visible(), ElementsAre(Final(3, -ENOBUFS)));
+  ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), 1234, Id(4)));
+  Submit();
+  EXPECT_THAT(Visible(), ElementsAre(Final(4, -ENOBUFS)));
+}
+
+TEST_P(ProvidedBuffers, B4_TheEndTakesNoBuffer) {
+  const Connection ending = Connect();
+  const Connection living = Connect();
+  BufferGroup& buffers = UseBuffers(7, 4, 64);
+  Arm(ending, buffers, 1);
+  Arm(living, buffers, 2);
+  world().Close(ending.peer);
+  const Seen end = AwaitOne();
+  EXPECT_THAT(end, Final(1, 0));
+  EXPECT_EQ(end.buffer(), std::nullopt);
+  ASSERT_EQ(world().Send(living.peer, "x"), 1U);
+  EXPECT_EQ(AwaitOne().buffer(), 0);
+}
+
+TEST_P(ProvidedBuffers, B4_AResetAndACancelTakeNoBuffer) {
+  const Connection resetting = Connect();
+  const Connection living = Connect();
+  BufferGroup& buffers = UseBuffers(7, 4, 64);
+  Arm(resetting, buffers, 1);
+  Arm(living, buffers, 2);
+  world().Reset(resetting.peer);
+  const Seen reset = AwaitOne();
+  EXPECT_THAT(reset, Final(1, -ECONNRESET));
+  EXPECT_EQ(reset.buffer(), std::nullopt);
+  ASSERT_TRUE(queue().Cancel(Id(2), Id(3)));
+  for (const Seen& seen : Await(2)) EXPECT_EQ(seen.buffer(), std::nullopt);
+  Arm(living, buffers, 4);
+  ASSERT_EQ(world().Send(living.peer, "x"), 1U);
+  EXPECT_EQ(AwaitOne().buffer(), 0);
+}
+
+TEST_P(ProvidedBuffers, B7_AreChosenWhenTheTransferRunsNotWhenItIsArmed) {
+  if (!deferred()) GTEST_SKIP() << "of deferred task work only";
+  const Connection connection = Connect();
+  BufferGroup& buffers = UseBuffers(7, 1, 64);
+  Arm(connection, buffers, 1);
+  ASSERT_EQ(world().Send(connection.peer, "x"), 1U);
+  EXPECT_THAT(Await(1), ElementsAre(More(1, 1)));
+  // The group is empty when the bytes arrive, but not any more when they are received.
+  ASSERT_EQ(world().Send(connection.peer, "y"), 1U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 1));
+  buffers.Publish(0);
+  EXPECT_THAT(Await(1), ElementsAre(More(1, 1)));
+}
+
+TEST_P(ProvidedBuffers, B9_ABufferOfLengthZeroLooksLikeTheEndAndStays) {
+  const Connection connection = Connect();
+  BufferGroup& buffers = UseBuffers(7, 2, 64);
+  Arm(connection, buffers, 1);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(world().Send(connection.peer, "x"), 1U);
+    EXPECT_THAT(AwaitOne(), More(1, 1));
+  }
+  buffers.PublishWithLength(0, 0);
+  buffers.Publish(1);
+  ASSERT_EQ(world().Send(connection.peer, "bytes"), 5U);
+  for (uint32_t id = 1; id < 4; ++id) {
+    const Seen seen = AwaitOne();
+    EXPECT_THAT(seen, Final(id, 0));
+    EXPECT_EQ(seen.buffer(), std::nullopt);
+    ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), 7, Id(id + 1)));
+  }
+}
+
+TEST_P(ProvidedBuffers, M12_OnlyWhoFindsTheGroupEmptyIsEnded) {
+  const Connection first = Connect();
+  const Connection second = Connect();
+  const Connection idle = Connect();
+  BufferGroup& buffers = UseBuffers(7, 1, 64);
+  Arm(first, buffers, 1);
+  Arm(second, buffers, 2);
+  Arm(idle, buffers, 3);
+  ASSERT_EQ(world().Send(first.peer, "x"), 1U);
+  EXPECT_THAT(Await(1), ElementsAre(More(1, 1)));
+  ASSERT_EQ(world().Send(second.peer, "y"), 1U);
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, -ENOBUFS)));
+  ExpectQuiet();
+  buffers.Publish(0);
+  ASSERT_EQ(world().Send(idle.peer, "z"), 1U);
+  EXPECT_THAT(Await(1), ElementsAre(More(3, 1)));
+}
+
+}  // namespace
+}  // namespace orrery::conformance

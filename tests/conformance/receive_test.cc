@@ -1,0 +1,145 @@
+// Receives into memory of our own: how a stream's bytes, end and reset are told apart.
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "tests/conformance/fixture.h"
+
+namespace orrery::conformance {
+namespace {
+
+using testing::ElementsAre;
+
+class Receive : public Conformance {
+ protected:
+  Seen ReceiveUpTo(const Connection& connection, size_t bytes, int flags = 0) {
+    EXPECT_TRUE(queue().Receive(File::Descriptor(connection.fd), std::span(memory_).first(bytes),
+                                flags, Id(1)));
+    return AwaitOne();
+  }
+  std::string Received(const Seen& seen) const {
+    // Bytes that were received are text to these tests.
+    return {reinterpret_cast<const char*>(memory_.data()), static_cast<size_t>(seen.result)};
+  }
+
+  std::array<std::byte, 256> memory_{};
+};
+INSTANTIATE_TEST_SUITE_P(Kernels, Receive, AllWorlds(), WorldName);
+
+TEST_P(Receive, R1_GivesWhatIsThereAndHintsAtMore) {
+  const Connection connection = Connect();
+  ASSERT_EQ(world().Send(connection.peer, "abcdefgh"), 8U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 8));
+  const Seen first = ReceiveUpTo(connection, 5);
+  EXPECT_THAT(first, Final(1, 5));
+  EXPECT_EQ(Received(first), "abcde");
+  EXPECT_TRUE(first.not_empty());
+  const Seen second = ReceiveUpTo(connection, 100);
+  EXPECT_THAT(second, Final(1, 3));
+  EXPECT_EQ(Received(second), "fgh");
+  EXPECT_FALSE(second.not_empty());
+}
+
+TEST_P(Receive, R1_AQueuedEndCountsAsMore) {
+  const Connection connection = Connect();
+  ASSERT_EQ(world().Send(connection.peer, "abc"), 3U);
+  world().ShutdownWrite(connection.peer);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 3));
+  ASSERT_TRUE(world().AwaitHangup(connection.fd));
+  const Seen last = ReceiveUpTo(connection, 100);
+  EXPECT_THAT(last, Final(1, 3));
+  EXPECT_TRUE(last.not_empty());
+  const Seen end = ReceiveUpTo(connection, 100);
+  EXPECT_THAT(end, Final(1, 0));
+  EXPECT_TRUE(end.not_empty());
+}
+
+TEST_P(Receive, R3_DontWaitIsAnsweredAtOnce) {
+  const Connection connection = Connect();
+  EXPECT_THAT(ReceiveUpTo(connection, 10, MSG_DONTWAIT), Final(1, -EAGAIN));
+}
+
+TEST_P(Receive, R7_AResetIsReportedOnceThenTheEnd) {
+  const Connection connection = Connect();
+  world().Reset(connection.peer);
+  ASSERT_TRUE(world().AwaitHangup(connection.fd));
+  EXPECT_THAT(ReceiveUpTo(connection, 10), Final(1, -ECONNRESET));
+  EXPECT_THAT(ReceiveUpTo(connection, 10), Final(1, 0));
+  EXPECT_THAT(ReceiveUpTo(connection, 10), Final(1, 0));
+}
+
+TEST_P(Receive, R7_AResetEndsAReceiveThatWaits) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory_, 0, Id(1)));
+  Submit();
+  world().Reset(connection.peer);
+  EXPECT_THAT(Await(1), ElementsAre(Final(1, -ECONNRESET)));
+}
+
+TEST_P(Receive, R7_BytesBeforeAResetComeFirst) {
+  const Connection connection = Connect();
+  ASSERT_EQ(world().Send(connection.peer, "last words"), 10U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 10));
+  world().Reset(connection.peer);
+  ASSERT_TRUE(world().AwaitHangup(connection.fd));
+  const Seen data = ReceiveUpTo(connection, 100);
+  EXPECT_THAT(data, Final(1, 10));
+  EXPECT_EQ(Received(data), "last words");
+  EXPECT_THAT(ReceiveUpTo(connection, 100), Final(1, -ECONNRESET));
+  EXPECT_THAT(ReceiveUpTo(connection, 100), Final(1, 0));
+}
+
+TEST_P(Receive, R7_APeerThatClosesWithUnreadBytesResets) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Send(File::Descriptor(connection.fd), AsBytes("unread"), 0, Id(2)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, 6)));
+  world().Close(connection.peer);
+  ASSERT_TRUE(world().AwaitHangup(connection.fd));
+  EXPECT_THAT(ReceiveUpTo(connection, 100), Final(1, -ECONNRESET));
+}
+
+TEST_P(Receive, R8_TheEndIsRepeatable) {
+  const Connection connection = Connect();
+  world().Close(connection.peer);
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(ReceiveUpTo(connection, 10), Final(1, 0));
+}
+
+TEST_P(Receive, R8_WhatIsNoConnectionIsRefused) {
+  EXPECT_THAT(ReceiveUpTo({.fd = listener()}, 10), Final(1, -ENOTCONN));
+  const int event_fd = kernel().MakeEventFd().value();
+  EXPECT_THAT(ReceiveUpTo({.fd = event_fd}, 10), Final(1, -ENOTSOCK));
+  kernel().Close(event_fd);
+  EXPECT_THAT(ReceiveUpTo({.fd = 987'654}, 10), Final(1, -EBADF));
+}
+
+TEST_P(Receive, R9_AfterShuttingReadingDownQueuedBytesAreStillThere) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory_, 0, Id(1)));
+  Submit();
+  ASSERT_TRUE(queue().Shutdown(File::Descriptor(connection.fd), SHUT_RD, Id(2)));
+  EXPECT_THAT(Await(2), testing::UnorderedElementsAre(Final(1, 0), Final(2, 0)));
+  ASSERT_EQ(world().Send(connection.peer, "late"), 4U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 4));
+  const Seen late = ReceiveUpTo(connection, 100);
+  EXPECT_THAT(late, Final(1, 4));
+  EXPECT_EQ(Received(late), "late");
+  EXPECT_THAT(ReceiveUpTo(connection, 100), Final(1, 0));
+}
+
+TEST_P(Receive, R12_AReceiveSubmittedBeforeTaskWorkRanTakesTheBytes) {
+  if (!deferred()) GTEST_SKIP() << "of deferred task work only";
+  const Connection connection = Connect();
+  std::array<std::byte, 16> other{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory_, 0, Id(1)));
+  Submit();
+  ASSERT_EQ(world().Send(connection.peer, "taken"), 5U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 5));
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), other, 0, Id(2)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, 5)));
+  EXPECT_EQ(std::memcmp(other.data(), "taken", 5), 0);
+}
+
+}  // namespace
+}  // namespace orrery::conformance

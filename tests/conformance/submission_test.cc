@@ -1,0 +1,200 @@
+// What Enter consumes and returns, and when completions become visible. The reactor counts on each
+// of these to know what is still in its queue and when it may sleep.
+#include <poll.h>
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include "tests/conformance/fixture.h"
+
+namespace orrery::conformance {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class Submission : public Conformance {};
+INSTANTIATE_TEST_SUITE_P(Kernels, Submission, AllWorlds(), WorldName);
+
+TEST_P(Submission, U1_EnterReturnsWhatWasConsumedNotWhatCompleted) {
+  ASSERT_TRUE(queue().Nop(Id(1)));
+  ASSERT_TRUE(queue().Nop(Id(2)));
+  EXPECT_EQ(Enter(), 2U);
+  // Two completions wait, but this call consumed nothing.
+  EXPECT_EQ(Enter(1), 0U);
+  EXPECT_THAT(Visible(), SizeIs(2));
+}
+
+TEST_P(Submission, U2_FewerThanQueuedLeavesTheRest) {
+  for (uint32_t i = 0; i < 3; ++i) ASSERT_TRUE(queue().Nop(Id(i)));
+  queue().Publish();
+  EXPECT_EQ(ring().Enter({.to_submit = 1}), 1U);
+  EXPECT_EQ(queue().pending(), 2U);
+  EXPECT_THAT(Visible(), ElementsAre(Final(0, 0)));
+  EXPECT_EQ(Enter(), 2U);
+  EXPECT_THAT(Visible(), ElementsAre(Final(1, 0), Final(2, 0)));
+}
+
+TEST_P(Submission, U3_AShortSubmissionSkipsTheWait) {
+  const Connection connection = Connect();
+  std::array<std::byte, 16> bytes{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), bytes, 0, Id(1)));
+  Submit();
+  Deliver(connection, "hello");
+  // One is asked for, none is there: back at once, although completions were waited for without
+  // end, and task work did not run.
+  EXPECT_EQ(ring().Enter({.to_submit = 1, .min_complete = 2}), 0U);
+  if (deferred()) {
+    EXPECT_THAT(Visible(), IsEmpty());
+  }
+  ASSERT_TRUE(queue().Nop(Id(2)));
+  queue().Publish();
+  EXPECT_EQ(ring().Enter({.to_submit = 2, .min_complete = 5}), 1U);
+  if (deferred()) {
+    EXPECT_THAT(Visible(), ElementsAre(Final(2, 0)));
+    EXPECT_THAT(Await(1), ElementsAre(Final(1, 5)));
+  } else {
+    EXPECT_THAT(Await(2), testing::UnorderedElementsAre(Final(1, 5), Final(2, 0)));
+  }
+}
+
+TEST_P(Submission, U5_ABadDescriptorDoesNotStopTheBatch) {
+  std::array<std::byte, 16> bytes{};
+  ASSERT_TRUE(queue().Nop(Id(1)));
+  ASSERT_TRUE(queue().Receive(File::Descriptor(987'654), bytes, 0, Id(2)));
+  ASSERT_TRUE(queue().Nop(Id(3)));
+  EXPECT_EQ(Enter(), 3U);
+  EXPECT_THAT(Visible(), ElementsAre(Final(1, 0), Final(2, -EBADF), Final(3, 0)));
+}
+
+TEST_P(Submission, V1_InlineCompletionsAreThereWhenEnterReturns) {
+  const Connection connection = Connect();
+  std::array<std::byte, 16> bytes{};
+  ASSERT_EQ(world().Send(connection.peer, "hello"), 5U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 5));
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), bytes, 0, Id(1)));
+  ASSERT_TRUE(queue().Send(File::Descriptor(connection.fd), AsBytes("world"), 0, Id(2)));
+  EXPECT_EQ(Enter(), 2U);
+  EXPECT_THAT(Visible(), ElementsAre(Final(1, 5), Final(2, 5)));
+}
+
+TEST_P(Submission, V2_WithoutDeferredTaskWorkLateCompletionsAppearByThemselves) {
+  if (deferred()) GTEST_SKIP() << "V3 is the deferred side";
+  const Connection connection = Connect();
+  std::array<std::byte, 16> bytes{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), bytes, 0, Id(1)));
+  Submit();
+  ASSERT_EQ(world().Send(connection.peer, "hello"), 5U);
+  std::vector<Seen> seen;
+  for (int i = 0; i < 10'000 && seen.empty(); ++i) {
+    world().Pause();
+    seen = Visible();
+  }
+  EXPECT_THAT(seen, ElementsAre(Final(1, 5)));
+}
+
+TEST_P(Submission, V3_DeferredCompletionsAppearInEnterOnly) {
+  if (!deferred()) GTEST_SKIP() << "V2 is the other side";
+  const Connection connection = Connect();
+  std::array<std::byte, 16> bytes{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), bytes, 0, Id(1)));
+  Submit();
+  ASSERT_EQ(world().Send(connection.peer, "hello"), 5U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 5));
+  for (int i = 0; i < 20; ++i) world().Pause();
+  EXPECT_THAT(Visible(), IsEmpty());
+  EXPECT_EQ(Enter(0), 0U);
+  EXPECT_THAT(Visible(), ElementsAre(Final(1, 5)));
+}
+
+TEST_P(Submission, V5_TaskWorkComesAfterTheBatchWhenDeferredAndBeforeItOtherwise) {
+  const Connection connection = Connect();
+  std::array<std::byte, 16> bytes{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), bytes, 0, Id(1)));
+  Submit();
+  Deliver(connection, "hello");
+  ASSERT_TRUE(queue().Nop(Id(2)));
+  ASSERT_TRUE(queue().Nop(Id(3)));
+  EXPECT_EQ(Enter(), 2U);
+  if (deferred()) {
+    EXPECT_THAT(Visible(), ElementsAre(Final(2, 0), Final(3, 0), Final(1, 5)));
+  } else {
+    EXPECT_THAT(Visible(), ElementsAre(Final(1, 5), Final(2, 0), Final(3, 0)));
+  }
+}
+
+TEST_P(Submission, V6_InlineCompletionsKeepTheOrderOfSubmission) {
+  const Connection connection = Connect();
+  const BufferGroup& buffers = UseBuffers(1, 4, 64);
+  ASSERT_EQ(world().Send(connection.peer, "hello"), 5U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 5));
+  ASSERT_TRUE(queue().Nop(Id(1)));
+  ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), buffers.group(), Id(2)));
+  ASSERT_TRUE(queue().Nop(Id(3)));
+  EXPECT_EQ(Enter(), 3U);
+  EXPECT_THAT(Visible(), ElementsAre(Final(1, 0), More(2, 5), Final(3, 0)));
+}
+
+TEST_P(Submission, V7_ACallThatNeedNotSleepRunsTwentyItemsOfTaskWork) {
+  constexpr uint32_t kPolls = 50;
+  std::vector<int> fds;
+  for (uint32_t i = 0; i < kPolls; ++i) {
+    fds.push_back(kernel().MakeEventFd().value());
+    ASSERT_TRUE(queue().PollMultishot(File::Descriptor(fds.back()), POLLIN, Id(i)));
+  }
+  Submit();
+  EXPECT_THAT(Visible(), IsEmpty());
+  for (const int fd : fds) world().SignalEventFd(fd);
+
+  std::vector<size_t> passes;
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(Enter(0), 0U);
+    passes.push_back(Visible().size());
+  }
+  if (deferred()) {
+    EXPECT_THAT(passes, ElementsAre(20, 20, 10, 0));
+  } else {
+    EXPECT_THAT(passes, ElementsAre(kPolls, 0, 0, 0));
+  }
+  // Asking for more in one call gives more.
+  for (const int fd : fds) world().SignalEventFd(fd);
+  EXPECT_EQ(Enter(30), 0U);
+  EXPECT_THAT(Visible(), SizeIs(deferred() ? 30 : kPolls));
+  EXPECT_THAT(deferred() ? Await(20) : std::vector<Seen>(20), SizeIs(20));
+  for (const int fd : fds) kernel().Close(fd);
+}
+
+TEST_P(Submission, V7b_ACallThatSleptDeliversTheMissingNumberOnly) {
+  constexpr uint32_t kTimers = 30;
+  constexpr Nanoseconds kDuration = 20 * kMillisecond;
+  const __kernel_timespec duration{.tv_sec = 0, .tv_nsec = kDuration};
+  const Nanoseconds begin = kernel().MonotonicNow();
+  for (uint32_t i = 0; i < kTimers; ++i) ASSERT_TRUE(queue().Timeout(duration, 0, Id(i)));
+  EXPECT_EQ(Enter(1), kTimers);
+  const bool slept = kernel().MonotonicNow() - begin < 2 * kDuration;
+  size_t count = Visible().size();
+  if (deferred() && slept) {
+    EXPECT_EQ(count, 1U);
+  }
+  EXPECT_GE(count, 1U);
+  // The others are not lost: they come with the next calls.
+  count += Await(kTimers - count).size();
+  EXPECT_EQ(count, kTimers);
+}
+
+TEST_P(Submission, V8_TaskWorkRunsAlthoughEnoughHasCompleted) {
+  const Connection connection = Connect();
+  std::array<std::byte, 16> bytes{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), bytes, 0, Id(1)));
+  ASSERT_TRUE(queue().Nop(Id(2)));
+  Submit();
+  Deliver(connection, "hello");
+  EXPECT_EQ(Enter(1), 0U);
+  EXPECT_THAT(Visible(), ElementsAre(Final(2, 0), Final(1, 5)));
+}
+
+}  // namespace
+}  // namespace orrery::conformance
