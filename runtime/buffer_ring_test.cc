@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "runtime/model_world.h"
 #include "runtime/ring/completion.h"
 #include "runtime/ring/submission_queue.h"
 #include "runtime/test_world.h"
@@ -180,8 +181,19 @@ TEST_P(BufferRingTest, MistakesAreNoticed) {
   EXPECT_DEATH((void)BufferRing::Create(*ring_, kGroup + 1, 4, 0), "buffer_bytes");
 }
 
+template <model::TaskWork kTaskWork>
+std::unique_ptr<TestWorld> MakeModel() {
+  return std::make_unique<ModelWorld>(model::ModelOptions{.task_work = kTaskWork},
+                                      std::make_unique<model::BenignChoice>());
+}
+
+constexpr auto kDeferred = model::TaskWork::kDeferred;
+constexpr auto kPrompt = model::TaskWork::kPrompt;
+
 INSTANTIATE_TEST_SUITE_P(Kernels, BufferRingTest,
-                         testing::Values(WorldKind{"Linux", [] { return MakeLinuxWorld(0); }}),
+                         testing::Values(WorldKind{"Linux", [] { return MakeLinuxWorld(0); }},
+                                         WorldKind{"ModelDeferred", MakeModel<kDeferred>},
+                                         WorldKind{"ModelPrompt", MakeModel<kPrompt>}),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace

@@ -15,6 +15,10 @@
 
 #include "base/shared_bytes.h"
 #include "gtest/gtest.h"
+#include "kernel_model/choice.h"
+#include "kernel_model/model_kernel.h"
+#include "kernel_model/scripted_choice.h"
+#include "runtime/model_world.h"
 #include "runtime/ring/submission_queue.h"
 #include "runtime/test_world.h"
 
@@ -118,7 +122,33 @@ struct WorldOptions {
 struct WorldKind {
   const char* name;
   std::unique_ptr<TestWorld> (*make)(const WorldOptions& options);
+  // How long a test waits for anything. Turns of the model cost no time.
+  int turns_max;
 };
+
+std::unique_ptr<TestWorld> MakeLinux(const WorldOptions& options) {
+  return MakeLinuxWorld(static_cast<int>(options.socket_buffer_bytes));
+}
+
+model::ModelOptions ModelOptionsFor(const WorldOptions& options, model::TaskWork task_work) {
+  model::ModelOptions result;
+  result.task_work = task_work;
+  if (options.socket_buffer_bytes != 0) result.socket_buffer_bytes = options.socket_buffer_bytes;
+  return result;
+}
+
+template <model::TaskWork kTaskWork>
+std::unique_ptr<TestWorld> MakeModel(const WorldOptions& options) {
+  return std::make_unique<ModelWorld>(ModelOptionsFor(options, kTaskWork),
+                                      std::make_unique<model::BenignChoice>());
+}
+
+// One question in four goes wrong.
+template <model::TaskWork kTaskWork, uint64_t kSeed>
+std::unique_ptr<TestWorld> MakeFaultyModel(const WorldOptions& options) {
+  return std::make_unique<ModelWorld>(ModelOptionsFor(options, kTaskWork),
+                                      std::make_unique<SeededChoice>(kSeed, 4));
+}
 
 // What GoogleTest prints of the parameter.
 void PrintTo(const WorldKind& kind, std::ostream* out) { *out << kind.name; }
@@ -182,8 +212,7 @@ class ReactorTest : public testing::TestWithParam<WorldKind> {
   }
   template <typename Predicate>
   [[nodiscard]] bool RunUntil(Predicate predicate) {
-    constexpr int kTurnsMax = 20'000;
-    for (int turn = 0; turn < kTurnsMax; ++turn) {
+    for (int turn = 0; turn < GetParam().turns_max; ++turn) {
       if (predicate()) return true;
       Turn();
     }
@@ -247,6 +276,9 @@ class ReactorTest : public testing::TestWithParam<WorldKind> {
   uint64_t turns_ = 0;
   size_t descriptors_before_ = 0;
 };
+
+// Tests that count what happens: on kernels that do nothing unusual.
+class ReactorExactTest : public ReactorTest {};
 
 // --- Opening, echoing, ending
 
@@ -451,7 +483,7 @@ TEST_P(ReactorTest, ASlowReaderIsHeldBackByPausing) {
 
 // --- Provided buffers
 
-TEST_P(ReactorTest, OneTinyBufferServesManyConnections) {
+TEST_P(ReactorExactTest, OneTinyBufferServesManyConnections) {
   Options options;
   options.reactor.buffers = 1;
   options.reactor.buffer_bytes = 16;
@@ -527,7 +559,7 @@ TEST_P(ReactorTest, StarvedConnectionsCanBePausedAndAborted) {
   }));
 }
 
-TEST_P(ReactorTest, AStaleCompletionGivesItsBufferBack) {
+TEST_P(ReactorExactTest, AStaleCompletionGivesItsBufferBack) {
   Options options;
   options.reactor.buffers = 1;
   options.reactor.buffer_bytes = 16;
@@ -574,7 +606,7 @@ TEST_P(ReactorTest, OneSubmissionEntryIsEnough) {
   EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
 }
 
-TEST_P(ReactorTest, RefusedCancelsAreNotForgotten) {
+TEST_P(ReactorExactTest, RefusedCancelsAreNotForgotten) {
   Options options;
   options.ring = {.sq_entries = 1, .cq_entries = 64};
   SetUpWorld(options);
@@ -594,7 +626,7 @@ TEST_P(ReactorTest, RefusedCancelsAreNotForgotten) {
   EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
 }
 
-TEST_P(ReactorTest, AFullSubmissionQueueAsksNotToSleep) {
+TEST_P(ReactorExactTest, AFullSubmissionQueueAsksNotToSleep) {
   Options options;
   options.ring = {.sq_entries = 1, .cq_entries = 64};
   SetUpWorld(options);
@@ -610,7 +642,7 @@ TEST_P(ReactorTest, AFullSubmissionQueueAsksNotToSleep) {
   reactor_->OnEntered(ring_->Enter(request));
 }
 
-TEST_P(ReactorTest, IdleConnectionsAreNeitherVisitedNorAwake) {
+TEST_P(ReactorExactTest, IdleConnectionsAreNeitherVisitedNorAwake) {
   SetUpWorld({});
   const std::vector<Peer> peers = ConnectAll(50);
   Settle();
@@ -676,7 +708,7 @@ TEST_P(ReactorTest, ATinyCompletionQueueOverflowsAndNothingIsLost) {
   EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
 }
 
-TEST_P(ReactorTest, EnterMayFailAndTheLoopGoesOn) {
+TEST_P(ReactorExactTest, EnterMayFailAndTheLoopGoesOn) {
   SetUpWorld({});
   const Peer peer = Connect();
   for (const int error : {EINTR, EAGAIN, EBUSY, ETIME}) {
@@ -724,7 +756,7 @@ TEST_P(ReactorTest, OutputLargerThanTheSocketIsExactAndBodiesAreLetGoInTime) {
   }));
   EXPECT_TRUE(input.bytes == expected);
   EXPECT_TRUE(RunUntil([&small] { return small.unique(); }));
-  EXPECT_TRUE(connection(0).output().empty());
+  EXPECT_TRUE(RunUntil([this] { return connection(0).output().empty(); }));
 }
 
 TEST_P(ReactorTest, ManyLargeOutputsShareOneEnter) {
@@ -871,7 +903,7 @@ TEST_P(ReactorTest, LingeringIsBounded) {
   EXPECT_EQ(body.references(), 1U);
 }
 
-TEST_P(ReactorTest, LingeringEndsAWait) {
+TEST_P(ReactorExactTest, LingeringEndsAWait) {
   Options options;
   options.reactor.linger = 1000 * kSecond;
   SetUpWorld(options);
@@ -1026,7 +1058,7 @@ TEST_P(ReactorTest, StopWithOneSubmissionEntry) {
   EXPECT_TRUE(RunUntil([this] { return reactor_->finished(); }));
 }
 
-TEST_P(ReactorTest, StoppingDoesNotSpin) {
+TEST_P(ReactorExactTest, StoppingDoesNotSpin) {
   Options options;
   options.reactor.linger = 1000 * kSecond;
   SetUpWorld(options);
@@ -1041,13 +1073,196 @@ TEST_P(ReactorTest, StoppingDoesNotSpin) {
   reactor_->OnEntered(ring_->Enter(request));
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, ReactorTest,
-                         testing::Values(WorldKind{"Linux",
-                                                   [](const WorldOptions& options) {
-                                                     return MakeLinuxWorld(static_cast<int>(
-                                                         options.socket_buffer_bytes));
-                                                   }}),
-                         [](const auto& instance) { return std::string(instance.param.name); });
+// --- What only a script can bring about
+
+class ReactorModelTest : public ReactorTest {
+ protected:
+  // A world whose faults script_ decides.
+  void SetUpScripted(const Options& options, unsigned descriptors_max = 1024) {
+    auto choice = std::make_unique<model::ScriptedChoice>();
+    script_ = choice.get();
+    model::ModelOptions model_options = ModelOptionsFor(options.world, model::TaskWork::kDeferred);
+    model_options.descriptors_max = descriptors_max;
+    SetUpWorld(std::make_unique<ModelWorld>(model_options, std::move(choice)), options);
+  }
+
+  model::ScriptedChoice* script_ = nullptr;
+};
+
+TEST_P(ReactorModelTest, AcceptsPauseAtTheDescriptorLimitAndGoOnWhenOneIsFree) {
+  // The ring, the listener and the waker take the first of them.
+  SetUpScripted({}, 10);
+  std::vector<Peer> peers;
+  for (int count = 0; count < 20; ++count) peers.push_back(Connect());
+  Turns(10);
+  const uint32_t accepted = reactor_->connections();
+  EXPECT_GT(accepted, 3U);
+  EXPECT_LT(accepted, 10U);
+  EXPECT_EQ(reactor_->counters().accept_failures, 1U);
+  const Nanoseconds paused_at = reactor_->now();
+  for (uint32_t index = 0; index < accepted; ++index) {
+    EXPECT_EQ(Exchange(peers[index], "x", 1), "x");  // Those that are there are served.
+  }
+  // One leaves: somebody takes its place at once, not after the pause.
+  world_->Close(peers[0]);
+  ASSERT_TRUE(RunUntil([&] { return reactor_->counters().accepted == accepted + 1; }));
+  EXPECT_LT(reactor_->now() - paused_at, ReactorOptions().accept_retry);
+  // All get their turn.
+  for (size_t index = 1; index < peers.size(); ++index) {
+    EXPECT_EQ(Exchange(peers[index], "y", 1), "y");
+    world_->Close(peers[index]);
+  }
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
+}
+
+TEST_P(ReactorModelTest, AcceptsAtTheDescriptorLimitDoNotSpin) {
+  SetUpScripted({});
+  script_->Always(model::Site::kAcceptFails, 1);
+  (void)Connect();
+  const Nanoseconds begin = world_->kernel().MonotonicNow();
+  ASSERT_TRUE(RunUntil([&] { return reactor_->now() - begin >= kSecond; }));
+  const auto attempts = static_cast<uint64_t>(kSecond / ReactorOptions().accept_retry);
+  EXPECT_GE(reactor_->counters().accept_failures, attempts - 1);
+  EXPECT_LE(reactor_->counters().accept_failures, attempts + 1);
+  // Nothing else happens: the pause ends the sleep, or the application's deadline does.
+  echo_.tick = 1000 * kSecond;
+  EXPECT_LE(reactor_->Turn().deadline, reactor_->now() + ReactorOptions().accept_retry);
+  reactor_->OnEntered(std::unexpected(Errno(EINTR)));
+  echo_.tick = Echo::kTick;
+  script_->Never(model::Site::kAcceptFails);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 1; }));
+}
+
+TEST_P(ReactorModelTest, SendsThatTakeOneByteAtATime) {
+  SetUpScripted({});
+  script_->Always(model::Site::kSendPartial, 1);
+  const std::vector<Peer> peers = ConnectAll(1);
+  const SharedBytes body = SharedBytes::Copy(Pattern(700));
+  const SharedBytes second = SharedBytes::Copy(Pattern(300, 9));
+  InTurn([&] {
+    PendingOutput& output = connection(0).output();
+    output.Append("$700\r\n");
+    output.AppendBody(body);
+    output.Append("\r\n");
+    output.AppendBody(second);
+    reactor_->Flush(connection(0));
+  });
+  const uint64_t copied = connection(0).output().copied_bytes();
+  const std::string expected =
+      "$700\r\n" + std::string(body.view()) + "\r\n" + std::string(second.view());
+  const uint64_t begin = turns_;
+  EXPECT_EQ(Exchange(peers[0], "", expected.size()), expected);
+  EXPECT_GE(turns_ - begin, expected.size() / 2);  // It was cut to pieces indeed.
+  EXPECT_EQ(connection(0).output().copied_bytes(), copied);
+  Settle();
+  EXPECT_TRUE(body.unique());
+  EXPECT_TRUE(second.unique());
+}
+
+TEST_P(ReactorModelTest, DataBeforeTheCancelledReceiveEnds) {
+  // The target's last completion comes before its cancel's, and after.
+  for (const uint64_t target_first : {0, 1}) {
+    SetUpScripted({});
+    script_->Always(model::Site::kCancelOrder, target_first);
+    const std::vector<Peer> peers = ConnectAll(4);
+    for (int round = 0; round < 5; ++round) {
+      InTurn([this] {
+        for (size_t index = 0; index < 4; ++index) reactor_->PauseReads(connection(index));
+      });
+      for (const Peer peer : peers) ASSERT_EQ(world_->Send(peer, "data"), 4U);
+      if (round % 2 == 0) Settle();
+      InTurn([this] {
+        for (size_t index = 0; index < 4; ++index) reactor_->ResumeReads(connection(index));
+      });
+      Settle();
+    }
+    for (size_t index = 0; index < 4; ++index) {
+      EXPECT_EQ(session(index).received, "datadatadatadatadata");
+    }
+    TearDown();
+    echo_.sessions.clear();
+  }
+}
+
+TEST_P(ReactorModelTest, TheOrderOfTheCancelsDoesNotMatterForTheEnd) {
+  for (const uint64_t target_first : {0, 1}) {
+    Options options;
+    options.world.socket_buffer_bytes = 1000;
+    SetUpScripted(options);
+    script_->Always(model::Site::kCancelOrder, target_first);
+    const std::vector<Peer> peers = ConnectAll(3);
+    const SharedBytes body = SharedBytes::Copy(Pattern(5000));
+    InTurn([&] {
+      for (size_t index = 0; index < 3; ++index) {
+        connection(index).output().AppendBody(body);
+        reactor_->Flush(connection(index));
+      }
+    });
+    Settle();
+    InTurn([this] { reactor_->Abort(connection(0)); });
+    // The target ends by itself while its cancel is on its way.
+    echo_.next_turn = [this] { reactor_->Abort(connection(1)); };
+    const EnterRequest request = reactor_->Turn();
+    world_->Reset(peers[1]);
+    reactor_->OnEntered(ring_->Enter(request));
+    EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 1; }));
+    EXPECT_EQ(body.references(), 2U);
+    TearDown();
+    echo_.sessions.clear();
+    EXPECT_TRUE(body.unique());
+  }
+}
+
+TEST_P(ReactorModelTest, TenThousandIdleConnectionsCostNothing) {
+  constexpr size_t kPeers = 10'000;
+  Options options;
+  options.ring = {.sq_entries = 1024, .cq_entries = 8192};
+  SetUpScripted(options, kPeers + 100);
+  std::vector<Peer> peers;
+  while (peers.size() < kPeers) {
+    for (int count = 0; count < 500; ++count) peers.push_back(Connect());
+    ASSERT_TRUE(RunUntil([&] { return reactor_->connections() == peers.size(); }));
+  }
+  Settle();
+  const std::vector<size_t> active = {3, 4999, 9998};
+  uint64_t visits = reactor_->arm_visits();
+  for (int round = 0; round < 20; ++round) {
+    for (const size_t index : active) ASSERT_EQ(world_->Send(peers[index], "x"), 1U);
+    Turns(5);
+    // The echo's send, and nothing of the others.
+    EXPECT_EQ(reactor_->arm_visits() - visits, active.size());
+    visits = reactor_->arm_visits();
+  }
+  for (const size_t index : active) EXPECT_EQ(Exchange(peers[index], "", 20), std::string(20, 'x'));
+}
+
+std::string NameOf(const testing::TestParamInfo<WorldKind>& instance) {
+  return instance.param.name;
+}
+
+constexpr auto kDeferred = model::TaskWork::kDeferred;
+constexpr auto kPrompt = model::TaskWork::kPrompt;
+constexpr int kRealTurnsMax = 3000;
+constexpr int kModelTurnsMax = 100'000;
+
+constexpr WorldKind kLinux{"Linux", MakeLinux, kRealTurnsMax};
+constexpr WorldKind kModelDeferred{"ModelDeferred", MakeModel<kDeferred>, kModelTurnsMax};
+constexpr WorldKind kModelPrompt{"ModelPrompt", MakeModel<kPrompt>, kModelTurnsMax};
+
+INSTANTIATE_TEST_SUITE_P(Kernels, ReactorExactTest,
+                         testing::Values(kLinux, kModelDeferred, kModelPrompt), NameOf);
+
+INSTANTIATE_TEST_SUITE_P(Kernels, ReactorModelTest, testing::Values(kModelDeferred), NameOf);
+
+INSTANTIATE_TEST_SUITE_P(
+    Kernels, ReactorTest,
+    testing::Values(kLinux, kModelDeferred, kModelPrompt,
+                    WorldKind{"FaultsDeferred1", MakeFaultyModel<kDeferred, 1>, kModelTurnsMax},
+                    WorldKind{"FaultsDeferred2", MakeFaultyModel<kDeferred, 2>, kModelTurnsMax},
+                    WorldKind{"FaultsDeferred3", MakeFaultyModel<kDeferred, 3>, kModelTurnsMax},
+                    WorldKind{"FaultsPrompt1", MakeFaultyModel<kPrompt, 1>, kModelTurnsMax},
+                    WorldKind{"FaultsPrompt2", MakeFaultyModel<kPrompt, 2>, kModelTurnsMax}),
+    NameOf);
 
 }  // namespace
 }  // namespace orrery

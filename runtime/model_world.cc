@@ -1,0 +1,61 @@
+#include "runtime/model_world.h"
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <utility>
+
+#include "base/check.h"
+#include "base/prng.h"
+#include "gtest/gtest.h"
+
+namespace orrery {
+
+uint64_t SeededChoice::Choose(model::Site site, uint64_t entity, uint64_t ordinal,
+                              uint64_t alternatives) {
+  const uint64_t question =
+      Combine(Combine(Combine(seed_, static_cast<uint64_t>(site)), entity), ordinal);
+  if (Bounded(Mix64(question), one_in_) != 0) return 0;
+  return Bounded(Mix64(question + 1), alternatives);
+}
+
+class ModelWorld::ViolationsFail final : public model::Observer {
+ public:
+  void OnEvent(const model::Event&) override {}
+  void OnViolation(std::string_view invariant, std::string_view detail) override {
+    ADD_FAILURE() << "violation: " << invariant << ": " << detail;
+  }
+};
+
+ModelWorld::ModelWorld(const model::ModelOptions& options, std::unique_ptr<model::Choice> choice)
+    : choice_(std::move(choice)),
+      observer_(std::make_unique<ViolationsFail>()),
+      kernel_(std::make_unique<model::ModelKernel>(options, *choice_, observer_.get())) {}
+
+ModelWorld::~ModelWorld() = default;
+
+TestWorld::Peer ModelWorld::Connect(uint16_t port) {
+  const auto peer = kernel_->PeerConnect(port);
+  ORRERY_CHECK(peer.has_value());
+  return *peer;
+}
+
+size_t ModelWorld::Send(Peer peer, std::string_view bytes) {
+  return kernel_->PeerSend(peer, std::as_bytes(std::span(bytes))).value_or(0);
+}
+
+void ModelWorld::Receive(Peer peer, PeerInput& input, size_t bytes_max) {
+  std::array<char, 16 * kKiB> buffer;
+  for (;;) {
+    const std::span<char> part(buffer.data(), std::min(bytes_max, buffer.size()));
+    if (part.empty()) return;
+    const model::PeerRead read = kernel_->PeerReceive(peer, std::as_writable_bytes(part));
+    input.bytes.append(buffer.data(), read.bytes);
+    bytes_max -= read.bytes;
+    input.end |= read.end;
+    input.reset |= read.reset;
+    if (read.bytes == 0) return;
+  }
+}
+
+}  // namespace orrery
