@@ -1,0 +1,228 @@
+#include "tests/scenarios/judge.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "tests/scenarios/resp.h"
+
+namespace orrery::scenarios {
+namespace {
+
+std::string Join(const std::vector<std::string>& arguments) {
+  static constexpr size_t kShownMax = 6;
+  std::string text;
+  for (size_t index = 0; index < arguments.size() && index < kShownMax; ++index) {
+    if (!text.empty()) text += ' ';
+    text += Printable(arguments[index], 24);
+  }
+  if (arguments.size() > kShownMax) text += " ...";
+  return text;
+}
+
+}  // namespace
+
+void Judge::OnConnected(uint64_t connection, uint64_t client) {
+  log_.Note("connected", connection, static_cast<int64_t>(client), 0);
+  const bool added = clients_.emplace(connection, Client{}).second;
+  ORRERY_CHECK_MSG(added, "two clients on one connection");
+  clients_[connection].client = client;
+}
+
+void Judge::OnSent(uint64_t connection, Unit unit) {
+  Client* client = Find(connection);
+  ORRERY_CHECK(client != nullptr);
+  client->sent.push_back(std::move(unit));
+}
+
+void Judge::OnReply(uint64_t connection, std::string_view reply) {
+  Client* client = Find(connection);
+  ORRERY_CHECK(client != nullptr);
+  ++replies_;
+  ++client->reply_count;
+  log_.Note("reply", connection, static_cast<int64_t>(client->reply_count),
+            static_cast<int64_t>(reply.size()), Printable(reply, 40));
+  if (!client->expected.empty()) {
+    const Pending pending = std::move(client->expected.front());
+    client->expected.pop_front();
+    if (!pending.expectation.Matches(reply)) {
+      Violate("reply-mismatch", connection,
+              "to " + pending.command + " expected " + pending.expectation.Describe() +
+                  ", received " + Printable(reply));
+    } else if (pending.expectation.kind == Expectation::Kind::kConnectionId) {
+      CheckId(connection, *client, reply);
+    }
+    return;
+  }
+  SkipSilent(*client);
+  const bool error_due = !client->sent.empty() && client->sent.front().kind == Unit::Kind::kError &&
+                         !client->session.quit && !client->error_received;
+  if (!error_due) {
+    Violate("reply-without-command", connection, "received " + Printable(reply));
+    return;
+  }
+  client->error_received = true;
+  if (reply != client->sent.front().error) {
+    Violate("reply-mismatch", connection,
+            "to bad input expected " + Printable(client->sent.front().error) + ", received " +
+                Printable(reply));
+  }
+}
+
+void Judge::OnMalformedReply(uint64_t connection, std::string_view problem) {
+  Violate("reply-malformed", connection, std::string(problem));
+}
+
+void Judge::OnEnd(uint64_t connection, bool reset, std::string_view rest) {
+  Client* client = Find(connection);
+  ORRERY_CHECK(client != nullptr);
+  client->ended = true;
+  log_.Note(reset ? "saw-reset" : "saw-end", connection, static_cast<int64_t>(client->reply_count),
+            static_cast<int64_t>(rest.size()));
+  SkipSilent(*client);
+  const bool bad_input = !client->sent.empty() && client->sent.front().kind == Unit::Kind::kError;
+  if (!client->session.quit && !bad_input && !client->half_closed && !server_stops_) {
+    Violate("connection-lost", connection,
+            std::string(reset ? "reset" : "ended") + " by the server for no reason");
+    return;
+  }
+  // What follows QUIT is not read by the server, so its close may reset the reply away.
+  if (reset && client->session.quit && !client->sent.empty()) return;
+  if (!rest.empty()) {
+    Violate("reply-lost", connection, "the stream ends within a reply: " + Printable(rest));
+  } else if (!client->expected.empty()) {
+    Violate("reply-lost", connection,
+            "the stream ended before the reply to " + client->expected.front().command);
+  } else if (bad_input && !client->session.quit && !client->error_received && !server_stops_) {
+    Violate("reply-lost", connection, "the stream ended before the error reply to bad input");
+  } else if (client->half_closed && Unanswered(*client) && !server_stops_) {
+    Violate("reply-lost", connection,
+            "the stream ended before " + Join(client->sent.front().arguments) +
+                ", which was sent before the half-close, was executed");
+  }
+}
+
+void Judge::OnHalfClosed(uint64_t connection) {
+  Client* client = Find(connection);
+  ORRERY_CHECK(client != nullptr);
+  client->half_closed = true;
+  log_.Note("half-close", connection, 0, 0);
+}
+
+void Judge::OnGone(uint64_t connection) {
+  Client* client = Find(connection);
+  ORRERY_CHECK(client != nullptr);
+  client->ended = true;
+  log_.Note("gone", connection, 0, 0);
+}
+
+void Judge::OnExecuted(uint64_t connection, const std::vector<std::string>& arguments,
+                       int64_t now_ms) {
+  ++executed_;
+  log_.Note("executed", connection, static_cast<int64_t>(arguments.size()), now_ms,
+            Join(arguments));
+  Client* client = Find(connection);
+  if (client == nullptr) {
+    Violate("executed-before-sent", connection, "no client has this connection");
+    return;
+  }
+  SkipSilent(*client);
+  if (client->session.quit) {
+    Violate("executed-after-end", connection, Join(arguments) + " after QUIT");
+    return;
+  }
+  if (client->sent.empty()) {
+    Violate("executed-before-sent", connection, Join(arguments));
+    return;
+  }
+  const Unit unit = std::move(client->sent.front());
+  client->sent.pop_front();
+  if (unit.kind == Unit::Kind::kError) {
+    Violate("executed-after-end", connection, Join(arguments) + " after bad input");
+    return;
+  }
+  if (unit.arguments != arguments) {
+    Violate("executed-wrong-command", connection,
+            "command " + std::to_string(client->units + 1) + " is " + Join(unit.arguments) +
+                ", executed was " + Join(arguments));
+    return;
+  }
+  ++client->units;
+  client->expected.push_back({.expectation = model_.Execute(client->session, arguments, now_ms),
+                              .command = Join(arguments)});
+}
+
+bool Judge::AnythingOutstanding() const {
+  for (const auto& [connection, client] : clients_) {
+    if (!client.ended && Unanswered(client)) return true;
+  }
+  return false;
+}
+
+bool Judge::Outstanding(uint64_t connection) const {
+  const auto found = clients_.find(connection);
+  return found != clients_.end() && !found->second.ended && Unanswered(found->second);
+}
+
+bool Judge::ServerEnds(uint64_t connection) const {
+  const auto found = clients_.find(connection);
+  if (found == clients_.end()) return false;
+  const Client& client = found->second;
+  return server_stops_ || client.half_closed || client.session.quit || client.error_received;
+}
+
+void Judge::CheckNothingOutstanding() {
+  for (const auto& [connection, client] : clients_) {
+    if (client.ended || !Unanswered(client)) continue;
+    std::string what = "bad input has no error reply";
+    if (!client.expected.empty()) {
+      what = "no reply to " + client.expected.front().command + ", which was executed";
+    } else if (client.sent.front().kind == Unit::Kind::kCommand) {
+      what = Join(client.sent.front().arguments) + " was sent completely and never executed";
+    }
+    Violate("liveness", connection, what);
+    return;
+  }
+}
+
+Judge::Client* Judge::Find(uint64_t connection) {
+  const auto found = clients_.find(connection);
+  return found == clients_.end() ? nullptr : &found->second;
+}
+
+void Judge::SkipSilent(Client& client) {
+  while (!client.sent.empty() && client.sent.front().kind == Unit::Kind::kSilent) {
+    client.sent.pop_front();
+  }
+}
+
+bool Judge::Unanswered(const Client& client) {
+  if (!client.expected.empty()) return true;
+  if (client.session.quit || client.error_received) return false;
+  for (const Unit& unit : client.sent) {
+    if (unit.kind != Unit::Kind::kSilent) return true;
+  }
+  return false;
+}
+
+void Judge::CheckId(uint64_t connection, Client& client, std::string_view reply) {
+  const int64_t id = IntegerIn(reply).value_or(0);
+  const auto [found, added] = connections_by_id_.emplace(id, connection);
+  if (!added && found->second != connection) {
+    Violate("connection-id", connection,
+            "CLIENT ID " + std::to_string(id) + " is that of connection " +
+                std::to_string(found->second));
+  } else if (client.id != 0 && client.id != id) {
+    Violate("connection-id", connection,
+            "CLIENT ID was " + std::to_string(client.id) + ", now " + std::to_string(id));
+  }
+  client.id = id;
+}
+
+void Judge::Violate(std::string_view invariant, uint64_t connection, std::string detail) {
+  const Client* client = Find(connection);
+  const std::string who =
+      client == nullptr ? "" : "client " + std::to_string(client->client) + ": ";
+  log_.ReportViolation(invariant, who + detail, connection);
+}
+
+}  // namespace orrery::scenarios

@@ -1,0 +1,118 @@
+// Watches all clients of a run and the server's order of execution, and says whether what happened
+// is legal.
+//
+// A client's stream is a sequence of units: commands, bytes without an answer, and bytes that end
+// the connection with an error. The judge is told when the last byte of a unit entered the stream,
+// when the server executes a command, and when a reply arrives, each as it happens. Its rules, by
+// name:
+//   executed-before-sent      the server executes what the client has not sent completely
+//   executed-wrong-command    ... not the next one that the client sent, with exactly its arguments
+//   executed-after-end        ... something after QUIT or a protocol error
+//   reply-without-command     a reply arrives and nothing executed is without one
+//   reply-mismatch            a reply is not what the sequential model says
+//   reply-malformed           not RESP at all
+//   connection-id             CLIENT ID changes, or two connections have the same
+//   connection-lost           the server ends a connection without a reason
+//   reply-lost                a connection ended in order, but not all replies or the error came
+//   before liveness                  at the end, with faults off, a complete command has no reply
+//
+// Violations go to the event log, once; after the first one nothing more is judged.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/event_log.h"
+#include "tests/scenarios/sequential_model.h"
+
+namespace orrery::scenarios {
+
+// What the server sees as one.
+struct Unit {
+  enum class Kind : uint8_t {
+    kCommand,
+    kSilent,  // Bytes that are not answered.
+    kError,   // Bytes that end the connection with `error`.
+  };
+  Kind kind = Kind::kCommand;
+  std::vector<std::string> arguments;  // kCommand.
+  std::string error;                   // kError.
+};
+
+class Judge {
+ public:
+  // `log` must outlive the judge.
+  explicit Judge(sim::EventLog& log) : log_(log) {}
+  Judge(const Judge&) = delete;
+  Judge& operator=(const Judge&) = delete;
+
+  // --- From clients, by the number of their connection (the kernel's PeerId).
+  void OnConnected(uint64_t connection, uint64_t client);
+  // All of the unit is in the stream; for an error, its first byte is: the server may answer as
+  // soon as it has seen enough.
+  void OnSent(uint64_t connection, Unit unit);
+  void OnReply(uint64_t connection, std::string_view reply);
+  void OnMalformedReply(uint64_t connection, std::string_view problem);
+  // The client reads the end of the stream, or a reset; `rest`: bytes that are not a whole reply.
+  void OnEnd(uint64_t connection, bool reset, std::string_view rest);
+  void OnHalfClosed(uint64_t connection);
+  // The client has closed or reset; it is told nothing more.
+  void OnGone(uint64_t connection);
+
+  // --- From the server, in the order of execution.
+  void OnExecuted(uint64_t connection, const std::vector<std::string>& arguments, int64_t now_ms);
+
+  // --- From the scenario.
+  // From now on the server may end connections, once all that it has executed is answered.
+  void OnServerStops() { server_stops_ = true; }
+  // Whether a live connection waits for an answer to something that it sent completely.
+  bool AnythingOutstanding() const;
+  bool Outstanding(uint64_t connection) const;
+  // Whether the server has a reason to end the connection, and therefore must.
+  bool ServerEnds(uint64_t connection) const;
+  // Reports the first connection with something outstanding as a violation.
+  void CheckNothingOutstanding();
+
+  uint64_t executed() const { return executed_; }
+  uint64_t replies() const { return replies_; }
+
+ private:
+  struct Pending {
+    Expectation expectation;
+    std::string command;  // For the message.
+  };
+  struct Client {
+    uint64_t client = 0;
+    SequentialModel::Connection session;
+    std::deque<Unit> sent;         // Not executed yet.
+    std::deque<Pending> expected;  // Executed, not replied to yet.
+    uint64_t units = 0;            // How many have been taken from `sent`.
+    uint64_t reply_count = 0;
+    int64_t id = 0;  // What CLIENT ID said; 0: nothing yet.
+    bool half_closed = false;
+    bool error_received = false;
+    bool ended = false;  // By the server, or by itself.
+  };
+
+  Client* Find(uint64_t connection);
+  // Takes units that need no answer from the front of what was sent.
+  static void SkipSilent(Client& client);
+  // Whether something that was sent completely can still be answered and is not.
+  static bool Unanswered(const Client& client);
+  void CheckId(uint64_t connection, Client& client, std::string_view reply);
+  void Violate(std::string_view invariant, uint64_t connection, std::string detail);
+
+  sim::EventLog& log_;
+  SequentialModel model_;
+  std::map<uint64_t, Client> clients_;
+  std::map<int64_t, uint64_t> connections_by_id_;
+  bool server_stops_ = false;
+  uint64_t executed_ = 0;
+  uint64_t replies_ = 0;
+};
+
+}  // namespace orrery::scenarios

@@ -1,0 +1,100 @@
+#include "tests/scenarios/scenario.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernel_model/choice.h"
+
+namespace orrery::scenarios {
+namespace {
+
+std::string RateName(const model::SiteInfo& info) { return "rate." + std::string(info.name); }
+
+std::string RenderAll(const std::vector<sim::LoggedEvent>& events) {
+  std::string text;
+  for (const sim::LoggedEvent& event : events) text += sim::Render(event) + "\n";
+  return text;
+}
+
+std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const sim::Plan& plan,
+                                              model::Choice& choice, const RunOptions& options) {
+  sim::EventLog::Limits limits;
+  limits.recent_max = std::max(limits.recent_max, options.events_shown);
+  sim::EventLog log(limits);
+  const sim::RunIdentity identity{
+      .scenario = plan.scenario, .seed = plan.seed, .plan_path = options.plan_path};
+  const sim::ScopedCheckReport check_report(identity, log);
+  sim::RecordingChoice recorder(choice);
+  auto result = scenario.Run(plan, recorder, log);
+  if (!result) return result;
+  result->hash = log.hash();
+  result->events = log.count();
+  result->virtual_time = log.now();
+  result->violation = log.violation();
+  if (log.violation().has_value()) result->report = sim::RenderFailure(identity, log, {});
+  result->last_events = RenderAll(log.Recent(options.events_shown));
+  result->questions = recorder.asked();
+  result->plan = plan;
+  result->plan.choices = recorder.recorded();
+  result->plan.expected_hash = log.hash();
+  result->plan.expected_invariant.reset();
+  if (log.violation().has_value()) result->plan.expected_invariant = log.violation()->invariant;
+  for (const sim::PlannedChoice& fault : recorder.recorded()) {
+    ++result->counters["fault." + std::string(model::InfoOf(fault.site).name)];
+  }
+  return result;
+}
+
+}  // namespace
+
+void WriteRates(const sim::SiteRates& rates, sim::Configuration& configuration) {
+  for (const model::SiteInfo& info : model::Sites()) {
+    if (rates.of(info.site) != 0) configuration[RateName(info)] = rates.of(info.site);
+  }
+}
+
+sim::SiteRates RatesIn(const sim::Configuration& configuration) {
+  sim::SiteRates rates;
+  for (const model::SiteInfo& info : model::Sites()) {
+    const int64_t rate = sim::ValueOr(configuration, RateName(info), 0);
+    rates.Set(info.site,
+              static_cast<uint32_t>(std::clamp<int64_t>(rate, 0, sim::SiteRates::kAlways)));
+  }
+  return rates;
+}
+
+std::expected<RunResult, std::string> RunSeed(const Scenario& scenario, uint64_t seed,
+                                              const RunOptions& options) {
+  const sim::Plan plan = scenario.Draw(seed);
+  sim::RandomChoice choice(seed, RatesIn(plan.configuration));
+  return RunWith(scenario, plan, choice, options);
+}
+
+std::expected<RunResult, std::string> RunPlan(const Scenario& scenario, const sim::Plan& plan,
+                                              const RunOptions& options) {
+  if (plan.scenario != scenario.name()) {
+    return std::unexpected("the plan is for the scenario \"" + plan.scenario + "\"");
+  }
+  sim::PlanChoice choice(plan.choices);
+  auto result = RunWith(scenario, plan, choice, options);
+  if (result) result->unused_choices = choice.unused();
+  return result;
+}
+
+std::optional<std::string> Difference(const sim::Plan& plan, const RunResult& result) {
+  const std::string violated = result.violation.has_value() ? result.violation->invariant : "";
+  const std::string expected = plan.expected_invariant.value_or("");
+  if (violated != expected) {
+    const auto name = [](const std::string& invariant) {
+      return invariant.empty() ? "no violation" : "the violation \"" + invariant + "\"";
+    };
+    return "the plan expects " + name(expected) + ", the run had " + name(violated);
+  }
+  if (plan.expected_hash.has_value() && *plan.expected_hash != result.hash) {
+    return "the plan expects the event hash " + sim::HexOf(*plan.expected_hash) + ", the run had " +
+           sim::HexOf(result.hash);
+  }
+  return std::nullopt;
+}
+
+}  // namespace orrery::scenarios

@@ -1,0 +1,82 @@
+// A scenario: a program under test in a world of its own, and the runs of it.
+//
+// A scenario turns a seed into a plan without choices (Draw), and carries out a plan (Run).
+// Everything else is the same for all scenarios and lives here: a run of a seed decides at random
+// and writes its decisions into the plan that it returns; a run of a plan decides as the plan says.
+//
+// Invariant: RunSeed(s).plan, run by RunPlan, gives RunSeed(s)'s hash.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/units.h"
+#include "sim/choices.h"
+#include "sim/event_log.h"
+#include "sim/plan.h"
+#include "sim/report.h"
+
+namespace orrery::scenarios {
+
+struct RunOptions {
+  // The last events to return as text, of the whole run.
+  size_t events_shown = 0;
+  // Where the plan came from, for the report; empty for a seed.
+  std::string plan_path;
+};
+
+struct RunResult {
+  uint64_t hash = 0;
+  uint64_t events = 0;
+  uint64_t steps = 0;
+  Nanoseconds virtual_time = 0;
+  std::optional<sim::Violation> violation;
+  // What to print when there is a violation.
+  std::string report;
+  std::string last_events;
+  // What happened, complete: running it again gives this result.
+  sim::Plan plan;
+  uint64_t questions = 0;  // Choices asked for; the plan has those that were not benign.
+  // Planned choices that nobody asked for (of a plan's run).
+  uint64_t unused_choices = 0;
+  // Counts of the scenario's own, by name: commands executed, connections, faults by site.
+  std::map<std::string, uint64_t> counters;
+};
+
+class Scenario {
+ public:
+  virtual ~Scenario() = default;
+  virtual std::string_view name() const = 0;
+  // One line for people.
+  virtual std::string_view description() const = 0;
+  // Configuration and workload of a seed. Rates of faults are configuration: see RatesIn().
+  virtual sim::Plan Draw(uint64_t seed) const = 0;
+  // Carries out `plan`, whose choices are those of `choice`. It fills what it can see of the
+  // result; plan, choices and report are the caller's. The error is what is wrong with the plan.
+  virtual std::expected<RunResult, std::string> Run(const sim::Plan& plan,
+                                                    sim::RecordingChoice& choice,
+                                                    sim::EventLog& log) const = 0;
+};
+
+// The rates of faults as a plan's configuration has them: "rate.send.partial", out of
+// sim::SiteRates::kAlways.
+void WriteRates(const sim::SiteRates& rates, sim::Configuration& configuration);
+sim::SiteRates RatesIn(const sim::Configuration& configuration);
+
+std::expected<RunResult, std::string> RunSeed(const Scenario& scenario, uint64_t seed,
+                                              const RunOptions& options);
+// The plan's scenario must be this one.
+std::expected<RunResult, std::string> RunPlan(const Scenario& scenario, const sim::Plan& plan,
+                                              const RunOptions& options);
+
+// Whether the result is what the plan expects of it; a text says what differs. Nothing when the
+// plan expects nothing or all is as expected. A violation is a difference unless it is the expected
+// one.
+std::optional<std::string> Difference(const sim::Plan& plan, const RunResult& result);
+
+}  // namespace orrery::scenarios

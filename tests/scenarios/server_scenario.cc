@@ -1,0 +1,409 @@
+#include "tests/scenarios/server_scenario.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "base/prng.h"
+#include "base/units.h"
+#include "kernel_model/model_kernel.h"
+#include "kernel_model/model_ring.h"
+#include "runtime/reactor.h"
+#include "server/client.h"
+#include "server/resp_parser.h"
+#include "server/server_context.h"
+#include "server/shard.h"
+#include "sim/world.h"
+#include "tests/scenarios/judge.h"
+#include "tests/scenarios/resp_client.h"
+#include "tests/scenarios/workload.h"
+
+namespace orrery::scenarios {
+namespace {
+
+constexpr uint16_t kPort = 6379;
+// Numbers of participants, for choices.
+constexpr uint64_t kShardNumber = 0;
+constexpr uint64_t kStopperNumber = 1;
+constexpr uint64_t kFirstClientNumber = 16;
+// Scripts take a few seconds of virtual time; more than this is left to the second part.
+constexpr Nanoseconds kScriptsMax = 60 * kSecond;
+// With faults off, everything that is due happens within this; lingering connections take longest.
+constexpr Nanoseconds kSettleMax = 60 * kSecond;
+// No run needs nearly as many; it ends one that would go on for ever.
+constexpr uint64_t kStepsMax = 20'000'000;
+// When nobody is connected: the accept and the waker's poll.
+constexpr size_t kRequestsAtRest = 2;
+
+// --- Drawing.
+
+uint64_t PowerOfTwo(Prng& prng, unsigned low_bits, unsigned high_bits) {
+  return uint64_t{1} << prng.Between(low_bits, high_bits);
+}
+
+// Swarm style: each knob is often at its default and sometimes at an end.
+sim::Configuration DrawConfiguration(Prng& prng) {
+  sim::Configuration configuration;
+  const auto set = [&configuration](const char* name, uint64_t value) {
+    configuration[name] = static_cast<int64_t>(value);
+  };
+  set("prompt", prng.Below(2));
+  const uint64_t sq_bits = prng.Chance(1, 2) ? prng.Below(4) : prng.Between(4, 10);
+  set("sq_entries", uint64_t{1} << sq_bits);
+  const uint64_t cq_more_bits = prng.Chance(1, 2) ? prng.Below(3) : prng.Between(3, 6);
+  set("cq_entries", uint64_t{1} << (sq_bits + cq_more_bits));
+  const uint64_t socket_low_bit = prng.Chance(1, 8) ? 0 : 4;
+  const uint64_t socket_bytes = PowerOfTwo(prng, static_cast<unsigned>(socket_low_bit), 18);
+  set("socket_buffer_bytes", socket_bytes + prng.Below(socket_bytes));
+  const unsigned buffers_high_bit = prng.Chance(1, 2) ? 3 : 8;
+  set("buffers", PowerOfTwo(prng, 0, buffers_high_bit));
+  const uint64_t buffer_bytes = PowerOfTwo(prng, 4, 13);
+  set("buffer_bytes", buffer_bytes + prng.Below(buffer_bytes));
+  set("iovecs_max", prng.Chance(1, 2) ? PowerOfTwo(prng, 0, 4) : 1024);
+  const uint64_t pause_bytes = prng.Chance(1, 2) ? PowerOfTwo(prng, 6, 16) : 1 * kMiB;
+  set("output_pause_bytes", pause_bytes);
+  set("output_resume_bytes", pause_bytes / 4);
+  set("descriptors_max", prng.Chance(1, 4) ? prng.Between(8, 12) : 1024);
+  if (prng.Chance(1, 5)) {
+    set("stop_after_ns", prng.Below(static_cast<uint64_t>(500 * kMillisecond)));
+  }
+  return configuration;
+}
+
+// Long values through tiny buffers would take most of the time of all seeds, for little.
+void FitToBuffers(const sim::Configuration& configuration, WorkloadOptions& options) {
+  const auto bytes_at_once =
+      static_cast<uint64_t>(std::min(sim::ValueOr(configuration, "socket_buffer_bytes", 0),
+                                     sim::ValueOr(configuration, "buffer_bytes", 0)));
+  static constexpr uint64_t kPiecesMax = 2000;
+  static constexpr uint64_t kBytesForGarbage = 16;
+  options.value_bytes_max = std::min(options.value_bytes_max, bytes_at_once * kPiecesMax);
+  if (bytes_at_once < kBytesForGarbage) options.protocol_error_odds = 0;
+}
+
+// --- Running.
+
+// The knobs as the server and the kernel take them.
+struct Setup {
+  model::ModelOptions kernel;
+  server::ShardOptions shard;
+  bool prompt = false;
+  std::optional<Nanoseconds> stop_after;
+};
+
+template <typename T>
+void Take(const sim::Configuration& configuration, std::string_view name, T& value) {
+  value = static_cast<T>(sim::ValueOr(configuration, name, static_cast<int64_t>(value)));
+}
+
+Setup ReadSetup(const sim::Plan& plan) {
+  const sim::Configuration& configuration = plan.configuration;
+  Setup setup;
+  Take(configuration, "prompt", setup.prompt);
+  setup.kernel.task_work = setup.prompt ? model::TaskWork::kPrompt : model::TaskWork::kDeferred;
+  setup.kernel.entropy_seed = plan.seed;
+  Take(configuration, "sq_entries", setup.kernel.sq_entries);
+  Take(configuration, "cq_entries", setup.kernel.cq_entries);
+  Take(configuration, "socket_buffer_bytes", setup.kernel.socket_buffer_bytes);
+  Take(configuration, "descriptors_max", setup.kernel.descriptors_max);
+  setup.shard.listen.port = kPort;
+  Take(configuration, "buffers", setup.shard.reactor.buffers);
+  Take(configuration, "buffer_bytes", setup.shard.reactor.buffer_bytes);
+  Take(configuration, "iovecs_max", setup.shard.reactor.iovecs_max);
+  Take(configuration, "output_pause_bytes", setup.shard.output_pause_bytes);
+  Take(configuration, "output_resume_bytes", setup.shard.output_resume_bytes);
+  const int64_t stop_after = sim::ValueOr(configuration, "stop_after_ns", -1);
+  if (stop_after >= 0) setup.stop_after = stop_after;
+  return setup;
+}
+
+// A plan edited by hand gets a reason instead of a failing check.
+std::optional<std::string> ProblemOf(const sim::Configuration& configuration) {
+  const auto at_least = [&configuration](const char* name,
+                                         int64_t low) -> std::optional<std::string> {
+    if (sim::ValueOr(configuration, name, low) >= low) return std::nullopt;
+    return "configuration: \"" + std::string(name) + "\" must be at least " + std::to_string(low);
+  };
+  for (const char* name : {"sq_entries", "cq_entries", "socket_buffer_bytes", "buffers",
+                           "buffer_bytes", "iovecs_max", "output_pause_bytes"}) {
+    if (auto problem = at_least(name, 1)) return problem;
+  }
+  return std::nullopt;
+}
+
+class ShardUnderTest final : public sim::Turnable {
+ public:
+  explicit ShardUnderTest(server::Shard& shard) : shard_(shard) {}
+  EnterRequest Turn() override { return shard_.Turn(); }
+  void OnEntered(const EnterResult& result) override { shard_.OnEntered(result); }
+  bool finished() const override { return shard_.finished(); }
+
+ private:
+  server::Shard& shard_;
+};
+
+// What SIGTERM does, at its time.
+class Stopper final : public sim::Actor {
+ public:
+  Stopper(server::Shard& shard, model::ModelKernel& kernel, Judge& judge)
+      : shard_(shard), kernel_(kernel), judge_(judge) {}
+
+  void StopAt(Nanoseconds time) { stop_at_ = std::min(stop_at_, time); }
+  bool stopped() const { return stopped_; }
+
+  bool Ready(Nanoseconds now) const override { return !stopped_ && now >= stop_at_; }
+  bool Step(Nanoseconds) override {
+    stopped_ = true;
+    judge_.OnServerStops();
+    shard_.RequestStop();
+    kernel_.SignalEventFd(shard_.waker());
+    return true;
+  }
+  Nanoseconds NextAt(Nanoseconds now) const override {
+    return stopped_ || stop_at_ <= now ? kNever : stop_at_;
+  }
+
+ private:
+  server::Shard& shard_;
+  model::ModelKernel& kernel_;
+  Judge& judge_;
+  Nanoseconds stop_at_ = kNever;
+  bool stopped_ = false;
+};
+
+// Between the model and the log: remembers which connections were accepted, in order, because the
+// server numbers its clients in that order.
+class AcceptWatcher final : public model::Observer {
+ public:
+  explicit AcceptWatcher(sim::EventLog& log) : log_(log) {}
+
+  void OnEvent(const model::Event& event) override {
+    if (event.kind == model::EventKind::kAccepted) accepted_.push_back(event.entity);
+    log_.OnEvent(event);
+  }
+  void OnViolation(std::string_view invariant, std::string_view detail) override {
+    log_.OnViolation(invariant, detail);
+  }
+
+  // The connection of the server's client `id`; nothing when there was no such accept.
+  std::optional<uint64_t> ConnectionOf(uint64_t id) const {
+    if (id == 0 || id > accepted_.size()) return std::nullopt;
+    return accepted_[id - 1];
+  }
+  size_t accepted() const { return accepted_.size(); }
+
+ private:
+  sim::EventLog& log_;
+  std::vector<uint64_t> accepted_;
+};
+
+// Tells the judge what the server executes, in its order.
+class ExecutionWatcher final : public server::CommandObserver {
+ public:
+  ExecutionWatcher(const AcceptWatcher& accepts, Judge& judge) : accepts_(accepts), judge_(judge) {}
+
+  void OnCommand(const server::Client& client, const server::Command& command,
+                 int64_t now_ms) override {
+    std::vector<std::string> arguments;
+    for (size_t index = 0; index < command.size(); ++index) {
+      arguments.emplace_back(command[index]);
+    }
+    const std::optional<uint64_t> connection = accepts_.ConnectionOf(client.id);
+    ORRERY_CHECK_MSG(connection.has_value(), "the server has a client that was never accepted");
+    judge_.OnExecuted(*connection, arguments, now_ms);
+  }
+
+ private:
+  const AcceptWatcher& accepts_;
+  Judge& judge_;
+};
+
+// One run. The order of members is that of construction: the ring dies before its kernel.
+class ServerRun {
+ public:
+  static std::expected<std::unique_ptr<ServerRun>, std::string> Make(const sim::Plan& plan,
+                                                                     Workload workload,
+                                                                     sim::RecordingChoice& choice,
+                                                                     sim::EventLog& log) {
+    const Setup setup = ReadSetup(plan);
+    auto run = std::unique_ptr<ServerRun>(new ServerRun(setup, choice, log));
+    auto ring = run->kernel_.MakeRing({});
+    if (!ring) return std::unexpected("the ring: " + ring.error());
+    run->ring_ = *std::move(ring);
+    run->descriptors_before_server_ = run->kernel_.open_descriptors();
+    auto shard = server::Shard::Create(*run->ring_, run->kernel_, setup.shard, &run->executions_);
+    if (!shard) return std::unexpected("the server: " + shard.error());
+    run->shard_ = *std::move(shard);
+    run->Populate(setup, std::move(workload));
+    return run;
+  }
+
+  void Go() {
+    if (RunScripts() && Settle() && Leave()) Stop();
+  }
+
+  void Count(RunResult& result) const {
+    result.steps = world_.steps();
+    result.counters["clients"] = clients_.size();
+    result.counters["commands"] = judge_.executed();
+    result.counters["replies"] = judge_.replies();
+    const ReactorCounters& counters = shard_->reactor().counters();
+    result.counters["reactor.turns"] = counters.turns;
+    result.counters["reactor.accepted"] = counters.accepted;
+    result.counters["reactor.accept_failures"] = counters.accept_failures;
+    result.counters["reactor.starved"] = counters.starved;
+    result.counters["reactor.refused"] = counters.refused;
+    result.counters["reactor.stale_completions"] = counters.stale_completions;
+    result.counters["reactor.enter_retries"] = counters.enter_retries;
+  }
+
+ private:
+  ServerRun(const Setup& setup, sim::RecordingChoice& choice, sim::EventLog& log)
+      : choice_(choice),
+        log_(log),
+        accepts_(log),
+        kernel_(setup.kernel, choice, &accepts_),
+        judge_(log),
+        executions_(accepts_, judge_),
+        world_(kernel_, choice, log, {.interrupts = setup.prompt, .spin_turns_max = 2000}),
+        start_(kernel_.MonotonicNow()) {}
+
+  void Populate(const Setup& setup, Workload workload) {
+    descriptors_at_rest_ = kernel_.open_descriptors();
+    turnable_ = std::make_unique<ShardUnderTest>(*shard_);
+    stopper_ = std::make_unique<Stopper>(*shard_, kernel_, judge_);
+    if (setup.stop_after.has_value()) stopper_->StopAt(start_ + *setup.stop_after);
+    world_.AddShard(kShardNumber, *turnable_, *kernel_.rings().front());
+    world_.AddActor(kStopperNumber, *stopper_);
+    for (Script& script : workload) {
+      const uint64_t number = kFirstClientNumber + script.client;
+      clients_.push_back(
+          std::make_unique<RespClient>(std::move(script), kPort, start_, kernel_, judge_));
+      world_.AddActor(number, *clients_.back());
+    }
+  }
+
+  // Runs until `done`. False after a violation; that it does not come about is one.
+  bool Await(const std::function<bool()>& done, std::string_view invariant) {
+    const sim::StopReason reason =
+        world_.RunUntil(done, {.time_max = world_.now() + kSettleMax, .steps_max = kStepsMax});
+    if (reason == sim::StopReason::kPredicate) return true;
+    judge_.CheckNothingOutstanding();
+    log_.OnViolation(invariant,
+                     DescribeState() + "; the world stopped at: " + std::string(NameOf(reason)));
+    return false;
+  }
+
+  std::string DescribeState() const {
+    const auto open = std::count_if(clients_.begin(), clients_.end(),
+                                    [](const auto& client) { return !client->closed(); });
+    return std::to_string(open) + " clients open; the server has " +
+           std::to_string(shard_->reactor().connections()) + " connections, " +
+           std::to_string(kernel_.open_descriptors()) + " descriptors (" +
+           std::to_string(descriptors_at_rest_) + " at rest), " +
+           std::to_string(kernel_.requests_in_flight()) + " requests in flight";
+  }
+
+  bool AllClients(bool (RespClient::*holds)() const) const {
+    return std::all_of(clients_.begin(), clients_.end(),
+                       [holds](const auto& client) { return (client.get()->*holds)(); });
+  }
+
+  bool RunScripts() {
+    const auto done = [this] { return AllClients(&RespClient::script_done); };
+    const sim::StopReason reason =
+        world_.RunUntil(done, {.time_max = start_ + kScriptsMax, .steps_max = kStepsMax});
+    return reason != sim::StopReason::kViolation;
+  }
+
+  // Faults are off: everything that was sent completely is answered, and everybody leaves.
+  bool Settle() {
+    choice_.TurnFaultsOff();
+    for (const auto& client : clients_) client->Hurry();
+    return Await([this] { return AllClients(&RespClient::closed); }, "liveness");
+  }
+
+  // Nobody is there: the server is as it was before.
+  bool Leave() {
+    const auto at_rest = [this] {
+      if (stopper_->stopped()) return true;
+      return shard_->reactor().connections() == 0 &&
+             kernel_.open_descriptors() == descriptors_at_rest_ &&
+             kernel_.requests_in_flight() <= kRequestsAtRest;
+    };
+    return Await(at_rest, "left-over");
+  }
+
+  // Nothing is left.
+  void Stop() {
+    stopper_->StopAt(world_.now());
+    if (!Await([this] { return shard_->finished(); }, "stop")) return;
+    if (kernel_.requests_in_flight() != 0 ||
+        kernel_.open_descriptors() != descriptors_before_server_) {
+      log_.OnViolation("left-over", "after the server has ended: " + DescribeState());
+    }
+  }
+
+  sim::RecordingChoice& choice_;
+  sim::EventLog& log_;
+  AcceptWatcher accepts_;
+  model::ModelKernel kernel_;
+  Judge judge_;
+  ExecutionWatcher executions_;
+  sim::World world_;
+  Nanoseconds start_;
+  size_t descriptors_before_server_ = 0;
+  size_t descriptors_at_rest_ = 0;
+  std::unique_ptr<Ring> ring_;
+  std::unique_ptr<server::Shard> shard_;
+  std::unique_ptr<ShardUnderTest> turnable_;
+  std::unique_ptr<Stopper> stopper_;
+  std::vector<std::unique_ptr<RespClient>> clients_;
+};
+
+// A server that has broken a rule cannot be expected to be destroyed in order, and a check that
+// fails on the way would hide the violation. It is kept for ever instead.
+void Abandon(std::unique_ptr<ServerRun> run) {
+  static auto* const kept = new std::vector<std::unique_ptr<ServerRun>>;
+  kept->push_back(std::move(run));
+}
+
+}  // namespace
+
+sim::Plan ServerScenario::Draw(uint64_t seed) const {
+  // Each part has a sequence of its own, so that a new knob does not change the workload.
+  Prng configuration_prng(Combine(seed, 1));
+  Prng rates_prng(Combine(seed, 2));
+  Prng workload_prng(Combine(seed, 3));
+  sim::Plan plan;
+  plan.scenario = name();
+  plan.seed = seed;
+  plan.configuration = DrawConfiguration(configuration_prng);
+  WriteRates(sim::SiteRates::Draw(rates_prng), plan.configuration);
+  WorkloadOptions options = DrawWorkloadOptions(workload_prng);
+  FitToBuffers(plan.configuration, options);
+  WriteWorkload(GenerateWorkload(workload_prng, options), plan.workload);
+  return plan;
+}
+
+std::expected<RunResult, std::string> ServerScenario::Run(const sim::Plan& plan,
+                                                          sim::RecordingChoice& choice,
+                                                          sim::EventLog& log) const {
+  if (auto problem = ProblemOf(plan.configuration)) return std::unexpected(*std::move(problem));
+  auto workload = ReadWorkload(plan.workload);
+  if (!workload) return std::unexpected(workload.error());
+  auto run = ServerRun::Make(plan, *std::move(workload), choice, log);
+  if (!run) return std::unexpected(run.error());
+  (*run)->Go();
+  RunResult result;
+  (*run)->Count(result);
+  if (log.violation().has_value()) Abandon(*std::move(run));
+  return result;
+}
+
+}  // namespace orrery::scenarios

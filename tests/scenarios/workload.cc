@@ -1,0 +1,639 @@
+#include "tests/scenarios/workload.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+
+namespace orrery::scenarios {
+namespace {
+
+using sim::Json;
+
+// A plan may be edited by hand; more than this in one value is a mistake.
+constexpr uint64_t kFillBytesMax = 64 * kMiB;
+
+struct KindName {
+  ScriptStep::Kind kind;
+  std::string_view name;
+};
+constexpr std::array kKindNames = {
+    KindName{ScriptStep::Kind::kSend, "send"},
+    KindName{ScriptStep::Kind::kRaw, "raw"},
+    KindName{ScriptStep::Kind::kPause, "pause"},
+    KindName{ScriptStep::Kind::kWait, "wait"},
+    KindName{ScriptStep::Kind::kAwait, "await"},
+    KindName{ScriptStep::Kind::kHalfClose, "half_close"},
+    KindName{ScriptStep::Kind::kClose, "close"},
+    KindName{ScriptStep::Kind::kReset, "reset"},
+};
+
+struct FormName {
+  Form form;
+  std::string_view name;
+};
+constexpr std::array kFormNames = {
+    FormName{Form::kArray, "array"},
+    FormName{Form::kInlineDouble, "inline"},
+    FormName{Form::kInlineSingle, "inline-single"},
+};
+
+// --- Generating.
+
+// Something that is not RESP, and what Redis says to it.
+struct Garbage {
+  Bytes bytes;
+  std::string_view error;  // Empty: no answer, and the connection goes on.
+};
+
+// Above 64 KiB without a line's end, Redis gives up on a line.
+constexpr uint64_t kLineTooLong = 64 * kKiB + 1000;
+
+Garbage DrawGarbage(Prng& prng) {
+  struct Text {
+    std::string_view bytes;
+    std::string_view error;
+  };
+  static constexpr std::array kTexts = {
+      Text{"\r\n", ""},
+      Text{"\n", ""},
+      Text{"   \r\n", ""},
+      Text{"*0\r\n", ""},
+      Text{"*-1\r\n", ""},
+      Text{"*abc\r\n", "invalid multibulk length"},
+      Text{"*2147483648\r\n", "invalid multibulk length"},
+      Text{"*3x\r\n$3\r\nGET\r\n", "invalid multibulk length"},
+      Text{"*1\r\nPING\r\n", "expected '$', got 'P'"},
+      Text{"*2\r\n$3\r\nGET\r\n:1\r\n", "expected '$', got ':'"},
+      Text{"*1\r\n$-1\r\n", "invalid bulk length"},
+      Text{"*1\r\n$abc\r\n", "invalid bulk length"},
+      Text{"*1\r\n$536870913\r\n", "invalid bulk length"},
+      Text{"*2\r\n$3\r\nGET\r\n$99999999999999999999\r\n", "invalid bulk length"},
+      Text{"GET \"abc\r\n", "unbalanced quotes in request"},
+      Text{"GET 'abc\r\n", "unbalanced quotes in request"},
+      Text{"GET \"abc\"d\r\n", "unbalanced quotes in request"},
+  };
+  const uint64_t pick = prng.Below(kTexts.size() + 3);
+  if (pick < kTexts.size())
+    return {Bytes::Text(std::string(kTexts[pick].bytes)), kTexts[pick].error};
+  const auto too_long = [](std::string_view start) {
+    return Bytes{.text = std::string(start), .fill_bytes = kLineTooLong, .fill_seed = 2};
+  };
+  if (pick == kTexts.size()) return {too_long(""), "too big inline request"};
+  if (pick == kTexts.size() + 1) return {too_long("*1"), "too big mbulk count string"};
+  return {too_long("*1\r\n$1"), "too big bulk count string"};
+}
+
+class Generator {
+ public:
+  Generator(Prng& prng, const WorkloadOptions& options) : prng_(prng), options_(options) {}
+
+  Script Generate(uint64_t client) {
+    Script script;
+    script.client = client;
+    if (prng_.Chance(1, 2)) script.connect_after = Microseconds(20'000);
+    if (prng_.Chance(1, 3)) script.read_bytes = LogUniform(64 * kKiB);
+    const uint64_t steps = prng_.Between(1, options_.steps_max);
+    for (uint64_t index = 0; index < steps; ++index) {
+      if (AddStep(script)) return script;
+    }
+    return script;
+  }
+
+ private:
+  bool OneIn(uint64_t odds) { return odds != 0 && prng_.Chance(1, odds); }
+
+  uint64_t LogUniform(uint64_t high) {
+    uint64_t bits = 1;
+    while (high >> bits != 0) ++bits;
+    const uint64_t low = uint64_t{1} << prng_.Below(bits);
+    return prng_.Between(low, std::min(high, low * 2 - 1));
+  }
+
+  Nanoseconds Microseconds(uint64_t high) {
+    return static_cast<Nanoseconds>(LogUniform(high)) * kMicrosecond;
+  }
+
+  // True when the script ends here.
+  bool AddStep(Script& script) {
+    if (OneIn(options_.protocol_error_odds)) return AddGarbage(script);
+    if (OneIn(options_.disconnect_odds)) return AddDisconnect(script);
+    if (OneIn(options_.pause_odds)) {
+      ScriptStep pause;
+      pause.kind = ScriptStep::Kind::kPause;
+      pause.duration = Microseconds(50'000);
+      script.steps.push_back(pause);
+    }
+    script.steps.push_back(DrawSend());
+    const uint64_t after = prng_.Below(6);
+    if (after == 0) {
+      ScriptStep wait;
+      wait.kind = ScriptStep::Kind::kWait;
+      wait.duration = Microseconds(300'000);
+      script.steps.push_back(wait);
+    } else if (after <= 2) {
+      ScriptStep await;
+      await.kind = ScriptStep::Kind::kAwait;
+      script.steps.push_back(await);
+    }
+    return false;
+  }
+
+  bool AddGarbage(Script& script) {
+    Garbage garbage = DrawGarbage(prng_);
+    ScriptStep raw;
+    raw.kind = ScriptStep::Kind::kRaw;
+    raw.raw = std::move(garbage.bytes);
+    if (!garbage.error.empty()) {
+      raw.error = "-ERR Protocol error: " + std::string(garbage.error) + "\r\n";
+    }
+    raw.portions = DrawPortions(raw.raw.size());
+    script.steps.push_back(std::move(raw));
+    if (garbage.error.empty()) return false;
+    // What comes after must be ignored, and must not cost the client its error reply.
+    if (prng_.Chance(1, 3)) script.steps.push_back(DrawSend());
+    return true;
+  }
+
+  bool AddDisconnect(Script& script) {
+    ScriptStep send = DrawSend();
+    if (prng_.Chance(1, 2)) send.cut_bytes = LogUniform(64);
+    script.steps.push_back(std::move(send));
+    ScriptStep end;
+    const uint64_t pick = prng_.Below(3);
+    end.kind = pick == 0   ? ScriptStep::Kind::kHalfClose
+               : pick == 1 ? ScriptStep::Kind::kClose
+                           : ScriptStep::Kind::kReset;
+    script.steps.push_back(end);
+    return true;
+  }
+
+  ScriptStep DrawSend() {
+    ScriptStep step;
+    step.kind = ScriptStep::Kind::kSend;
+    const uint64_t commands = LogUniform(options_.pipeline_max);
+    uint64_t bytes = 0;
+    for (uint64_t index = 0; index < commands; ++index) {
+      step.commands.push_back(DrawCommand());
+      for (const Bytes& argument : step.commands.back()) bytes += argument.size();
+    }
+    const uint64_t style = prng_.Below(2);
+    // An inline request is bounded at 64 KiB, quotes and escapes included.
+    if (OneIn(options_.inline_odds) && bytes < 8 * kKiB) {
+      step.form = style == 0 ? Form::kInlineDouble : Form::kInlineSingle;
+    }
+    step.portions = DrawPortions(bytes);
+    return step;
+  }
+
+  // How about `bytes` bytes go out. Tiny portions only where that does not take for ever.
+  std::vector<uint64_t> DrawPortions(uint64_t bytes) {
+    std::vector<uint64_t> portions;
+    if (prng_.Chance(1, 2)) return portions;
+    const uint64_t low = 1 + bytes / 200;
+    const uint64_t count = prng_.Between(1, 5);
+    for (uint64_t index = 0; index < count; ++index) {
+      portions.push_back(low + LogUniform(64) - 1);
+    }
+    return portions;
+  }
+
+  Bytes Word(std::string_view text) {
+    std::string word(text);
+    const uint64_t spelling = prng_.Below(4);
+    if (spelling == 0) {
+      for (char& byte : word) {
+        if (byte >= 'A' && byte <= 'Z') byte = static_cast<char>(byte - 'A' + 'a');
+      }
+    }
+    return Bytes::Text(std::move(word));
+  }
+
+  Bytes Key() {
+    const uint64_t key = prng_.Below(options_.keys);
+    if (key == 0 && prng_.Chance(1, 8)) return Bytes::Text("");
+    if (key == 1) return Bytes::Text(std::string("k\0\r\n ", 5) + "1");
+    return Bytes::Text("k" + std::to_string(key));
+  }
+
+  Bytes Value() {
+    if (prng_.Chance(1, 3)) return Bytes::Text(std::to_string(prng_.Below(1000)));
+    Bytes value;
+    value.fill_seed = prng_.Below(1000);
+    static constexpr std::array<uint64_t, 8> kEdges = {0, 1, 15, 4095, 4096, 4097, 16384, 100'000};
+    if (OneIn(options_.big_value_odds)) {
+      const uint64_t edge = prng_.Below(kEdges.size() + 1);
+      value.fill_bytes = edge < kEdges.size() ? kEdges[edge] : options_.value_bytes_max;
+    } else {
+      value.fill_bytes = LogUniform(200);
+    }
+    value.fill_bytes = std::min(value.fill_bytes, options_.value_bytes_max);
+    return value.fill_bytes == 0 ? Bytes{} : value;
+  }
+
+  // As a command takes it: usually a sensible number, sometimes an extreme, sometimes none.
+  Bytes Number() {
+    static constexpr std::array<std::string_view, 12> kOdd = {"0",
+                                                              "-1",
+                                                              "9223372036854775807",
+                                                              "-9223372036854775808",
+                                                              "9223372036854775808",
+                                                              "abc",
+                                                              "",
+                                                              " 1",
+                                                              "+1",
+                                                              "01",
+                                                              "1.5",
+                                                              "9223372036854776"};
+    if (prng_.Chance(1, 4)) return Bytes::Text(std::string(kOdd[prng_.Below(kOdd.size())]));
+    return Bytes::Text(std::to_string(LogUniform(2000)));
+  }
+
+  Command DrawSet() {
+    Command command = {Word("SET"), Key(), Value()};
+    const uint64_t options = prng_.Below(4);
+    static constexpr std::array<std::string_view, 8> kOptions = {"NX", "XX", "GET",  "KEEPTTL",
+                                                                 "EX", "PX", "EXAT", "PXAT"};
+    for (uint64_t index = 0; index + 1 < options; ++index) {
+      const uint64_t pick = prng_.Below(kOptions.size());
+      command.push_back(Word(kOptions[pick]));
+      if (pick >= 4 && !prng_.Chance(1, 10)) command.push_back(Number());
+    }
+    if (OneIn(options_.bad_command_odds)) command.push_back(Word("WHAT"));
+    return command;
+  }
+
+  Command DrawExpire() {
+    Command command = {Word(prng_.Chance(1, 2) ? "EXPIRE" : "PEXPIRE"), Key(), Number()};
+    static constexpr std::array<std::string_view, 5> kOptions = {"NX", "XX", "GT", "LT", "ZZ"};
+    while (prng_.Chance(1, 4)) command.push_back(Word(kOptions[prng_.Below(kOptions.size())]));
+    return command;
+  }
+
+  Command DrawMany(std::string_view name, bool values) {
+    Command command = {Word(name)};
+    const uint64_t keys = prng_.Between(1, 5);
+    for (uint64_t index = 0; index < keys; ++index) {
+      command.push_back(Key());
+      if (values) command.push_back(Value());
+    }
+    if (values && OneIn(options_.bad_command_odds)) command.pop_back();
+    return command;
+  }
+
+  Command DrawConnectionCommand() {
+    switch (prng_.Below(14)) {
+      case 0:
+        return {Word("ECHO"), Value()};
+      case 1:
+        return {Word("SELECT"), Number()};
+      case 2:
+        return {Word("HELLO"), Bytes::Text(prng_.Chance(1, 2) ? "3" : "2")};
+      case 3:
+        return {Word("HELLO"), Number(), Word("SETNAME"), Bytes::Text("n")};
+      case 4:
+        return {Word("CLIENT"), Word("ID")};
+      case 5:
+        return {Word("CLIENT"), Word("SETNAME"), Bytes::Text(prng_.Chance(1, 4) ? "a b" : "name")};
+      case 6:
+        return {Word("CLIENT"), Word("GETNAME")};
+      case 7:
+        return {Word("CLIENT"), Word("SETINFO"), Word(prng_.Chance(3, 4) ? "LIB-NAME" : "OTHER"),
+                Bytes::Text("orrery")};
+      case 8:
+        return {Word("DBSIZE")};
+      case 9:
+        return prng_.Chance(1, 4) ? Command{Word("FLUSHALL"), Word("ASYNC")}
+                                  : Command{Word("PING")};
+      case 10:
+        return {Word("INFO")};
+      case 11:
+        return {Word("COMMAND"), Word("COUNT")};
+      case 12:
+        return prng_.Chance(1, 10) ? Command{Word("QUIT")} : Command{Word("PING"), Value()};
+      default:
+        return {Word("PING")};
+    }
+  }
+
+  Command DrawBadCommand() {
+    switch (prng_.Below(6)) {
+      case 0:
+        return {Word("NOSUCH"), Key(), Value()};
+      case 1:
+        return {Word("GET")};
+      case 2:
+        return {Word("GET"), Key(), Key()};
+      case 3:
+        return {Word("CLIENT"), Word("NOSUCH")};
+      case 4:
+        return {Bytes::Text("a\r\nb"), Bytes::Text("c\r\nd")};
+      default:
+        return {Word("CLIENT")};
+    }
+  }
+
+  Command DrawCommand() {
+    if (OneIn(options_.bad_command_odds)) return DrawBadCommand();
+    switch (prng_.Below(16)) {
+      case 0:
+      case 1:
+      case 2:
+        return {Word("GET"), Key()};
+      case 3:
+      case 4:
+        return DrawSet();
+      case 5:
+        return DrawMany("DEL", false);
+      case 6:
+        return DrawMany("EXISTS", false);
+      case 7:
+        return {Word("INCR"), Key()};
+      case 8:
+        return {Word("DECR"), Key()};
+      case 9:
+        return DrawMany("MGET", false);
+      case 10:
+        return DrawMany("MSET", true);
+      case 11:
+        return DrawExpire();
+      case 12:
+        return {Word("TTL"), Key()};
+      case 13:
+        return {Word("PTTL"), Key()};
+      case 14:
+        return {Word("APPEND"), Key(), Value()};
+      default:
+        return DrawConnectionCommand();
+    }
+  }
+
+  Prng& prng_;
+  const WorkloadOptions& options_;
+};
+
+// --- Writing.
+
+Json WriteBytes(const Bytes& bytes) {
+  if (bytes.fill_bytes == 0) return sim::BytesToJson(bytes.text);
+  Json json;
+  if (!bytes.text.empty()) json["text"] = sim::BytesToJson(bytes.text);
+  json["fill"] = bytes.fill_bytes;
+  json["seed"] = bytes.fill_seed;
+  return json;
+}
+
+Json WriteStep(uint64_t client, const ScriptStep& step) {
+  const auto name = std::find_if(kKindNames.begin(), kKindNames.end(),
+                                 [&step](const KindName& row) { return row.kind == step.kind; });
+  Json json;
+  json["op"] = name->name;
+  json["client"] = client;
+  if (step.kind == ScriptStep::Kind::kSend) {
+    json["commands"] = Json::array();
+    for (const Command& command : step.commands) {
+      Json arguments = Json::array();
+      for (const Bytes& argument : command) arguments.push_back(WriteBytes(argument));
+      json["commands"].push_back(std::move(arguments));
+    }
+    if (step.form != Form::kArray) {
+      json["form"] = kFormNames[static_cast<size_t>(step.form)].name;
+    }
+  }
+  if (step.kind == ScriptStep::Kind::kRaw) {
+    json["bytes"] = WriteBytes(step.raw);
+    if (!step.error.empty()) json["error"] = step.error;
+  }
+  if (!step.portions.empty()) json["portions"] = step.portions;
+  if (step.cut_bytes != 0) json["cut"] = step.cut_bytes;
+  if (step.duration != 0) json["ns"] = static_cast<uint64_t>(step.duration);
+  return json;
+}
+
+// --- Reading. The strings are what is wrong.
+
+std::optional<std::string> ReadUnsigned(const Json& object, const char* name, uint64_t& number) {
+  const auto found = object.find(name);
+  if (found == object.end()) return std::nullopt;
+  if (!found->is_number_unsigned()) {
+    return "\"" + std::string(name) + "\" must be a whole number, not negative";
+  }
+  number = found->get<uint64_t>();
+  return std::nullopt;
+}
+
+std::optional<std::string> ReadDuration(const Json& object, Nanoseconds& duration) {
+  uint64_t nanoseconds = 0;
+  if (auto problem = ReadUnsigned(object, "ns", nanoseconds)) return problem;
+  // A day is more than any run lasts.
+  if (nanoseconds > static_cast<uint64_t>(86'400 * kSecond)) return "\"ns\" is more than a day";
+  duration = static_cast<Nanoseconds>(nanoseconds);
+  return std::nullopt;
+}
+
+std::optional<std::string> ReadBytes(const Json& json, Bytes& bytes) {
+  static constexpr char kWrong[] =
+      "bytes must be a string of code points below 256, or {\"fill\":size,\"seed\":pattern}";
+  if (json.is_string()) {
+    auto text = sim::BytesFromJson(json);
+    if (!text) return kWrong;
+    bytes.text = *std::move(text);
+    return std::nullopt;
+  }
+  if (!json.is_object()) return kWrong;
+  if (json.contains("text")) {
+    auto text = sim::BytesFromJson(json["text"]);
+    if (!text) return kWrong;
+    bytes.text = *std::move(text);
+  }
+  if (auto problem = ReadUnsigned(json, "fill", bytes.fill_bytes)) return problem;
+  if (bytes.fill_bytes > kFillBytesMax) return "\"fill\" is too large";
+  return ReadUnsigned(json, "seed", bytes.fill_seed);
+}
+
+std::optional<std::string> ReadCommands(const Json& item, ScriptStep& step) {
+  const auto found = item.find("commands");
+  if (found == item.end() || !found->is_array()) return "\"commands\" must be an array of arrays";
+  for (const Json& arguments : *found) {
+    if (!arguments.is_array() || arguments.empty()) {
+      return "each of \"commands\" must be an array that is not empty";
+    }
+    Command command;
+    for (const Json& argument : arguments) {
+      Bytes bytes;
+      if (auto problem = ReadBytes(argument, bytes)) return problem;
+      command.push_back(std::move(bytes));
+    }
+    step.commands.push_back(std::move(command));
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> ReadForm(const Json& item, ScriptStep& step) {
+  const auto found = item.find("form");
+  if (found == item.end()) return std::nullopt;
+  for (const FormName& row : kFormNames) {
+    if (*found == row.name) {
+      step.form = row.form;
+      return std::nullopt;
+    }
+  }
+  return "\"form\" must be array, inline or inline-single";
+}
+
+std::optional<std::string> ReadPortions(const Json& item, ScriptStep& step) {
+  const auto found = item.find("portions");
+  if (found == item.end()) return std::nullopt;
+  static constexpr char kWrong[] = "\"portions\" must be an array of positive numbers";
+  if (!found->is_array()) return kWrong;
+  for (const Json& portion : *found) {
+    if (!portion.is_number_unsigned() || portion.get<uint64_t>() == 0) return kWrong;
+    step.portions.push_back(portion.get<uint64_t>());
+  }
+  return std::nullopt;
+}
+
+// An inline command begins with a plain word, or it would not be one.
+bool FitsForm(const ScriptStep& step) {
+  if (step.form == Form::kArray) return true;
+  return std::all_of(step.commands.begin(), step.commands.end(), [](const Command& command) {
+    const std::string& word = command.front().text;
+    return !word.empty() && word.front() != '*' && command.front().fill_bytes == 0;
+  });
+}
+
+std::optional<std::string> ReadStep(const Json& item, ScriptStep& step) {
+  const Json& op = item["op"];
+  const auto row = std::find_if(kKindNames.begin(), kKindNames.end(),
+                                [&op](const KindName& candidate) { return op == candidate.name; });
+  if (row == kKindNames.end()) return "no step has the name " + op.dump();
+  step.kind = row->kind;
+  if (step.kind == ScriptStep::Kind::kSend) {
+    if (auto problem = ReadCommands(item, step)) return problem;
+    if (auto problem = ReadForm(item, step)) return problem;
+    if (!FitsForm(step)) return "an inline command must begin with a plain word";
+  }
+  if (step.kind == ScriptStep::Kind::kRaw) {
+    if (!item.contains("bytes")) return "\"bytes\" is missing";
+    if (auto problem = ReadBytes(item["bytes"], step.raw)) return problem;
+    if (item.contains("error")) {
+      if (!item["error"].is_string()) return "\"error\" must be a string";
+      step.error = item["error"].get<std::string>();
+    }
+  }
+  if (auto problem = ReadPortions(item, step)) return problem;
+  if (auto problem = ReadUnsigned(item, "cut", step.cut_bytes)) return problem;
+  return ReadDuration(item, step.duration);
+}
+
+std::optional<std::string> ReadClient(const Json& item, Script& script) {
+  if (auto problem = ReadDuration(item, script.connect_after)) return problem;
+  if (auto problem = ReadUnsigned(item, "read_bytes", script.read_bytes)) return problem;
+  if (script.read_bytes == 0 || script.read_bytes > kMiB)
+    return "\"read_bytes\" must be 1 to 1048576";
+  return std::nullopt;
+}
+
+std::optional<std::string> ReadItem(const Json& item, std::map<uint64_t, Script>& scripts) {
+  uint64_t client = 0;
+  if (!item.contains("client")) return "\"client\" is missing";
+  if (auto problem = ReadUnsigned(item, "client", client)) return problem;
+  Script& script = scripts[client];
+  script.client = client;
+  if (item["op"] == "client") return ReadClient(item, script);
+  ScriptStep step;
+  if (auto problem = ReadStep(item, step)) return problem;
+  script.steps.push_back(std::move(step));
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string Bytes::Materialize() const {
+  std::string bytes = text;
+  bytes.reserve(size());
+  const bool letters = fill_seed % 2 == 0;
+  for (uint64_t index = 0; index < fill_bytes; index += 8) {
+    uint64_t word = Combine(fill_seed, index);
+    const uint64_t count = std::min<uint64_t>(8, fill_bytes - index);
+    for (uint64_t byte = 0; byte < count; ++byte, word >>= 8) {
+      const auto raw = static_cast<unsigned char>(word);
+      bytes += static_cast<char>(letters ? 'a' + raw % 26 : raw);
+    }
+  }
+  return bytes;
+}
+
+std::vector<std::string> Materialize(const Command& command) {
+  std::vector<std::string> arguments;
+  arguments.reserve(command.size());
+  for (const Bytes& bytes : command) arguments.push_back(bytes.Materialize());
+  return arguments;
+}
+
+WorkloadOptions DrawWorkloadOptions(Prng& prng) {
+  WorkloadOptions options;
+  options.clients = prng.Between(1, 6);
+  options.steps_max = prng.Between(1, 12);
+  options.pipeline_max = prng.Between(1, 24);
+  options.keys = prng.Between(1, 8);
+  options.value_bytes_max = prng.Chance(1, 4) ? 1 * kMiB : 100'000;
+  const auto odds = [&prng](uint64_t often) {
+    const uint64_t pick = prng.Below(3);
+    return pick == 0 ? 0 : pick == 1 ? often : often * 4;
+  };
+  options.big_value_odds = odds(4);
+  options.inline_odds = odds(3);
+  options.bad_command_odds = odds(6);
+  options.protocol_error_odds = odds(8);
+  options.disconnect_odds = odds(6);
+  options.pause_odds = odds(4);
+  return options;
+}
+
+Workload GenerateWorkload(Prng& prng, const WorkloadOptions& options) {
+  Workload workload;
+  for (uint64_t client = 0; client < options.clients; ++client) {
+    // Each script has a sequence of its own: another number of clients changes no script.
+    Prng script_prng(Combine(prng.Next(), client));
+    workload.push_back(Generator(script_prng, options).Generate(client));
+  }
+  return workload;
+}
+
+void WriteWorkload(const Workload& workload, std::vector<sim::Json>& items) {
+  for (const Script& script : workload) {
+    Json client;
+    client["op"] = "client";
+    client["client"] = script.client;
+    client["ns"] = static_cast<uint64_t>(script.connect_after);
+    client["read_bytes"] = script.read_bytes;
+    items.push_back(std::move(client));
+    for (const ScriptStep& step : script.steps) items.push_back(WriteStep(script.client, step));
+  }
+}
+
+std::expected<Workload, std::string> ReadWorkload(const std::vector<sim::Json>& items) {
+  std::map<uint64_t, Script> scripts;
+  for (size_t index = 0; index < items.size(); ++index) {
+    if (const auto problem = ReadItem(items[index], scripts)) {
+      return std::unexpected("item " + std::to_string(index + 1) + " of the workload: " + *problem);
+    }
+  }
+  Workload workload;
+  for (auto& [client, script] : scripts) workload.push_back(std::move(script));
+  return workload;
+}
+
+uint64_t CommandsIn(const Workload& workload) {
+  uint64_t commands = 0;
+  for (const Script& script : workload) {
+    for (const ScriptStep& step : script.steps) commands += step.commands.size();
+  }
+  return commands;
+}
+
+}  // namespace orrery::scenarios

@@ -1,0 +1,114 @@
+// What the clients of a run do, as plain data: a script of steps for each.
+//
+// Generated from a seed, written to and read from the lines of a plan. Nothing in a script refers
+// to what the server answers, so taking lines away leaves a workload. Invariant: WriteWorkload then
+// ReadWorkload gives an equal workload.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/prng.h"
+#include "base/units.h"
+#include "sim/plan.h"
+
+namespace orrery::scenarios {
+
+// One argument, or other bytes to send: text, followed by a pattern for what is long.
+struct Bytes {
+  std::string text;
+  uint64_t fill_bytes = 0;
+  // Which pattern: letters when even, any bytes when odd.
+  uint64_t fill_seed = 0;
+
+  static Bytes Text(std::string text) {
+    return {.text = std::move(text), .fill_bytes = 0, .fill_seed = 0};
+  }
+  size_t size() const { return text.size() + fill_bytes; }
+  std::string Materialize() const;
+
+  friend bool operator==(const Bytes&, const Bytes&) = default;
+};
+
+using Command = std::vector<Bytes>;
+
+std::vector<std::string> Materialize(const Command& command);
+
+enum class Form : uint8_t {
+  kArray,         // As client libraries send.
+  kInlineDouble,  // A line; see InlineStyle.
+  kInlineSingle,
+};
+
+struct ScriptStep {
+  enum class Kind : uint8_t {
+    kSend,       // Sends the commands, pipelined.
+    kRaw,        // Sends bytes that are not a command.
+    kPause,      // Stops reading for `duration`; the script goes on.
+    kWait,       // Does nothing for `duration`; reading goes on.
+    kAwait,      // Waits until every command sent so far is answered.
+    kHalfClose,  // Will send nothing more, but goes on reading.
+    kClose,
+    kReset,
+  };
+  Kind kind = Kind::kSend;
+  std::vector<Command> commands;  // kSend.
+  Form form = Form::kArray;       // kSend.
+  Bytes raw;                      // kRaw.
+  // kRaw: the server's answer, after which it ends the connection. Empty: it does not answer these.
+  std::string error;
+  // kSend, kRaw: in which portions the bytes go out, over and over; empty: as much as fits.
+  std::vector<uint64_t> portions;
+  // kSend, kRaw: leaves out this many of the last bytes, so that something is unfinished.
+  uint64_t cut_bytes = 0;
+  Nanoseconds duration = 0;  // kPause, kWait.
+
+  friend bool operator==(const ScriptStep&, const ScriptStep&) = default;
+};
+
+struct Script {
+  uint64_t client = 0;
+  // When it connects, after the start.
+  Nanoseconds connect_after = 0;
+  // How many bytes it reads at once.
+  uint64_t read_bytes = 64 * kKiB;
+  std::vector<ScriptStep> steps;
+
+  friend bool operator==(const Script&, const Script&) = default;
+};
+
+// In ascending order of clients.
+using Workload = std::vector<Script>;
+
+// What kind of workload. Counts are upper ends.
+struct WorkloadOptions {
+  uint64_t clients = 4;
+  uint64_t steps_max = 12;     // A client.
+  uint64_t pipeline_max = 16;  // Commands a step.
+  uint64_t keys = 6;           // Few, so that clients meet on them.
+  uint64_t value_bytes_max = 1 * kMiB;
+  // One in so many; 0 never.
+  uint64_t big_value_odds = 20;
+  uint64_t inline_odds = 8;
+  uint64_t bad_command_odds = 10;
+  uint64_t protocol_error_odds = 12;
+  uint64_t disconnect_odds = 10;
+  uint64_t pause_odds = 10;
+};
+
+// Draws the options themselves: many small odd workloads beat one average one.
+WorkloadOptions DrawWorkloadOptions(Prng& prng);
+Workload GenerateWorkload(Prng& prng, const WorkloadOptions& options);
+
+void WriteWorkload(const Workload& workload, std::vector<sim::Json>& items);
+// The error names the item, counted from 1.
+std::expected<Workload, std::string> ReadWorkload(const std::vector<sim::Json>& items);
+
+// How many commands there are in all scripts.
+uint64_t CommandsIn(const Workload& workload);
+
+}  // namespace orrery::scenarios
