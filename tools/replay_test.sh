@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# What would break: a failing run could not be repeated by the command that its report prints, or a wrong
+# use would pass for a run without failures.
+set -euo pipefail
+
+replay="$1"
+directory="$TEST_TMPDIR"
+
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+expect_code() {
+  local want="$1" code=0
+  shift
+  "$@" >"$directory/out" 2>"$directory/err" || code=$?
+  [[ "$code" == "$want" ]] || fail "exit code $code instead of $want: $* ($(cat "$directory/err"))"
+}
+hash_of() { grep '^event hash' "$1" || fail "no hash in $1"; }
+
+expect_code 0 "$replay" --list
+grep -q '^server ' "$directory/out" || fail "--list does not name the server"
+expect_code 0 "$replay" --help
+grep -q -- '--write-plan' "$directory/out" || fail "--help says too little"
+
+# A seed twice, then as a plan.
+expect_code 0 "$replay" --scenario=server --seed=7 --write-plan="$directory/7.jsonl"
+cp "$directory/out" "$directory/first"
+expect_code 0 "$replay" --scenario=server --seed=0x7 --events=5
+[[ "$(hash_of "$directory/first")" == "$(hash_of "$directory/out")" ]] || fail "a seed gave two hashes"
+[[ "$(grep -c '^#' "$directory/out")" == 5 ]] || fail "--events=5 did not print five events"
+expect_code 0 "$replay" --plan="$directory/7.jsonl"
+[[ "$(hash_of "$directory/first")" == "$(hash_of "$directory/out")" ]] || fail "the plan gave another hash"
+expect_code 0 "$replay" --scenario=server --seed=1 --runs=2 --json
+[[ "$(wc -l <"$directory/out")" == 2 ]] || fail "--json does not print one line a run"
+
+# A plan whose promise is not kept.
+sed '1s/"hash":"0x[0-9a-f]*"/"hash":"0x1"/' "$directory/7.jsonl" >"$directory/wrong.jsonl"
+expect_code 1 "$replay" --plan="$directory/wrong.jsonl"
+grep -q 'the plan expects the event hash 0x1' "$directory/err" || fail "no reason for the failure"
+
+# Wrong uses, each with a reason.
+expect_code 2 "$replay"
+expect_code 2 "$replay" --scenario=server
+expect_code 2 "$replay" --scenario=nosuch --seed=1
+expect_code 2 "$replay" --scenario=server --seed=x
+expect_code 2 "$replay" --nosuch
+expect_code 2 "$replay" --plan="$directory/nosuch.jsonl"
+expect_code 2 "$replay" --plan="$directory/7.jsonl" --seed=7
+echo '{"schema":"orrery-plan/1","scenario":"server","seed":1}
+{"op":"fly","client":0}' >"$directory/bad.jsonl"
+expect_code 2 "$replay" --plan="$directory/bad.jsonl"
+grep -q 'no step has the name "fly"' "$directory/err" || fail "a bad plan has no reason"
+echo PASS
