@@ -19,20 +19,34 @@ uint64_t SeededChoice::Choose(model::Site site, uint64_t entity, uint64_t ordina
   return Bounded(Mix64(question + 1), alternatives);
 }
 
-class ModelWorld::ViolationsFail final : public model::Observer {
+class ModelWorld::Watcher final : public model::Observer {
  public:
-  void OnEvent(const model::Event&) override {}
-  void OnViolation(std::string_view invariant, std::string_view detail) override {
-    ADD_FAILURE() << "violation: " << invariant << ": " << detail;
+  void OnEvent(const model::Event& event) override {
+    // A peer and its connection have one number.
+    if (event.kind == model::EventKind::kAccepted) accepted.push_back(event.entity);
   }
+  void OnViolation(std::string_view invariant, std::string_view detail) override {
+    seen.push_back(std::string(invariant) + ": " + std::string(detail));
+  }
+
+  std::vector<std::string> seen;
+  std::vector<Peer> accepted;
 };
 
 ModelWorld::ModelWorld(const model::ModelOptions& options, std::unique_ptr<model::Choice> choice)
     : choice_(std::move(choice)),
-      observer_(std::make_unique<ViolationsFail>()),
+      observer_(std::make_unique<Watcher>()),
       kernel_(std::make_unique<model::ModelKernel>(options, *choice_, observer_.get())) {}
 
-ModelWorld::~ModelWorld() = default;
+ModelWorld::~ModelWorld() {
+  for (const std::string& violation : TakeViolations()) {
+    ADD_FAILURE() << "violation of the ring's rules: " << violation;
+  }
+}
+
+std::vector<std::string> ModelWorld::TakeViolations() { return std::exchange(observer_->seen, {}); }
+
+const std::vector<TestWorld::Peer>& ModelWorld::accepted() const { return observer_->accepted; }
 
 TestWorld::Peer ModelWorld::Connect(uint16_t port) {
   const auto peer = kernel_->PeerConnect(port);

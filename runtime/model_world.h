@@ -1,10 +1,14 @@
 // The fake kernel as a TestWorld: benign, or with faults drawn from a seed.
 //
-// What the model calls a violation of the ring's rules fails the test. Test code only.
+// What the model calls a violation of the ring's rules fails the test, at the latest when the world
+// ends. Test code only.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "kernel_model/choice.h"
 #include "kernel_model/model_kernel.h"
@@ -29,6 +33,7 @@ class SeededChoice final : public model::Choice {
 class ModelWorld final : public TestWorld {
  public:
   ModelWorld(const model::ModelOptions& options, std::unique_ptr<model::Choice> choice);
+  // Those that nobody took fail the test here.
   ~ModelWorld() override;
 
   Kernel& kernel() override { return *kernel_; }
@@ -43,12 +48,16 @@ class ModelWorld final : public TestWorld {
   size_t open_descriptors() override { return kernel_->open_descriptors(); }
 
   model::ModelKernel& model() { return *kernel_; }
+  // Whose connections have been accepted, in that order.
+  const std::vector<Peer>& accepted() const;
+  // The violations since the last call, for a test that wants to say by itself what they mean.
+  std::vector<std::string> TakeViolations();
 
  private:
-  class ViolationsFail;
+  class Watcher;
 
   std::unique_ptr<model::Choice> choice_;
-  std::unique_ptr<ViolationsFail> observer_;
+  std::unique_ptr<Watcher> observer_;
   std::unique_ptr<model::ModelKernel> kernel_;
 };
 

@@ -89,14 +89,20 @@ class NaiveOutput {
   const std::string& stream() const { return stream_; }
   uint64_t copied_bytes() const { return copied_bytes_; }
 
-  // Checks that, with `done` bytes of the stream done, every body is held exactly as often as it
-  // stands in the rest.
+  // Checks that, with `done` bytes of the stream done, the bodies around the end of what is done
+  // are held exactly as often as they stand in the rest.
   void CheckBodies(size_t done, const PendingOutput& output) {
+    constexpr size_t kAround = 32;
+    const size_t first = released_ - std::min(released_, kAround);
     for (; released_ < borrows_.size() && borrows_[released_].end <= done; ++released_) {
       --bodies_[borrows_[released_].body].held;
     }
     RC_ASSERT(output.bodies() == borrows_.size() - released_);
-    for (const Body& body : bodies_) RC_ASSERT(body.bytes.references() == 1 + body.held);
+    const size_t last = std::min(borrows_.size(), released_ + kAround);
+    for (size_t index = first; index < last; ++index) {
+      const Body& body = bodies_[borrows_[index].body];
+      RC_ASSERT(body.bytes.references() == 1 + body.held);
+    }
   }
 
   // Checks that nobody holds a body but the model itself.

@@ -10,7 +10,7 @@
 namespace {
 
 // Other seeds: bazel test --test_env=RC_PARAMS='seed=7 max_success=10000' //tests/property/...
-constexpr const char* kDefaultParameters = "seed=20240229 max_success=300";
+constexpr const char* kDefaultParameters = "seed=20240229 max_success=2000";
 
 class CommandPrinter final : public testing::EmptyTestEventListener {
  public:
