@@ -299,7 +299,6 @@ void Tcp::DeliverReset(Connection& connection) {
   // tcp_reset(): after the peer's FIN it reads as a broken pipe.
   connection.pending_error = connection.fin_arrived ? EPIPE : ECONNRESET;
   connection.reset_arrived = true;
-  connection.outbound.Clear();
   connection.unacknowledged = 0;
   machine_.Emit(EventKind::kReset, connection.number);
   WakeStream(connection, kStateChange);
