@@ -577,14 +577,14 @@ TEST(ReceiveGuardDeathTest, TouchingAnOwnedBufferStopsAtTheLine) {
 
 TEST(ReceiveGuardDeathTest, ABufferInTheBacklogIsStillTheKernels) {
   TestMachine machine({.sq_entries = 1, .cq_entries = 1});
-  TestBuffers buffers(kGroup, 4, 1);
+  TestBuffers buffers(kGroup, 4, 8);
   ASSERT_TRUE(buffers.Register(machine.ring()).has_value());
   buffers.PublishAll();
   const auto stream = machine.Connect();
   machine.ReceiveMultishot(1, stream.fd, kGroup);
-  machine.PeerSend(stream.peer, "ab");
+  machine.PeerSend(stream.peer, "aaaaaaaab");
   EXPECT_EQ(machine.Look().size(), 1U);
-  EXPECT_EQ(buffers.Text(0, 1), "a");
+  EXPECT_EQ(buffers.Text(0, 8), "aaaaaaaa");
   EXPECT_DEATH({ *buffers.At(1) = std::byte{1}; }, "use-after-poison");
   EXPECT_EQ(machine.Look().size(), 1U);
   EXPECT_EQ(buffers.Text(1, 1), "b");
