@@ -192,10 +192,18 @@ class ReactorTest : public testing::TestWithParam<WorldKind> {
     if (!reactor_->stopping()) InTurn([this] { reactor_->Stop(); });
     if (!reactor_->finished()) InTurn([this] { reactor_->Stop(); });
     EXPECT_TRUE(RunUntil([this] { return reactor_->finished(); }));
+    if (!reactor_->finished()) return Leak();
     for (const auto& session : echo_.sessions) EXPECT_TRUE(session->closed);
     reactor_.reset();
     ring_.reset();
     EXPECT_EQ(world_->open_descriptors(), descriptors_before_);
+  }
+
+  // What the kernel still works for cannot be taken down, and the other tests are to run.
+  void Leak() {
+    (void)reactor_.release();
+    (void)ring_.release();
+    (void)world_.release();
   }
 
   void Turn() {
@@ -1243,7 +1251,7 @@ std::string NameOf(const testing::TestParamInfo<WorldKind>& instance) {
 constexpr auto kDeferred = model::TaskWork::kDeferred;
 constexpr auto kPrompt = model::TaskWork::kPrompt;
 constexpr int kRealTurnsMax = 3000;
-constexpr int kModelTurnsMax = 100'000;
+constexpr int kModelTurnsMax = 20'000;
 
 constexpr WorldKind kLinux{"Linux", MakeLinux, kRealTurnsMax};
 constexpr WorldKind kModelDeferred{"ModelDeferred", MakeModel<kDeferred>, kModelTurnsMax};
