@@ -92,7 +92,12 @@ void ReplyInfo(ReplyWriter& reply, const CommandSpec& spec) {
   ForEachWord(spec.tips, [&](std::string_view tip) { reply.Bulk(tip); });
   reply.Set(spec.keys.first > 0 ? 1 : 0);
   if (spec.keys.first > 0) ReplyKeySpecification(reply, spec);
-  reply.Set(spec.subcommands.size());
+  if (spec.subcommands.empty()) {
+    reply.Set(0);
+    return;
+  }
+  // Redis replies a set when there are none, and an array otherwise.
+  reply.Array(spec.subcommands.size());
   for (const CommandSpec& subcommand : spec.subcommands) ReplyInfo(reply, subcommand);
 }
 
