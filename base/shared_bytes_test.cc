@@ -36,6 +36,7 @@ TEST(SharedBytes, EmptyCopyIsUsable) {
 TEST(SharedBytes, CopiesShareAndCount) {
   SharedBytes first = SharedBytes::Copy("value");
   {
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the copy is what is tested.
     const SharedBytes second = first;
     EXPECT_EQ(first.references(), 2U);
     EXPECT_EQ(second.references(), 2U);

@@ -10,7 +10,6 @@ namespace orrery::conformance {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
 
 class Accept : public Conformance {
  protected:

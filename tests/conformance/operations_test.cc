@@ -12,7 +12,6 @@ namespace orrery::conformance {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
 using testing::UnorderedElementsAre;
 
 class Operations : public Conformance {};

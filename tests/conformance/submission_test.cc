@@ -11,7 +11,6 @@
 namespace orrery::conformance {
 namespace {
 
-using testing::AllOf;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;

@@ -7,7 +7,6 @@ namespace orrery::conformance {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
 using testing::UnorderedElementsAre;
 
 constexpr __kernel_timespec kShort{.tv_sec = 0, .tv_nsec = 5 * kMillisecond};
