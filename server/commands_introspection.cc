@@ -185,16 +185,15 @@ void CommandList(CommandCall& call) {
     ReplyNamesOf(call, [](const CommandSpec&) { return true; });
     return;
   }
-  if (call.size() != 5 || !EqualsIgnoreCase(call[2], "filterby")) {
-    call.reply.Error(kSyntaxError);
-  } else if (EqualsIgnoreCase(call[3], "pattern")) {
+  const bool filters = call.size() == 5 && EqualsIgnoreCase(call[2], "filterby");
+  if (filters && EqualsIgnoreCase(call[3], "pattern")) {
     ReplyNamesOf(call, [&](const CommandSpec& spec) {
       return MatchesPattern(call[4], spec.name, LetterCase::kIgnored);
     });
-  } else if (EqualsIgnoreCase(call[3], "aclcat")) {
+  } else if (filters && EqualsIgnoreCase(call[3], "aclcat")) {
     const uint32_t bit = CategoryBit(call[4]);
     ReplyNamesOf(call, [&](const CommandSpec& spec) { return (spec.AllCategories() & bit) != 0; });
-  } else if (EqualsIgnoreCase(call[3], "module")) {
+  } else if (filters && EqualsIgnoreCase(call[3], "module")) {
     call.reply.Array(0);
   } else {
     call.reply.Error(kSyntaxError);
@@ -222,10 +221,11 @@ void CommandGetKeys(CommandCall& call) {
     call.reply.Error("ERR Invalid number of arguments specified for command");
     return;
   }
-  const int last =
-      spec->keys.last < 0 ? static_cast<int>(count) + spec->keys.last : spec->keys.last;
-  call.reply.Array(static_cast<size_t>((last - spec->keys.first) / spec->keys.step + 1));
-  for (int i = spec->keys.first; i <= last; i += spec->keys.step) {
+  const KeyRange& keys = spec->keys;
+  const int last = keys.last < 0 ? static_cast<int>(count) + keys.last : keys.last;
+  const int found = (last - keys.first) / keys.step + 1;
+  call.reply.Array(static_cast<size_t>(found));
+  for (int i = keys.first; i <= last; i += keys.step) {
     call.reply.Bulk(call[kFirst + static_cast<size_t>(i)]);
   }
 }
