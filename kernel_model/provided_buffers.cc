@@ -9,8 +9,6 @@
 namespace orrery::model {
 namespace {
 
-constexpr size_t kIds = size_t{1} << 16;
-
 std::string Name(uint16_t group, uint16_t id) {
   return "buffer " + std::to_string(id) + " of group " + std::to_string(group);
 }
@@ -23,8 +21,7 @@ BufferGroup::BufferGroup(Machine& machine, uint16_t group, io_uring_buf* entries
       group_(group),
       entries_(entries),
       mask_(static_cast<uint16_t>(entry_count - 1)),
-      slots_(entry_count),
-      ranges_by_id_(kIds) {
+      slots_(entry_count) {
   ORRERY_CHECK(entry_count >= 1);
   ORRERY_CHECK(entry_count <= kEntriesMax);
 }
@@ -61,6 +58,7 @@ void BufferGroup::Publish(const io_uring_buf& entry, Buffer& slot) {
   // The ABI carries pointers as 64-bit integers.
   slot = {
       .address = reinterpret_cast<std::byte*>(entry.addr), .length = entry.len, .id = entry.bid};
+  if (slot.id >= ranges_by_id_.size()) ranges_by_id_.resize(size_t{slot.id} + 1);
   MemoryLedger::Range& range = ranges_by_id_[slot.id];
   if (!machine_.ledger.Claim(range, entry.addr, entry.addr + entry.len)) {
     machine_.Violate(

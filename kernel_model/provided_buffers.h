@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <vector>
 
 #include "kernel_model/memory_ledger.h"
@@ -63,8 +64,9 @@ class BufferGroup {
   const uint16_t mask_;
   uint16_t head_ = 0;
   uint16_t seen_tail_ = 0;
-  std::vector<Buffer> slots_;                      // As they were when they were seen.
-  std::vector<MemoryLedger::Range> ranges_by_id_;  // Sized for every id that occurs.
+  std::vector<Buffer> slots_;  // As they were when they were seen.
+  // Grows to the highest id that occurs; a deque, because the ledger knows the elements.
+  std::deque<MemoryLedger::Range> ranges_by_id_;
 };
 
 }  // namespace orrery::model

@@ -550,7 +550,7 @@ TEST(ReceiveGuard, ChangingAPublishedEntryIsReported) {
   machine.DestroyRing();
 }
 
-#if !defined(__SANITIZE_ADDRESS__)
+#ifndef ORRERY_TEST_ASAN
 TEST(ReceiveGuard, WritingIntoAnOwnedBufferIsReported) {
   TestMachine machine;
   TestBuffers buffers(kGroup, 2, 8);

@@ -24,6 +24,15 @@
 #include "kernel_model/observer.h"
 #include "kernel_model/scripted_choice.h"
 
+// gcc has the macro, clang the feature.
+#if defined(__SANITIZE_ADDRESS__)
+#define ORRERY_TEST_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ORRERY_TEST_ASAN 1
+#endif
+#endif
+
 namespace orrery::model {
 
 inline constexpr uint32_t kMore = IORING_CQE_F_MORE;
