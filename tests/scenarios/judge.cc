@@ -85,6 +85,7 @@ void Judge::OnEnd(uint64_t connection, bool reset, std::string_view rest) {
             std::string(reset ? "reset" : "ended") + " by the server for no reason");
     return;
   }
+  if (hasty_ends_) return;
   // What follows QUIT is not read by the server, so its close may reset the reply away.
   if (reset && client->session.quit && !client->sent.empty()) return;
   if (!rest.empty()) {

@@ -69,6 +69,9 @@ class Judge {
   // --- From the scenario.
   // From now on the server may end connections, once all that it has executed is answered.
   void OnServerStops() { server_stops_ = true; }
+  // The server is set up to end connections before a slow client may have read all: what is lost
+  // after QUIT, bad input, a half-close or the stop is lost by its leave.
+  void AllowHastyEnds() { hasty_ends_ = true; }
   // Whether a live connection waits for an answer to something that it sent completely.
   bool AnythingOutstanding() const;
   bool Outstanding(uint64_t connection) const;
@@ -111,6 +114,7 @@ class Judge {
   std::map<uint64_t, Client> clients_;
   std::map<int64_t, uint64_t> connections_by_id_;
   bool server_stops_ = false;
+  bool hasty_ends_ = false;
   uint64_t executed_ = 0;
   uint64_t replies_ = 0;
 };

@@ -191,6 +191,17 @@ TEST_F(JudgeTest, WhatWasSentBeforeAHalfCloseIsExecuted) {
   EXPECT_EQ(violated(), "reply-lost");
 }
 
+TEST_F(JudgeTest, AHastyServerMayLoseRepliesAtAnEndThatHasAReason) {
+  judge_.OnConnected(2, 20);
+  judge_.AllowHastyEnds();
+  Send({"QUIT"});
+  Execute({"QUIT"});
+  judge_.OnEnd(1, true, "+O");
+  EXPECT_EQ(violated(), "");
+  judge_.OnEnd(2, false, "");
+  EXPECT_EQ(violated(), "connection-lost");
+}
+
 TEST_F(JudgeTest, IdsAreConstantAndUnique) {
   judge_.OnConnected(2, 20);
   const auto ask = [this](uint64_t connection, const std::string& reply) {

@@ -39,12 +39,12 @@ RespClient::RespClient(Script script, uint16_t port, Nanoseconds start, model::M
       script_done_(script_.steps.empty()) {}
 
 bool RespClient::Ready(Nanoseconds now) const {
-  return WantsConnect(now) || WantsRead(now) || WantsScript(now) || WantsClose();
+  return WantsConnect(now) || WantsRead(now) || WantsScript(now) || WantsClose(now);
 }
 
 bool RespClient::Step(Nanoseconds now) {
   if (WantsConnect(now)) return Connect(now);
-  if (WantsClose()) {
+  if (WantsClose(now)) {
     CloseNow();
     return true;
   }
@@ -53,11 +53,11 @@ bool RespClient::Step(Nanoseconds now) {
   // Turn by turn when both can go on, and the other when one cannot.
   if (read && (!script || !read_last_)) {
     read_last_ = true;
-    return Read();
+    return Read(now);
   }
   read_last_ = false;
   if (script && Act(now)) return true;
-  return read && Read();
+  return read && Read(now);
 }
 
 Nanoseconds RespClient::NextAt(Nanoseconds now) const {
@@ -69,6 +69,7 @@ Nanoseconds RespClient::NextAt(Nanoseconds now) const {
   if (state_ == State::kConnected) {
     if (!script_done_ && wait_until_.has_value()) consider(*wait_until_);
     consider(paused_until_);
+    if (ended_) consider(close_at_);
   }
   return next;
 }
@@ -93,7 +94,7 @@ bool RespClient::WantsConnect(Nanoseconds now) const {
 }
 
 bool RespClient::WantsRead(Nanoseconds now) const {
-  if (state_ != State::kConnected || now < paused_until_) return false;
+  if (state_ != State::kConnected || ended_ || now < paused_until_) return false;
   return kernel_.PeerReadable(peer_) > 0 || kernel_.PeerEnded(peer_);
 }
 
@@ -104,9 +105,10 @@ bool RespClient::WantsScript(Nanoseconds now) const {
   return true;
 }
 
-bool RespClient::WantsClose() const {
-  return hurry_ && state_ == State::kConnected && script_done_ && !judge_.Outstanding(peer_) &&
-         !judge_.ServerEnds(peer_);
+bool RespClient::WantsClose(Nanoseconds now) const {
+  if (state_ != State::kConnected) return false;
+  if (ended_) return hurry_ || now >= close_at_;
+  return hurry_ && script_done_ && !judge_.Outstanding(peer_) && !judge_.ServerEnds(peer_);
 }
 
 bool RespClient::Connect(Nanoseconds now) {
@@ -126,12 +128,12 @@ bool RespClient::Connect(Nanoseconds now) {
   return true;
 }
 
-bool RespClient::Read() {
+bool RespClient::Read(Nanoseconds now) {
   std::vector<std::byte> buffer(script_.read_bytes);
   const model::PeerRead read = kernel_.PeerReceive(peer_, buffer);
   received_.append(reinterpret_cast<const char*>(buffer.data()), read.bytes);
   if (read.bytes > 0) ParseReplies();
-  if (read.end || read.reset) End(read.reset);
+  if (read.end || read.reset) End(read.reset, now);
   return read.bytes > 0 || read.end || read.reset;
 }
 
@@ -151,8 +153,11 @@ void RespClient::ParseReplies() {
   received_.erase(0, start);
 }
 
-void RespClient::End(bool reset) {
+void RespClient::End(bool reset, Nanoseconds now) {
   judge_.OnEnd(peer_, reset, received_);
+  ended_ = true;
+  close_at_ = now + script_.stay;
+  if (!reset && script_.stay != 0) return;
   if (!reset) kernel_.PeerClose(peer_);
   script_done_ = true;
   state_ = State::kClosed;

@@ -35,8 +35,8 @@ class RespClient final : public sim::Actor {
 
   // --- For the scenario.
 
-  // The script is carried out, or its connection has ended.
-  bool script_done() const { return script_done_; }
+  // The script is carried out, or its connection has ended and it need not stay.
+  bool script_done() const { return script_done_ && (!ended_ || closed()); }
   // Gone: closed, by this side at least.
   bool closed() const { return state_ == State::kClosed; }
   // For the end of a run: waits and pauses no more, and closes when the script is done and all is
@@ -57,10 +57,10 @@ class RespClient final : public sim::Actor {
   bool WantsConnect(Nanoseconds now) const;
   bool WantsRead(Nanoseconds now) const;
   bool WantsScript(Nanoseconds now) const;
-  bool WantsClose() const;
+  bool WantsClose(Nanoseconds now) const;
 
   bool Connect(Nanoseconds now);
-  bool Read();
+  bool Read(Nanoseconds now);
   void ParseReplies();
   // Carries on with the script.
   bool Act(Nanoseconds now);
@@ -69,7 +69,7 @@ class RespClient final : public sim::Actor {
   bool Send();
   void TellJudge();
   void NextStep();
-  void End(bool reset);
+  void End(bool reset, Nanoseconds now);
 
   const ScriptStep& step() const { return script_.steps[step_index_]; }
 
@@ -86,6 +86,8 @@ class RespClient final : public sim::Actor {
   bool script_done_ = false;
   bool write_broken_ = false;  // The stream takes nothing more.
   bool hurry_ = false;
+  bool ended_ = false;        // By the server.
+  Nanoseconds close_at_ = 0;  // When it has stayed long enough after that.
   std::optional<Nanoseconds> wait_until_;
   Nanoseconds paused_until_ = 0;
   bool prepared_ = false;

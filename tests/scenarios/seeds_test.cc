@@ -16,7 +16,7 @@ namespace orrery::scenarios {
 namespace {
 
 constexpr uint64_t kBlocks = 16;
-constexpr uint64_t kSeedsABlock = 25;
+constexpr uint64_t kSeedsABlock = 100;
 
 class SeedsTest : public testing::TestWithParam<std::tuple<const Scenario*, uint64_t>> {
  protected:

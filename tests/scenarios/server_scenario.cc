@@ -37,6 +37,9 @@ constexpr Nanoseconds kScriptsMax = 60 * kSecond;
 constexpr Nanoseconds kSettleMax = 60 * kSecond;
 // No run needs nearly as many; it ends one that would go on for ever.
 constexpr uint64_t kStepsMax = 20'000'000;
+// A server that waits so long for a client, and takes so much from it, loses none of its replies.
+constexpr Nanoseconds kPatientLinger = 1 * kSecond;
+constexpr size_t kPatientDrainBytes = 8 * kMiB;
 // When nobody is connected: the accept and the waker's poll.
 constexpr size_t kRequestsAtRest = 2;
 
@@ -69,6 +72,8 @@ sim::Configuration DrawConfiguration(Prng& prng) {
   set("output_pause_bytes", pause_bytes);
   set("output_resume_bytes", pause_bytes / 4);
   set("descriptors_max", prng.Chance(1, 4) ? prng.Between(8, 12) : 1024);
+  set("linger_ns", prng.Chance(1, 2) ? prng.Below(100 * kMillisecond) : 2 * kSecond);
+  set("drain_bytes_max", prng.Chance(1, 4) ? PowerOfTwo(prng, 0, 10) : 16 * kMiB);
   if (prng.Chance(1, 5)) {
     set("stop_after_ns", prng.Below(static_cast<uint64_t>(500 * kMillisecond)));
   }
@@ -82,8 +87,10 @@ void FitToBuffers(const sim::Configuration& configuration, WorkloadOptions& opti
                                      sim::ValueOr(configuration, "buffer_bytes", 0)));
   static constexpr uint64_t kPiecesMax = 2000;
   static constexpr uint64_t kBytesForGarbage = 16;
+  static constexpr uint64_t kBytesForWide = 2000;
   options.value_bytes_max = std::min(options.value_bytes_max, bytes_at_once * kPiecesMax);
   if (bytes_at_once < kBytesForGarbage) options.protocol_error_odds = 0;
+  if (bytes_at_once < kBytesForWide) options.wide_odds = 0;
 }
 
 // --- Running.
@@ -115,6 +122,8 @@ Setup ReadSetup(const sim::Plan& plan) {
   Take(configuration, "buffers", setup.shard.reactor.buffers);
   Take(configuration, "buffer_bytes", setup.shard.reactor.buffer_bytes);
   Take(configuration, "iovecs_max", setup.shard.reactor.iovecs_max);
+  Take(configuration, "linger_ns", setup.shard.reactor.linger);
+  Take(configuration, "drain_bytes_max", setup.shard.reactor.drain_bytes_max);
   Take(configuration, "output_pause_bytes", setup.shard.output_pause_bytes);
   Take(configuration, "output_resume_bytes", setup.shard.output_resume_bytes);
   const int64_t stop_after = sim::ValueOr(configuration, "stop_after_ns", -1);
@@ -275,6 +284,10 @@ class ServerRun {
 
   void Populate(const Setup& setup, Workload workload) {
     descriptors_at_rest_ = kernel_.open_descriptors();
+    const ReactorOptions& reactor = setup.shard.reactor;
+    if (reactor.linger < kPatientLinger || reactor.drain_bytes_max < kPatientDrainBytes) {
+      judge_.AllowHastyEnds();
+    }
     turnable_ = std::make_unique<ShardUnderTest>(*shard_);
     stopper_ = std::make_unique<Stopper>(*shard_, kernel_, judge_);
     if (setup.stop_after.has_value()) stopper_->StopAt(start_ + *setup.stop_after);
@@ -346,6 +359,12 @@ class ServerRun {
     if (kernel_.requests_in_flight() != 0 ||
         kernel_.open_descriptors() != descriptors_before_server_) {
       log_.OnViolation("left-over", "after the server has ended: " + DescribeState());
+    }
+    // A connection waits for the last completion of each of its operations.
+    const uint64_t stale = shard_->reactor().counters().stale_completions;
+    if (stale != 0) {
+      log_.OnViolation("slot-died-early",
+                       std::to_string(stale) + " completions came after their connection was gone");
     }
   }
 

@@ -15,6 +15,7 @@ using sim::Json;
 
 // A plan may be edited by hand; more than this in one value is a mistake.
 constexpr uint64_t kFillBytesMax = 64 * kMiB;
+constexpr uint64_t kTimesMax = 1'000'000;
 
 struct KindName {
   ScriptStep::Kind kind;
@@ -96,6 +97,7 @@ class Generator {
     script.client = client;
     if (prng_.Chance(1, 2)) script.connect_after = Microseconds(20'000);
     if (prng_.Chance(1, 3)) script.read_bytes = LogUniform(64 * kKiB);
+    if (OneIn(options_.stay_odds)) script.stay = Microseconds(5'000'000);
     const uint64_t steps = prng_.Between(1, options_.steps_max);
     for (uint64_t index = 0; index < steps; ++index) {
       if (AddStep(script)) return script;
@@ -127,7 +129,13 @@ class Generator {
       pause.duration = Microseconds(50'000);
       script.steps.push_back(pause);
     }
-    script.steps.push_back(DrawSend());
+    if (OneIn(options_.wide_odds)) {
+      // Millions of bytes come back: not one by one.
+      script.read_bytes = std::max<uint64_t>(script.read_bytes, 4 * kKiB);
+      script.steps.push_back(DrawWide());
+    } else {
+      script.steps.push_back(DrawSend());
+    }
     const uint64_t after = prng_.Below(6);
     if (after == 0) {
       ScriptStep wait;
@@ -169,6 +177,19 @@ class Generator {
                            : ScriptStep::Kind::kReset;
     script.steps.push_back(end);
     return true;
+  }
+
+  // A long value many times in one reply: each is a part of its own, sent from where it is stored.
+  ScriptStep DrawWide() {
+    Bytes value;
+    value.fill_bytes = prng_.Between(4096, 5000);
+    value.fill_seed = prng_.Below(1000);
+    const uint64_t times = prng_.Between(500, 1300);
+    ScriptStep step;
+    step.kind = ScriptStep::Kind::kSend;
+    step.commands.push_back({Bytes::Text("SET"), Bytes::Text("k0"), value});
+    step.commands.push_back({Bytes::Text("MGET"), Bytes::Repeated("k0", times)});
+    return step;
   }
 
   ScriptStep DrawSend() {
@@ -378,11 +399,12 @@ class Generator {
 // --- Writing.
 
 Json WriteBytes(const Bytes& bytes) {
-  if (bytes.fill_bytes == 0) return sim::BytesToJson(bytes.text);
-  Json json;
+  if (bytes.fill_bytes == 0 && bytes.times == 1) return sim::BytesToJson(bytes.text);
+  Json json = Json::object();
   if (!bytes.text.empty()) json["text"] = sim::BytesToJson(bytes.text);
-  json["fill"] = bytes.fill_bytes;
-  json["seed"] = bytes.fill_seed;
+  if (bytes.fill_bytes != 0) json["fill"] = bytes.fill_bytes;
+  if (bytes.fill_seed != 0) json["seed"] = bytes.fill_seed;
+  if (bytes.times != 1) json["times"] = bytes.times;
   return json;
 }
 
@@ -425,11 +447,14 @@ std::optional<std::string> ReadUnsigned(const Json& object, const char* name, ui
   return std::nullopt;
 }
 
-std::optional<std::string> ReadDuration(const Json& object, Nanoseconds& duration) {
-  uint64_t nanoseconds = 0;
-  if (auto problem = ReadUnsigned(object, "ns", nanoseconds)) return problem;
+std::optional<std::string> ReadDuration(const Json& object, const char* name,
+                                        Nanoseconds& duration) {
+  auto nanoseconds = static_cast<uint64_t>(duration);
+  if (auto problem = ReadUnsigned(object, name, nanoseconds)) return problem;
   // A day is more than any run lasts.
-  if (nanoseconds > static_cast<uint64_t>(86'400 * kSecond)) return "\"ns\" is more than a day";
+  if (nanoseconds > static_cast<uint64_t>(86'400 * kSecond)) {
+    return "\"" + std::string(name) + "\" is more than a day";
+  }
   duration = static_cast<Nanoseconds>(nanoseconds);
   return std::nullopt;
 }
@@ -451,6 +476,8 @@ std::optional<std::string> ReadBytes(const Json& json, Bytes& bytes) {
   }
   if (auto problem = ReadUnsigned(json, "fill", bytes.fill_bytes)) return problem;
   if (bytes.fill_bytes > kFillBytesMax) return "\"fill\" is too large";
+  if (auto problem = ReadUnsigned(json, "times", bytes.times)) return problem;
+  if (bytes.times == 0 || bytes.times > kTimesMax) return "\"times\" must be 1 to 1000000";
   return ReadUnsigned(json, "seed", bytes.fill_seed);
 }
 
@@ -526,11 +553,12 @@ std::optional<std::string> ReadStep(const Json& item, ScriptStep& step) {
   }
   if (auto problem = ReadPortions(item, step)) return problem;
   if (auto problem = ReadUnsigned(item, "cut", step.cut_bytes)) return problem;
-  return ReadDuration(item, step.duration);
+  return ReadDuration(item, "ns", step.duration);
 }
 
 std::optional<std::string> ReadClient(const Json& item, Script& script) {
-  if (auto problem = ReadDuration(item, script.connect_after)) return problem;
+  if (auto problem = ReadDuration(item, "ns", script.connect_after)) return problem;
+  if (auto problem = ReadDuration(item, "stay_ns", script.stay)) return problem;
   if (auto problem = ReadUnsigned(item, "read_bytes", script.read_bytes)) return problem;
   if (script.read_bytes == 0 || script.read_bytes > kMiB)
     return "\"read_bytes\" must be 1 to 1048576";
@@ -570,14 +598,16 @@ std::string Bytes::Materialize() const {
 std::vector<std::string> Materialize(const Command& command) {
   std::vector<std::string> arguments;
   arguments.reserve(command.size());
-  for (const Bytes& bytes : command) arguments.push_back(bytes.Materialize());
+  for (const Bytes& bytes : command)
+    arguments.insert(arguments.end(), bytes.times, bytes.Materialize());
   return arguments;
 }
 
 WorkloadOptions DrawWorkloadOptions(Prng& prng) {
   WorkloadOptions options;
-  options.clients = prng.Between(1, 6);
-  options.steps_max = prng.Between(1, 12);
+  const bool crowd = prng.Chance(1, 10);
+  options.clients = crowd ? prng.Between(7, 40) : prng.Between(1, 6);
+  options.steps_max = prng.Between(1, crowd ? 4 : 12);
   options.pipeline_max = prng.Between(1, 24);
   options.keys = prng.Between(1, 8);
   options.value_bytes_max = prng.Chance(1, 4) ? 1 * kMiB : 100'000;
@@ -591,6 +621,8 @@ WorkloadOptions DrawWorkloadOptions(Prng& prng) {
   options.protocol_error_odds = odds(8);
   options.disconnect_odds = odds(6);
   options.pause_odds = odds(4);
+  options.wide_odds = prng.Chance(1, 6) ? 8 : 0;
+  options.stay_odds = odds(3);
   return options;
 }
 
@@ -611,6 +643,7 @@ void WriteWorkload(const Workload& workload, std::vector<sim::Json>& items) {
     client["client"] = script.client;
     client["ns"] = static_cast<uint64_t>(script.connect_after);
     client["read_bytes"] = script.read_bytes;
+    if (script.stay != 0) client["stay_ns"] = static_cast<uint64_t>(script.stay);
     items.push_back(std::move(client));
     for (const ScriptStep& step : script.steps) items.push_back(WriteStep(script.client, step));
   }

@@ -24,10 +24,14 @@ struct Bytes {
   uint64_t fill_bytes = 0;
   // Which pattern: letters when even, any bytes when odd.
   uint64_t fill_seed = 0;
+  // As an argument of a command: that many arguments.
+  uint64_t times = 1;
 
-  static Bytes Text(std::string text) {
-    return {.text = std::move(text), .fill_bytes = 0, .fill_seed = 0};
+  static Bytes Text(std::string text) { return Repeated(std::move(text), 1); }
+  static Bytes Repeated(std::string text, uint64_t times) {
+    return {.text = std::move(text), .fill_bytes = 0, .fill_seed = 0, .times = times};
   }
+  // Of one.
   size_t size() const { return text.size() + fill_bytes; }
   std::string Materialize() const;
 
@@ -76,6 +80,8 @@ struct Script {
   Nanoseconds connect_after = 0;
   // How many bytes it reads at once.
   uint64_t read_bytes = 64 * kKiB;
+  // How long it stays after the server has ended the stream, before it closes its side.
+  Nanoseconds stay = 0;
   std::vector<ScriptStep> steps;
 
   friend bool operator==(const Script&, const Script&) = default;
@@ -98,6 +104,10 @@ struct WorkloadOptions {
   uint64_t protocol_error_odds = 12;
   uint64_t disconnect_odds = 10;
   uint64_t pause_odds = 10;
+  // Replies of more parts than one send may have.
+  uint64_t wide_odds = 40;
+  // Clients that stay after the end.
+  uint64_t stay_odds = 6;
 };
 
 // Draws the options themselves: many small odd workloads beat one average one.

@@ -53,7 +53,7 @@ TEST(Workload, IsTheSameInEveryBuild) {
       hash = Combine(hash, sim::HashBytes(item.dump()));
     }
   }
-  EXPECT_EQ(hash, 8538783439652354082u);
+  EXPECT_EQ(hash, 11008994587751281337u);
 }
 
 TEST(Workload, ReachesEveryKindOfStepFormAndEdgeWithinTheDefaultSeeds) {
@@ -107,6 +107,11 @@ TEST(Bytes, FillsAreAPatternOfTheirSeed) {
   EXPECT_NE(any.Materialize().find('\0'), std::string::npos);
 }
 
+TEST(Bytes, CanStandForManyArguments) {
+  const Command command = {Bytes::Text("MGET"), Bytes::Repeated("k", 3)};
+  EXPECT_EQ(Materialize(command), (std::vector<std::string>{"MGET", "k", "k", "k"}));
+}
+
 TEST(ReadWorkload, NamesTheItemAndTheReason) {
   EXPECT_EQ(ErrorOf(R"({"op":"send"})"), "item 1 of the workload: \"client\" is missing");
   EXPECT_EQ(ErrorOf(R"({"op":"fly","client":0})"),
@@ -124,6 +129,8 @@ TEST(ReadWorkload, NamesTheItemAndTheReason) {
             "item 1 of the workload: an inline command must begin with a plain word");
   EXPECT_EQ(ErrorOf(R"({"op":"client","client":0,"read_bytes":0})"),
             "item 1 of the workload: \"read_bytes\" must be 1 to 1048576");
+  EXPECT_EQ(ErrorOf(R"({"op":"send","client":0,"commands":[["MGET",{"text":"k","times":0}]]})"),
+            "item 1 of the workload: \"times\" must be 1 to 1000000");
   EXPECT_EQ(ErrorOf(R"({"op":"wait","client":0,"ns":-1})"),
             "item 1 of the workload: \"ns\" must be a whole number, not negative");
   EXPECT_EQ(ErrorOf(R"({"op":"raw","client":0})"), "item 1 of the workload: \"bytes\" is missing");
