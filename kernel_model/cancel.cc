@@ -30,6 +30,7 @@ int32_t CancelOne(RingCore& ring, Request& victim, bool alone) {
     case RequestState::kIssued:
     case RequestState::kRetrying:
     case RequestState::kEnding:
+    case RequestState::kNotifying:
       break;
   }
   return -ENOENT;

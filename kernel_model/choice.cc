@@ -26,6 +26,9 @@ constexpr SiteInfo kSites[] = {
     {Site::kSchedule, "schedule", Evidence::kDocumented,
      "sched(7): any order of threads and peers"},
     {Site::kInterrupt, "interrupt", Evidence::kWitnessed, "fact V2"},
+    {Site::kNotificationTime, "notification.time", Evidence::kDocumented,
+     "facts Z1, Z2; io_uring_prep_send_zc(3): the notification may come at any time after the "
+     "result"},
 };
 
 constexpr bool InOrder() {

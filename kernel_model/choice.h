@@ -42,6 +42,8 @@ enum class Site : uint16_t {
   kResetLosesData,      // A reset sent takes the last k unread bytes along (connection).
   kSchedule,            // The world's: who runs next (who is due: the k-th after it).
   kInterrupt,           // The world's: a prompt ring's interrupt comes later (shard).
+  kNotificationTime,    // A zero-copy send's notification, not when it would come by its size: a
+                        // small one when its bytes were read, a large one at once (connection).
   kCount,
 };
 

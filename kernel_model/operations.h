@@ -16,7 +16,7 @@ bool NeedsFile(uint8_t opcode);
 
 // receive.cc: RECV; READ and READV on a stream.
 Attempt TryReceive(RingCore& ring, Request& request);
-// send.cc: SEND, SENDMSG; WRITE and WRITEV on a stream.
+// send.cc: SEND, SENDMSG and their zero-copy forms; WRITE and WRITEV on a stream.
 Attempt TrySend(RingCore& ring, Request& request);
 // accept.cc: ACCEPT.
 Attempt TryAccept(RingCore& ring, Request& request);

@@ -14,6 +14,9 @@ constexpr unsigned kIovecsMax = 1024;        // UIO_MAXIOV
 constexpr size_t kTransferMax = 0x7ffff000;  // MAX_RW_COUNT
 constexpr uint32_t kNopInjectResult = 1;
 constexpr uint32_t kRwfNowait = 8;
+constexpr unsigned kReportUsage = 1U << 3;                     // IORING_SEND_ZC_REPORT_USAGE
+constexpr unsigned kSendVectorized = 1U << 5;                  // IORING_SEND_VECTORIZED
+constexpr auto kUsageCopied = static_cast<int32_t>(1U << 31);  // IORING_NOTIF_USAGE_ZC_COPIED
 constexpr unsigned kTimeoutMultishot = 1U << 6;
 
 // io_init_poll_iocb(): what every waiter wants to hear of.
@@ -28,6 +31,8 @@ bool TakesIoprio(uint8_t opcode) {
     case IORING_OP_RECV:
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:
+    case IORING_OP_SEND_ZC:
+    case IORING_OP_SENDMSG_ZC:
     case IORING_OP_ACCEPT:
       return true;
     default:
@@ -94,9 +99,8 @@ int32_t PrepareReceive(Request& request, const io_uring_sqe& sqe) {
 }
 
 int32_t PrepareSend(Request& request, const io_uring_sqe& sqe) {
-  if ((sqe.ioprio & ~IORING_RECVSEND_POLL_FIRST) != 0) {
-    StopUnknown("send flags in ioprio", sqe.ioprio);
-  }
+  constexpr unsigned kKnown = IORING_RECVSEND_POLL_FIRST | kReportUsage;
+  if ((sqe.ioprio & ~kKnown) != 0) StopUnknown("send flags in ioprio", sqe.ioprio);
   constexpr uint32_t kKnownMessage = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_MORE;
   if ((sqe.msg_flags & ~kKnownMessage) != 0) StopUnknown("msg_flags of a send", sqe.msg_flags);
   if (request.buffer_select) StopUnknown("buffer selection with opcode", sqe.opcode);
@@ -104,7 +108,7 @@ int32_t PrepareSend(Request& request, const io_uring_sqe& sqe) {
   request.wait_all = (sqe.msg_flags & MSG_WAITALL) != 0;
   request.no_wait = (sqe.msg_flags & MSG_DONTWAIT) != 0;
   WaitFor(request, POLLOUT | POLLWRNORM);
-  if (sqe.opcode == IORING_OP_SEND) {
+  if (sqe.opcode == IORING_OP_SEND || sqe.opcode == IORING_OP_SEND_ZC) {
     if (sqe.addr2 != 0) StopUnknown("a destination address, at", sqe.addr2);
     return ImportBuffer(request, sqe);
   }
@@ -115,6 +119,18 @@ int32_t PrepareSend(Request& request, const io_uring_sqe& sqe) {
     StopUnknown("control data of a SENDMSG, bytes", message.msg_controllen);
   }
   return ImportIovecs(request, message.msg_iov, message.msg_iovlen, EMSGSIZE);
+}
+
+int32_t PrepareZeroCopySend(Request& request, const io_uring_sqe& sqe) {
+  constexpr unsigned kValid =
+      IORING_RECVSEND_POLL_FIRST | IORING_RECVSEND_FIXED_BUF | kReportUsage | kSendVectorized;
+  if (request.buffer_select) return -EOPNOTSUPP;
+  if (sqe.addr3 != 0 || request.skip_success) return -EINVAL;
+  request.notifies = true;  // From here on errors are notified of, too (fact Z3).
+  if ((sqe.ioprio & ~kValid) != 0) return -EINVAL;
+  // Fact Z5: loopback copies, and so does a send that sent nothing.
+  if ((sqe.ioprio & kReportUsage) != 0) request.notification = kUsageCopied;
+  return PrepareSend(request, sqe);
 }
 
 int32_t PrepareAccept(Request& request, const io_uring_sqe& sqe) {
@@ -284,6 +300,9 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:
       return PrepareSend(request, sqe);
+    case IORING_OP_SEND_ZC:
+    case IORING_OP_SENDMSG_ZC:
+      return PrepareZeroCopySend(request, sqe);
     case IORING_OP_ACCEPT:
       if (request.buffer_select) return -EOPNOTSUPP;
       return PrepareAccept(request, sqe);

@@ -19,12 +19,13 @@ class RingCore;
 struct OpenFile;
 
 enum class RequestState : uint8_t {
-  kIssued,    // Is being carried out, inside some call.
-  kArmed,     // Waits for its file. A cancel finds it.
-  kRetrying,  // Its file was ready when it came to wait: task work will try again.
-  kTimed,     // A timeout that waits for its time. A cancel finds it.
-  kWorking,   // Runs on a worker. A cancel finds it and is too late.
-  kEnding,    // Its result is known; task work will post it.
+  kIssued,     // Is being carried out, inside some call.
+  kArmed,      // Waits for its file. A cancel finds it.
+  kRetrying,   // Its file was ready when it came to wait: task work will try again.
+  kTimed,      // A timeout that waits for its time. A cancel finds it.
+  kWorking,    // Runs on a worker. A cancel finds it and is too late.
+  kNotifying,  // A zero-copy send that has its result, and whose payload is still in use.
+  kEnding,     // Its result is known; task work will post it.
 };
 
 struct Request {
@@ -79,6 +80,11 @@ struct Request {
   bool counts_completions = false;
   uint64_t completions_target = 0;
   int32_t result = 0;  // When kEnding.
+  uint32_t result_flags = 0;
+
+  // Zero-copy sends.
+  bool notifies = false;     // The result is to come, and after it a notification.
+  int32_t notification = 0;  // Its result.
 
   // Found by the ring's table while it is known there.
   bool tracked = false;

@@ -60,6 +60,8 @@ Attempt Try(RingCore& ring, Request& request) {
       return TryReceive(ring, request);
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:
+    case IORING_OP_SEND_ZC:
+    case IORING_OP_SENDMSG_ZC:
       return TrySend(ring, request);
     case IORING_OP_ACCEPT:
       return TryAccept(ring, request);
@@ -148,6 +150,8 @@ RingCore::~RingCore() {
       if (!request->tracked) doomed.push_back(request);
     }
   }
+  machine.tcp.ForgetPayloads(*this);
+  doomed.insert(doomed.end(), notifying_.begin(), notifying_.end());
   for (Request* request : doomed) {
     machine.timers.Disarm(request->timer);
     if (request->file != nullptr) {
@@ -367,6 +371,10 @@ bool RingCore::PostMore(Request& request, int32_t result, uint32_t flags, Handed
 
 void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffer buffer) {
   ORRERY_CHECK(!request.queued);
+  if (request.notifies) {
+    EndZeroCopy(request, result, flags);
+    return;
+  }
   CheckGuardedMemory(request);
   if (request.file != nullptr) request.file->waiters.Remove(request);
   table.Remove(request);

@@ -82,6 +82,8 @@ class RingCore {
   void End(Request& request, int32_t result, uint32_t flags = 0, HandedBuffer buffer = {});
   // The same by task work.
   void EndLater(Request& request, int32_t result, bool forced);
+  // The payload of a zero-copy send is in use no more.
+  void Notify(Request& request);
   // What a request that is cut short ends with: the bytes so far, or the error (facts R5, T5, C6).
   static int32_t CutShort(const Request& request, int error) {
     return request.done_bytes > 0 ? static_cast<int32_t>(request.done_bytes) : -error;
@@ -124,6 +126,9 @@ class RingCore {
   void RunWorkers();
   static bool Failed(const Request& request, int32_t result);
 
+  // zero_copy.cc
+  void EndZeroCopy(Request& request, int32_t result, uint32_t flags);
+
   // task_work.cc
   bool task_work_pending() const { return !retry_.empty() || !fresh_.empty(); }
   // At most `max` items, and again while fewer than `min` have run and there are more.
@@ -148,6 +153,7 @@ class RingCore {
   uint64_t next_request_number_ = 0;
   std::map<uint16_t, std::unique_ptr<BufferGroup>> groups_;
   std::vector<Request*> counted_timeouts_;
+  std::vector<Request*> notifying_;
   std::vector<Request*> workers_;  // That run when this batch has been submitted.
 
   // As in the kernel: what a run left over comes first in the next.

@@ -1,4 +1,4 @@
-// SEND and SENDMSG, and WRITE and WRITEV on streams.
+// SEND and SENDMSG, copying or not, and WRITE and WRITEV on streams.
 #include <cerrno>
 #include <string>
 

@@ -75,7 +75,7 @@ Request& RingCore::Pick(std::deque<Request*>& queue) {
 void RingCore::RunTask(Request& request) {
   switch (request.state) {
     case RequestState::kEnding:
-      End(request, request.result);
+      End(request, request.result, request.result_flags);
       return;
     case RequestState::kRetrying:
       request.state = RequestState::kIssued;
@@ -87,6 +87,7 @@ void RingCore::RunTask(Request& request) {
     case RequestState::kIssued:
     case RequestState::kTimed:
     case RequestState::kWorking:
+    case RequestState::kNotifying:
       break;
   }
   ORRERY_CHECK_MSG(false, "task work of a request that has none");

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "kernel_model/machine.h"
+#include "kernel_model/ring_core.h"
 
 namespace orrery::model {
 namespace {
@@ -19,6 +20,9 @@ constexpr uint32_t kWritable = POLLOUT | POLLWRNORM | POLLWRBAND;  // sk_stream_
 constexpr uint32_t kStateChange = 0;                               // sock_def_wakeup()
 
 constexpr uint16_t kEphemeralFirst = 32768;
+
+// Fact Z2: the notifications of larger zero-copy sends wait for the peer.
+constexpr size_t kCopiedBytesMax = 16 * kKiB;
 
 // Between two pieces of data that were sent together.
 constexpr Nanoseconds kPieceGap = kMicrosecond;
@@ -102,7 +106,9 @@ int64_t Tcp::BeginSend(Connection& connection, size_t count) {
 }
 
 void Tcp::Send(Connection& connection, const std::byte* bytes, size_t count) {
-  if (!connection.peer_gone) connection.outbound.Append(bytes, count);
+  if (connection.peer_gone) return;
+  connection.outbound.Append(bytes, count);
+  connection.sent += count;
 }
 
 void Tcp::FinishSend(Connection& connection, size_t count) {
@@ -183,6 +189,7 @@ void Tcp::CloseStream(Connection& connection) {
 void Tcp::ResetToPeer(Connection& connection) {
   if (connection.program_reset || connection.peer_gone) return;
   connection.program_reset = true;
+  ReleaseAll(connection);
   const size_t unread = connection.outbound.size();
   if (unread > 0) {
     connection.outbound.DropNewest(
@@ -193,6 +200,36 @@ void Tcp::ResetToPeer(Connection& connection) {
 
 void Tcp::WakeStream(Connection& connection, uint32_t mask) {
   if (connection.file != nullptr) machine_.Wake(*connection.file, mask);
+}
+
+bool Tcp::HoldPayload(Connection& connection, Request& request) {
+  // What is large lies in the send buffer by reference; small sends are copied at once.
+  const bool large = request.done_bytes > kCopiedBytesMax;
+  const bool other = machine_.Choose(Site::kNotificationTime, connection.number, 2) != 0;
+  if (large == other || connection.released == connection.sent) return false;
+  connection.payloads.push_back({.request = &request, .end = connection.sent});
+  return true;
+}
+
+void Tcp::ForgetPayloads(const RingCore& ring) {
+  for (const std::unique_ptr<Connection>& connection : connections_) {
+    if (connection == nullptr) continue;
+    std::erase_if(connection->payloads,
+                  [&](const Payload& payload) { return payload.request->ring == &ring; });
+  }
+}
+
+void Tcp::Release(Connection& connection, size_t bytes) {
+  connection.released = std::min(connection.released + bytes, connection.sent);
+  while (!connection.payloads.empty() && connection.payloads.front().end <= connection.released) {
+    Request& request = *connection.payloads.front().request;
+    connection.payloads.pop_front();
+    request.ring->Notify(request);
+  }
+}
+
+void Tcp::ReleaseAll(Connection& connection) {
+  Release(connection, connection.sent - connection.released);
 }
 
 void Tcp::Reap(Connection& connection) {
@@ -249,6 +286,7 @@ void Tcp::Deliver(Connection& connection, const Packet& packet) {
   }
   if (connection.closed) {
     if (packet.kind == Packet::Kind::kData) ResetToPeer(connection);
+    if (packet.kind == Packet::Kind::kAcknowledge) Release(connection, packet.bytes);
     return;
   }
   if (connection.reset_arrived) return;
@@ -270,6 +308,7 @@ void Tcp::Deliver(Connection& connection, const Packet& packet) {
       break;
     case Packet::Kind::kAcknowledge: {
       connection.unacknowledged -= packet.bytes;
+      Release(connection, packet.bytes);
       const size_t space = SendSpace(connection);
       const size_t used = machine_.options.socket_buffer_bytes - space;
       if (space > 0 && space >= used / 2) WakeStream(connection, kWritable);
@@ -300,6 +339,7 @@ void Tcp::DeliverReset(Connection& connection) {
   connection.pending_error = connection.fin_arrived ? EPIPE : ECONNRESET;
   connection.reset_arrived = true;
   connection.unacknowledged = 0;
+  ReleaseAll(connection);
   machine_.Emit(EventKind::kReset, connection.number);
   WakeStream(connection, kStateChange);
   WakeStream(connection, POLLERR);
@@ -364,10 +404,13 @@ PeerRead Tcp::PeerReceive(uint64_t peer, std::span<std::byte> bytes) {
   if (count > 0) {
     machine_.Emit(EventKind::kPeer, peer, static_cast<int64_t>(PeerAction::kRead),
                   static_cast<int64_t>(count));
-    if (!connection.closed) {
+    if (connection.closed) {
+      Release(connection, count);
+    } else {
       connection.unacknowledged += count;
       // The time matters only to somebody who waits for the space.
-      const bool awaited = connection.file != nullptr && !connection.file->waiters.empty();
+      const bool awaited = !connection.payloads.empty() ||
+                           (connection.file != nullptr && !connection.file->waiters.empty());
       const Nanoseconds delay = awaited ? machine_.ChooseDelay(connection.number) : 0;
       Transmit(connection, Packet::Kind::kAcknowledge, count, delay);
     }
@@ -396,6 +439,7 @@ void Tcp::PeerClose(uint64_t peer) {
   machine_.Emit(EventKind::kPeer, peer, static_cast<int64_t>(PeerAction::kClose));
   connection.peer_gone = true;
   connection.outbound.Clear();
+  ReleaseAll(connection);
   if (unread) {
     Transmit(connection, Packet::Kind::kReset, 0, machine_.ChooseDelay(peer));
   } else if (!connection.fin_sent) {
@@ -411,6 +455,7 @@ void Tcp::PeerReset(uint64_t peer) {
   machine_.Emit(EventKind::kPeer, peer, static_cast<int64_t>(PeerAction::kReset));
   found->peer_gone = true;
   found->outbound.Clear();
+  ReleaseAll(*found);
   Transmit(*found, Packet::Kind::kReset, 0, machine_.ChooseDelay(peer));
   Reap(*found);
 }

@@ -41,6 +41,15 @@ struct Packet {
   Nanoseconds due = 0;
 };
 
+struct Request;
+class RingCore;
+
+// Memory of the program's that a connection refers to.
+struct Payload {
+  Request* request = nullptr;
+  uint64_t end = 0;  // Where it ends in the stream that the program sent.
+};
+
 struct Connection {
   uint64_t number = 0;
   uint16_t port = 0;
@@ -58,8 +67,11 @@ struct Connection {
   int pending_error = 0;    // Given to the next call that asks, once.
 
   // The peer's end.
-  ByteQueue outbound;         // What the program sent and the peer did not read.
-  size_t unacknowledged = 0;  // Read by the peer, but still in the program's send buffer.
+  ByteQueue outbound;            // What the program sent and the peer did not read.
+  size_t unacknowledged = 0;     // Read by the peer, but still in the program's send buffer.
+  uint64_t sent = 0;             // Bytes that ever entered `outbound`.
+  uint64_t released = 0;         // Of them, those that the send buffer holds no more.
+  std::deque<Payload> payloads;  // Of zero-copy sends, by end.
   bool fin_sent = false;
   bool peer_gone = false;    // Closed or reset by the peer.
   bool program_fin = false;  // The program ended its direction.
@@ -85,6 +97,11 @@ class Tcp {
   // Takes them. After each send, FinishSend() once.
   void Send(Connection& connection, const std::byte* bytes, size_t count);
   void FinishSend(Connection& connection, size_t count);
+  // Keeps the payload of what was sent last until its bytes have left the send buffer; then its
+  // ring is told. False when it need not be kept.
+  bool HoldPayload(Connection& connection, Request& request);
+  // The ring goes away.
+  void ForgetPayloads(const RingCore& ring);
   // Takes the oldest connection; null when there is none. REQUIRES: a listener.
   Connection* Accept(OpenFile& listener);
   // SHUT_RD, SHUT_WR, SHUT_RDWR of a stream or a listener: 0 or -errno.
@@ -120,6 +137,9 @@ class Tcp {
   // The program's end answers with a reset: the peer will see it.
   void ResetToPeer(Connection& connection);
   void WakeStream(Connection& connection, uint32_t mask);
+  // Bytes have left the send buffer; the second: all of them.
+  void Release(Connection& connection, size_t bytes);
+  void ReleaseAll(Connection& connection);
   // Frees it when both ends are gone and nothing is on the wire.
   void Reap(Connection& connection);
 

@@ -115,6 +115,16 @@ class Conformance : public testing::TestWithParam<WorldKind> {
   // is not deferred they may have been received after that.
   void Deliver(const Connection& connection, std::string_view bytes);
 
+  // Prepares an operation that SubmissionQueue does not offer: `fill` gets a zeroed SQE.
+  template <typename Fill>
+  void Add(uint32_t id, Fill fill) {
+    io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring().memory());
+    ASSERT_NE(sqe, nullptr);
+    *sqe = {};
+    fill(sqe);
+    sqe->user_data = Id(id).Pack();
+  }
+
   // Publishes what is prepared and enters. `timeout` bounds a wait.
   EnterResult Enter(unsigned min_complete = 0, Nanoseconds timeout = kWaitBound);
   // As Enter(0), and checks that everything prepared was consumed.

@@ -1,0 +1,40 @@
+// What is special about zero-copy sends: a second CQE, when the payload is the program's again.
+//
+// Invariant: the result comes first, errors included, and nothing of the request is found by a
+// cancel between the two (facts Z1, Z3).
+#include <utility>
+
+#include "kernel_model/operations.h"
+
+namespace orrery::model {
+
+void RingCore::EndZeroCopy(Request& request, int32_t result, uint32_t flags) {
+  request.notifies = false;
+  CheckGuardedMemory(request);
+  if (request.done_bytes > 0) GuardMemory(request);
+  if (request.file != nullptr) request.file->waiters.Remove(request);
+  table.Remove(request);
+  completions.Post({.user_data = request.user_data,
+                    .res = result,
+                    .flags = flags | IORING_CQE_F_MORE,
+                    .of_timeout = false,
+                    .buffer = {}});
+  machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(request.user_data), result,
+               flags | IORING_CQE_F_MORE);
+  request.state = RequestState::kNotifying;
+  OpenFile* const file = std::exchange(request.file, nullptr);
+  const bool held = request.done_bytes > 0 && file->kind == FileKind::kStream &&
+                    machine.tcp.HoldPayload(*file->connection, request);
+  notifying_.push_back(&request);
+  if (!held) Notify(request);
+  if (file != nullptr) machine.DropReference(*file);
+  if (!counted_timeouts_.empty()) EndCountedTimeouts();
+}
+
+void RingCore::Notify(Request& request) {
+  std::erase(notifying_, &request);
+  request.result_flags = IORING_CQE_F_NOTIF;
+  EndLater(request, request.notification, /*forced=*/false);
+}
+
+}  // namespace orrery::model
