@@ -35,6 +35,8 @@ _NO_EXCEPTIONS = [
     "-fno-rtti",
 ]
 
+_GTEST_MAIN = "//third_party:gtest_main"
+
 def _copts(exceptions, more):
     return _COPTS + ([] if exceptions else _NO_EXCEPTIONS) + more
 
@@ -48,8 +50,11 @@ def orrery_cc_binary(name, exceptions = False, copts = [], **kwargs):
     """A program of ours."""
     cc_binary(name = name, copts = _copts(exceptions, copts), **kwargs)
 
-def orrery_cc_test(name, deps = [], copts = [], size = "small", main = "//third_party:gtest_main", **kwargs):
+def orrery_cc_test(name, deps = [], copts = [], size = "small", main = _GTEST_MAIN, **kwargs):
     """A test on GoogleTest; `main = None` for one that brings its own main()."""
+    if "//third_party:rapidcheck" in deps and main == _GTEST_MAIN:
+        # The same cases in every run. Others: bazel test --test_env=RC_PARAMS="seed=7" ...
+        kwargs.setdefault("env", {"RC_PARAMS": "seed=1"})
     cc_test(
         name = name,
         size = size,
