@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <span>
 #include <utility>
 
 #include "base/check.h"
 #include "base/prng.h"
 #include "gtest/gtest.h"
+#include "kernel_model/model_ring.h"
 
 namespace orrery {
 
@@ -42,6 +44,19 @@ ModelWorld::~ModelWorld() {
   for (const std::string& violation : TakeViolations()) {
     ADD_FAILURE() << "violation of the ring's rules: " << violation;
   }
+}
+
+void ModelWorld::Interrupt() {
+  for (model::ModelRing* ring : kernel_->rings()) {
+    if (ring != nullptr) ring->Interrupt();
+  }
+}
+
+std::optional<size_t> ModelWorld::ProvidedBuffers(uint16_t group) {
+  model::ModelRing* ring = kernel_->rings().back();
+  ORRERY_CHECK(ring != nullptr);
+  (void)ring->Enter({});  // Whatever it answers: it looks at what was published.
+  return ring->provided_buffers(group);
 }
 
 std::vector<std::string> ModelWorld::TakeViolations() { return std::exchange(observer_->seen, {}); }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,8 @@ class ModelWorld final : public TestWorld {
   void Close(Peer peer) override { kernel_->PeerClose(peer); }
   void Reset(Peer peer) override { kernel_->PeerReset(peer); }
   void Ring(int eventfd) override { kernel_->SignalEventFd(eventfd); }
+  void Interrupt() override;
+  std::optional<size_t> ProvidedBuffers(uint16_t group) override;
   size_t open_descriptors() override { return kernel_->open_descriptors(); }
 
   model::ModelKernel& model() { return *kernel_; }

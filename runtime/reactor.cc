@@ -152,6 +152,7 @@ void Reactor::Deliver() {
   for (const uint16_t buffer : taken_buffers_) buffers_->Return(buffer);
   taken_buffers_.clear();
   buffers_->Publish();
+  ORRERY_CHECK_OP(buffers_->with_kernel(), ==, buffers_->buffers());
   ReleaseClosed();
 }
 

@@ -92,6 +92,9 @@ class LinuxWorld final : public TestWorld {
 
   void Ring(int eventfd) override { ORRERY_CHECK_OP(::eventfd_write(eventfd, 1), ==, 0); }
 
+  void Interrupt() override {}  // It comes by itself.
+  std::optional<size_t> ProvidedBuffers(uint16_t) override { return std::nullopt; }
+
   size_t open_descriptors() override {
     DIR* folder = ::opendir("/proc/self/fd");
     ORRERY_CHECK(folder != nullptr);

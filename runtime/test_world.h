@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -41,6 +42,11 @@ class TestWorld {
   virtual void Close(Peer peer) = 0;
   virtual void Reset(Peer peer) = 0;
   virtual void Ring(int eventfd) = 0;
+  // What a timer interrupt does while the program runs: late completions may arrive now, and
+  // published buffers be written.
+  virtual void Interrupt() = 0;
+  // Buffers of a group of the world's only ring that the kernel has, where it can be asked.
+  virtual std::optional<size_t> ProvidedBuffers(uint16_t group) = 0;
 
   // Descriptors that the program under test has open. Compare two of them; one alone says nothing.
   virtual size_t open_descriptors() = 0;

@@ -5,6 +5,7 @@
 // shrinks to the few steps that matter.
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <ostream>
 #include <span>
@@ -79,7 +80,8 @@ class Rig {
                                   .buffer_bytes = machine.buffer_bytes,
                                   .iovecs_max = machine.iovecs_max,
                                   .linger = 500 * kSecond})
-                     .value()) {
+                     .value()),
+        buffers_(1U << machine.buffers_log) {
     const int listener = world_->kernel().Listen({}).value();
     port_ = world_->kernel().LocalPort(listener).value();
     reactor_->Listen(listener);
@@ -111,6 +113,8 @@ class Rig {
   // Nothing is left: no descriptor, no file, no request, and no rule was broken.
   void CheckOver() {
     RC_ASSERT(reactor_->finished());
+    RC_ASSERT(reactor_->counters().stale_completions == 0U);
+    RC_ASSERT(world_->ProvidedBuffers(Reactor::kBufferGroup) == buffers_);
     RC_ASSERT(world_->model().open_descriptors() == 0U);
     RC_ASSERT(world_->model().requests_in_flight() == 0U);
     RC_ASSERT(world_->TakeViolations() == std::vector<std::string>());
@@ -125,6 +129,7 @@ class Rig {
   std::unique_ptr<ModelWorld> world_;
   std::unique_ptr<Ring> ring_;
   std::unique_ptr<Reactor> reactor_;
+  unsigned buffers_;
   uint16_t port_ = 0;
   int eventfd_ = -1;
 };
@@ -195,6 +200,7 @@ struct Session {
 class EchoApplication final : public Application {
  public:
   void OnEvents(std::span<const ConnectionEvent> events) override {
+    world->Interrupt();  // The data of these events must still be ours.
     for (const ConnectionEvent& event : events) {
       Connection& connection = *event.connection;
       if (event.kind == ConnectionEvent::Kind::kOpened) {
@@ -231,11 +237,13 @@ class EchoApplication final : public Application {
     return now + kMillisecond;
   }
 
+  TestWorld* world = nullptr;
   Reactor* reactor = nullptr;
-  const Step* next = nullptr;  // What the application does in the next turn.
-  std::vector<Session> sessions;
+  const Step* next = nullptr;    // What the application does in the next turn.
+  std::deque<Session> sessions;  // Stays where it is while it grows.
   bool woken = false;
   bool data_after_end = false;
+  Session* aborted = nullptr;  // The one that was aborted in the last turn.
 
  private:
   void Do(const Step& step) {
@@ -252,6 +260,7 @@ class EchoApplication final : public Application {
         return reactor->Finish(*session.connection);
       default:
         session.cut_short = true;
+        aborted = &session;
         return reactor->Abort(*session.connection);
     }
   }
@@ -260,6 +269,7 @@ class EchoApplication final : public Application {
 class EchoRun {
  public:
   explicit EchoRun(const Machine& machine) : rig_(machine, application_) {
+    application_.world = &rig_.world();
     application_.reactor = &rig_.reactor();
   }
 
@@ -291,9 +301,16 @@ class EchoRun {
       case Kind::kPause:
       case Kind::kResume:
       case Kind::kFinish:
-      case Kind::kAbort:
         application_.next = &step;
         return rig_.Turn();
+      case Kind::kAbort:
+        application_.next = &step;
+        application_.aborted = nullptr;
+        rig_.Turn();
+        if (application_.aborted == nullptr) return;
+        // Whatever its peer does.
+        return rig_.RunUntil([this] { return application_.aborted->connection == nullptr; },
+                             "the end of an aborted connection");
       default:
         if (!clients_.empty()) DoAsPeer(step, clients_[step.who % clients_.size()]);
     }
