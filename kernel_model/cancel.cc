@@ -27,10 +27,14 @@ int32_t CancelOne(RingCore& ring, Request& victim, bool alone) {
       return 0;
     case RequestState::kWorking:
       return -EALREADY;
+    case RequestState::kWaiting:
+    case RequestState::kStarting:
     case RequestState::kIssued:
     case RequestState::kRetrying:
     case RequestState::kEnding:
     case RequestState::kNotifying:
+    case RequestState::kFailing:
+    case RequestState::kEnded:
       break;
   }
   return -ENOENT;

@@ -34,7 +34,7 @@ Attempt TryShutdown(RingCore& ring, Request& request) {
 
 void FinishShutdown(RingCore& ring, Request& request) {
   // io_wq_submit_work() assigns the file: a CLOSE of the same batch comes before it.
-  OpenFile* const file = ring.FindFile(request.worker_file, request.worker_file_fixed);
+  OpenFile* const file = ring.FindFile(request.file_number, request.file_fixed);
   if (file == nullptr) {
     ring.EndLater(request, -EBADF, /*forced=*/true);
     return;

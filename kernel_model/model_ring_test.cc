@@ -442,9 +442,9 @@ TEST_F(ModelRingDeathTest, WhatTheModelDoesNotKnowStopsTheRun) {
                "does not know opcode 3");
   EXPECT_DEATH(stop([](io_uring_sqe* sqe) {
                  io_uring_prep_nop(sqe);
-                 sqe->flags |= IOSQE_IO_LINK;
+                 sqe->flags |= IOSQE_ASYNC;
                }),
-               "does not know SQE flags 4");
+               "does not know SQE flags 16");
   EXPECT_DEATH(stop([](io_uring_sqe* sqe) { io_uring_prep_recv(sqe, 3, nullptr, 0, MSG_PEEK); }),
                "does not know msg_flags of a receive 2");
   EXPECT_DEATH((void)machine_.ring().Register(IORING_REGISTER_PROBE, nullptr, 0),

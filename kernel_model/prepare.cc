@@ -245,8 +245,6 @@ int32_t PrepareShutdown(Request& request, const io_uring_sqe& sqe) {
     return -EINVAL;
   }
   request.argument = static_cast<int>(sqe.len);
-  request.worker_file = sqe.fd;
-  request.worker_file_fixed = (sqe.flags & IOSQE_FIXED_FILE) != 0;
   return 0;
 }
 
@@ -277,10 +275,10 @@ bool NeedsFile(uint8_t opcode) {
 }
 
 int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
-  constexpr unsigned kKnownFlags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS;
+  constexpr unsigned kKnownFlags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS |
+                                   IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN;
   if ((sqe.flags & ~kKnownFlags) != 0) StopUnknown("SQE flags", sqe.flags);
   if (sqe.personality != 0) StopUnknown("personality", sqe.personality);
-  request.skip_success = (sqe.flags & IOSQE_CQE_SKIP_SUCCESS) != 0;
   request.buffer_select = (sqe.flags & IOSQE_BUFFER_SELECT) != 0;
   if (request.buffer_select && !TakesIoprio(sqe.opcode)) return -EOPNOTSUPP;
   if (sqe.ioprio != 0 && !TakesIoprio(sqe.opcode)) return -EINVAL;

@@ -19,6 +19,8 @@ class RingCore;
 struct OpenFile;
 
 enum class RequestState : uint8_t {
+  kWaiting,    // Behind others: in a chain, or held back by a drain. A cancel does not find it.
+  kStarting,   // Its turn has come: task work will issue it.
   kIssued,     // Is being carried out, inside some call.
   kArmed,      // Waits for its file. A cancel finds it.
   kRetrying,   // Its file was ready when it came to wait: task work will try again.
@@ -26,6 +28,8 @@ enum class RequestState : uint8_t {
   kWorking,    // Runs on a worker. A cancel finds it and is too late.
   kNotifying,  // A zero-copy send that has its result, and whose payload is still in use.
   kEnding,     // Its result is known; task work will post it.
+  kFailing,    // The first of the rest of a chain that broke: task work will end them all.
+  kEnded,      // Its terminal CQE has been posted; what hangs on it comes with the next flush.
 };
 
 struct Request {
@@ -34,7 +38,7 @@ struct Request {
   OpenFile* file = nullptr;  // A counted reference; null for operations without a file.
   uint64_t user_data = 0;
   uint8_t opcode = 0;
-  RequestState state = RequestState::kIssued;
+  RequestState state = RequestState::kWaiting;
 
   // What was asked.
   bool multishot = false;
@@ -71,15 +75,24 @@ struct Request {
   Request* wait_previous = nullptr;
   Request* wait_next = nullptr;
 
-  // What a worker will look up when it runs: SHUTDOWN.
-  int worker_file = -1;
-  bool worker_file_fixed = false;
+  // sqe->fd. Looked up when the request is issued, on a worker by that.
+  int file_number = -1;
+  bool file_fixed = false;
+
+  // Chains and drains, links.cc.
+  Request* link = nullptr;   // The next one of its chain.
+  bool linked = false;       // IOSQE_IO_LINK or IOSQE_IO_HARDLINK.
+  bool hard_linked = false;  // IOSQE_IO_HARDLINK
+  bool drains = false;       // IOSQE_IO_DRAIN, on it or inside its chain.
+  bool on_worker = false;    // Has to be issued by a worker.
+  bool failed = false;       // Broke its chain; with `result` when it did so in preparation.
+  bool silent = false;       // Posts nothing, whatever comes: the one that broke the chain skips.
 
   // TIMEOUT and operations on workers.
   Timer timer;
   bool counts_completions = false;
   uint64_t completions_target = 0;
-  int32_t result = 0;  // When kEnding.
+  int32_t result = 0;  // When kEnding, or failed in preparation; NOP's.
   uint32_t result_flags = 0;
 
   // Zero-copy sends.
@@ -120,6 +133,16 @@ class RequestPool {
   }
 
   size_t size() const { return size_; }
+
+  // Those in use, in an order of their own.
+  template <typename Visit>
+  void ForEach(Visit visit) {
+    for (const std::unique_ptr<Request[]>& page : pages_) {
+      for (size_t index = 0; index < kPageRequests; ++index) {
+        if (page[index].ring != nullptr) visit(page[index]);
+      }
+    }
+  }
 
  private:
   static constexpr size_t kPageRequests = 64;

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 #include "kernel_model/memory_guard.h"
@@ -152,15 +153,17 @@ RingCore::~RingCore() {
   }
   machine.tcp.ForgetPayloads(*this);
   doomed.insert(doomed.end(), notifying_.begin(), notifying_.end());
-  for (Request* request : doomed) {
-    machine.timers.Disarm(request->timer);
-    if (request->file != nullptr) {
-      request->file->waiters.Remove(*request);
-      machine.DropReference(*request->file);
+  const auto free = [&](Request& request) {
+    machine.timers.Disarm(request.timer);
+    if (request.file != nullptr) {
+      request.file->waiters.Remove(request);
+      machine.DropReference(*request.file);
     }
-    table.Remove(*request);
-    pool_.Free(*request);
-  }
+    table.Remove(request);
+    pool_.Free(request);
+  };
+  for (Request* request : doomed) free(*request);
+  pool_.ForEach(free);  // Those that had not been issued.
   ORRERY_CHECK_OP(pool_.size(), ==, size_t{0});
   if (fixed_files.has_value()) {
     for (OpenFile* file : *fixed_files) {
@@ -185,6 +188,8 @@ BufferGroup* RingCore::FindGroup(uint16_t group) const {
 
 unsigned RingCore::Submit(unsigned to_submit) {
   const unsigned consumed = ConsumeBatch(to_submit);
+  CloseChain();
+  Flush();
   RunWorkers();
   return consumed;
 }
@@ -230,26 +235,30 @@ void RingCore::Consume(const io_uring_sqe& sqe) {
   request.user_data = sqe.user_data;
   request.opcode = sqe.opcode;
   request.timer.request = &request;
-  const int32_t prepared = Prepare(*this, request, sqe);
-  if (prepared != 0) {  // Fact U4, with SUBMIT_ALL.
-    End(request, prepared);
-    return;
-  }
+  request.file_number = sqe.fd;
+  request.file_fixed = (sqe.flags & IOSQE_FIXED_FILE) != 0;
+  int32_t prepared = ReadFlags(request, sqe.flags);
+  if (prepared == 0) prepared = Prepare(*this, request, sqe);
+  Place(request, prepared);
+}
+
+void RingCore::Issue(Request& request, bool from_task_work) {
+  request.state = RequestState::kIssued;
   if (NeedsFile(request.opcode)) {
-    OpenFile* const file = FindFile(sqe.fd, (sqe.flags & IOSQE_FIXED_FILE) != 0);
+    OpenFile* const file = FindFile(request.file_number, request.file_fixed);
     if (file == nullptr) {
       End(request, -EBADF);
       return;
     }
     if (file->kind == FileKind::kRing)
-      StopUnknown("an operation on a ring's descriptor, opcode", sqe.opcode);
+      StopUnknown("an operation on a ring's descriptor, opcode", request.opcode);
     machine.AddReference(*file);
     request.file = file;
   }
   if (request.poll_first) {
     Arm(request);
   } else {
-    Execute(request, /*from_task_work=*/false);
+    Execute(request, from_task_work);
   }
 }
 
@@ -351,12 +360,13 @@ void RingCore::CheckGuardedMemory(Request& request) {
 // --- Completion
 
 bool RingCore::Failed(const Request& request, int32_t result) {
-  if (result < 0) return true;
+  if (request.failed || result < 0) return true;
   const bool all_or_failed = request.wait_all || IsReadOrWrite(request.opcode);  // Facts L1, L2.
   return all_or_failed && static_cast<size_t>(result) != request.total_bytes;
 }
 
 bool RingCore::PostMore(Request& request, int32_t result, uint32_t flags, HandedBuffer buffer) {
+  Flush();  // As io_req_post_cqe() does, to keep the order.
   const CompletionQueue::Entry entry{.user_data = request.user_data,
                                      .res = result,
                                      .flags = flags | IORING_CQE_F_MORE,
@@ -379,7 +389,8 @@ void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffe
   if (request.file != nullptr) request.file->waiters.Remove(request);
   table.Remove(request);
   machine.timers.Disarm(request.timer);
-  if (!request.skip_success || Failed(request, result)) {
+  request.failed = Failed(request, result);
+  if (!request.silent && (!request.skip_success || request.failed)) {
     completions.Post({.user_data = request.user_data,
                       .res = result,
                       .flags = flags,
@@ -388,8 +399,14 @@ void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffe
     machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(request.user_data), result,
                  flags);
   }
-  OpenFile* const file = request.file;
-  pool_.Free(request);
+  OpenFile* const file = std::exchange(request.file, nullptr);
+  if (request.link != nullptr) {
+    request.state = RequestState::kEnded;
+    ended_.push_back(&request);
+  } else {
+    pool_.Free(request);
+    ++freed_since_flush_;
+  }
   if (file != nullptr) machine.DropReference(*file);
   if (!counted_timeouts_.empty()) EndCountedTimeouts();
 }
@@ -429,7 +446,7 @@ void RingCore::StartWorker(Request& request) {
       workers_.push_back(&request);
       break;
     case 0:
-      FinishShutdown(*this, request);
+      Work(request);
       break;
     default:
       machine.timers.Arm(request.timer, machine.now + delay);
@@ -437,13 +454,25 @@ void RingCore::StartWorker(Request& request) {
 }
 
 void RingCore::RunWorkers() {
-  for (Request* request : workers_) FinishShutdown(*this, *request);
+  for (Request* request : workers_) Work(*request);
   workers_.clear();
+}
+
+void RingCore::Work(Request& request) {
+  if (request.opcode == IORING_OP_SHUTDOWN) {
+    FinishShutdown(*this, request);
+    return;
+  }
+  // Whatever it does is seen when its task work runs, as on a deferred ring.
+  table.Remove(request);
+  request.on_worker = false;
+  request.state = RequestState::kStarting;
+  QueueTaskWork(request, /*forced=*/true);
 }
 
 void RingCore::OnTimer(Request& request) {
   if (request.state == RequestState::kWorking) {
-    FinishShutdown(*this, request);
+    Work(request);
     return;
   }
   ORRERY_CHECK(request.state == RequestState::kTimed);

@@ -92,7 +92,7 @@ class RingCore {
   OpenFile* FindFile(int number, bool fixed) const;
   BufferGroup* FindGroup(uint16_t group) const;
   void AddCountedTimeout(Request& request);
-  // Hands the request to a worker; FinishShutdown() is its part.
+  // Hands the request to a worker.
   void StartWorker(Request& request);
 
   Machine& machine;
@@ -117,6 +117,8 @@ class RingCore {
   unsigned Submit(unsigned to_submit);
   unsigned ConsumeBatch(unsigned to_submit);
   void Consume(const io_uring_sqe& sqe);
+  // The first attempt; what it is done with is looked up now.
+  void Issue(Request& request, bool from_task_work);
   void Execute(Request& request, bool from_task_work);
   void Arm(Request& request);
   void Disarm(Request& request);
@@ -124,10 +126,28 @@ class RingCore {
   void CheckGuardedMemory(Request& request);
   void EndCountedTimeouts();
   void RunWorkers();
+  // The worker's turn has come.
+  void Work(Request& request);
   static bool Failed(const Request& request, int32_t result);
 
   // zero_copy.cc
   void EndZeroCopy(Request& request, int32_t result, uint32_t flags);
+  // links.cc: chains, drains, and what follows an end.
+  // Reads the flags about chains and drains: 0, or -errno.
+  int32_t ReadFlags(Request& request, unsigned flags);
+  // Puts a request that was prepared, or failed at it, where it belongs: into the chain that is
+  // open, behind a drain, or to work.
+  void Place(Request& request, int32_t prepared);
+  void Launch(Request& head);
+  void LaunchSlowly(Request& head);
+  void CloseChain();
+  // As __io_submit_flush_completions(): starts, or ends, what waited for those that ended.
+  void Flush();
+  void Follow(Request& ended);
+  void EndRestLater(Request& broken);
+  void EndRest(Request& first);
+  void HoldBack(Request& head);
+  void LetGo();
 
   // task_work.cc
   bool task_work_pending() const { return !retry_.empty() || !fresh_.empty(); }
@@ -155,6 +175,18 @@ class RingCore {
   std::vector<Request*> counted_timeouts_;
   std::vector<Request*> notifying_;
   std::vector<Request*> workers_;  // That run when this batch has been submitted.
+
+  // The chain that is being submitted.
+  Request* chain_head_ = nullptr;
+  Request* chain_last_ = nullptr;
+  std::vector<Request*> ended_;   // With something behind them, since the last flush.
+  size_t freed_since_flush_ = 0;  // Others that ended.
+  // Heads of chains that a drain holds back; how many requests that are.
+  std::deque<Request*> held_back_;
+  size_t held_back_requests_ = 0;
+  bool drain_active_ = false;
+  bool drain_next_ = false;      // The chain that is open has a drain: what follows it is one, too.
+  bool drain_disabled_ = false;  // Fact L8.
 
   // As in the kernel: what a run left over comes first in the next.
   std::deque<Request*> retry_;

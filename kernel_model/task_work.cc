@@ -23,14 +23,18 @@ void RingCore::RunTaskWork(unsigned min, unsigned max) {
   if (!task_work_pending()) return;
   __atomic_fetch_and(memory_.sq.kflags, ~IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
   unsigned ran = 0;
-  do {
+  for (;;) {
     min -= std::min(min, ran);
     ran = RunFrom(retry_, max);
     if (retry_.empty()) {
       retry_.swap(fresh_);
       ran += RunFrom(retry_, max - ran);
+      if (task_work_pending() && ran < min) continue;
     }
-  } while (task_work_pending() && ran < min);
+    Flush();
+    if (!task_work_pending() || ran >= min) break;
+  }
+  RunWorkers();
   if (deferred_ && task_work_pending()) {
     __atomic_fetch_or(memory_.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
   }
@@ -77,6 +81,16 @@ void RingCore::RunTask(Request& request) {
     case RequestState::kEnding:
       End(request, request.result, request.result_flags);
       return;
+    case RequestState::kStarting:
+      if (request.on_worker) {
+        StartWorker(request);
+      } else {
+        Issue(request, /*from_task_work=*/true);
+      }
+      return;
+    case RequestState::kFailing:
+      EndRest(request);
+      return;
     case RequestState::kRetrying:
       request.state = RequestState::kIssued;
       Execute(request, /*from_task_work=*/true);
@@ -84,10 +98,12 @@ void RingCore::RunTask(Request& request) {
     case RequestState::kArmed:
       RunWoken(request);
       return;
+    case RequestState::kWaiting:
     case RequestState::kIssued:
     case RequestState::kTimed:
     case RequestState::kWorking:
     case RequestState::kNotifying:
+    case RequestState::kEnded:
       break;
   }
   ORRERY_CHECK_MSG(false, "task work of a request that has none");

@@ -14,13 +14,20 @@ void RingCore::EndZeroCopy(Request& request, int32_t result, uint32_t flags) {
   if (request.done_bytes > 0) GuardMemory(request);
   if (request.file != nullptr) request.file->waiters.Remove(request);
   table.Remove(request);
-  completions.Post({.user_data = request.user_data,
-                    .res = result,
-                    .flags = flags | IORING_CQE_F_MORE,
-                    .of_timeout = false,
-                    .buffer = {}});
-  machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(request.user_data), result,
-               flags | IORING_CQE_F_MORE);
+  // Fact Z4: what a broken chain cancels lacks F_MORE, and is notified about even so.
+  if (request.state != RequestState::kFailing) flags |= IORING_CQE_F_MORE;
+  if (!request.silent) {
+    completions.Post({.user_data = request.user_data,
+                      .res = result,
+                      .flags = flags,
+                      .of_timeout = false,
+                      .buffer = {}});
+    machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(request.user_data), result,
+                 flags);
+  }
+  request.silent = false;
+  request.failed = Failed(request, result);
+  Follow(request);  // Fact Z7: a link waits for the result only.
   request.state = RequestState::kNotifying;
   OpenFile* const file = std::exchange(request.file, nullptr);
   const bool held = request.done_bytes > 0 && file->kind == FileKind::kStream &&

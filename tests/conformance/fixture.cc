@@ -156,6 +156,19 @@ void Conformance::Deliver(const Connection& connection, std::string_view bytes) 
   }
 }
 
+io_uring_sqe& Conformance::Raw(unsigned opcode, uint32_t id) {
+  ORRERY_CHECK(queue().Nop(Id(id)));
+  io_uring_sqe& sqe = LastSqe();
+  sqe.opcode = static_cast<uint8_t>(opcode);
+  sqe.fd = 0;
+  return sqe;
+}
+
+io_uring_sqe& Conformance::LastSqe() {
+  const io_uring_sq& sq = ring().memory().sq;
+  return sq.sqes[(sq.sqe_tail - 1) & sq.ring_mask];
+}
+
 EnterResult Conformance::Enter(unsigned min_complete, Nanoseconds timeout) {
   return ring().Enter({.to_submit = queue().Publish(),
                        .min_complete = min_complete,

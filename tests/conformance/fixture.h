@@ -124,6 +124,11 @@ class Conformance : public testing::TestWithParam<WorldKind> {
     fill(sqe);
     sqe->user_data = Id(id).Pack();
   }
+  // The SQE of the test's operation `id`, for what SubmissionQueue has no words for: zeroed, but
+  // for its opcode and user data.
+  io_uring_sqe& Raw(unsigned opcode, uint32_t id);
+  // The SQE that was prepared last, to add to it.
+  io_uring_sqe& LastSqe();
 
   // Publishes what is prepared and enters. `timeout` bounds a wait.
   EnterResult Enter(unsigned min_complete = 0, Nanoseconds timeout = kWaitBound);

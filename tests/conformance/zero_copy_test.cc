@@ -152,6 +152,36 @@ TEST_P(ZeroCopy, Z4_SkippingTheResultIsRefusedWithOneCompletion) {
   ExpectQuiet();
 }
 
+TEST_P(ZeroCopy, Z4_WhatABrokenChainCancelsIsNotifiedWithoutHavingBeenAnnounced) {
+  const Connection connection = Connect();
+  Add(1, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_recv(sqe, 987'654, nullptr, 0, 0);
+    sqe->flags |= IOSQE_IO_LINK;
+  });
+  Add(2, [&](io_uring_sqe* sqe) { ::io_uring_prep_send_zc(sqe, connection.fd, "x", 1, 0, 0); });
+  const std::vector<Seen> seen = Await(3);
+  ASSERT_EQ(seen.size(), 3U);
+  EXPECT_THAT(seen[0], Final(1, -EBADF));
+  EXPECT_THAT(seen[1], Final(2, -ECANCELED));
+  EXPECT_EQ(seen[2].flags, IORING_CQE_F_NOTIF);
+}
+
+TEST_P(ZeroCopy, Z7_ALinkWaitsForTheResultOnly) {
+  const Connection connection = Connect();
+  const std::string bytes(kLarge, 'x');
+  Add(1, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_send_zc(sqe, connection.fd, bytes.data(), bytes.size(), 0, 0);
+    sqe->flags |= IOSQE_IO_LINK;
+  });
+  ASSERT_TRUE(queue().Nop(Id(2)));
+  const std::vector<Seen> seen = Await(2);
+  ASSERT_EQ(seen.size(), 2U);
+  EXPECT_TRUE(seen[0].id == 1 && seen[0].more() && seen[0].result > 0);
+  EXPECT_THAT(seen[1], Final(2, 0));  // Nobody has read, so the notification is to come.
+  world().Close(connection.peer);
+  EXPECT_EQ(AwaitOne().flags, IORING_CQE_F_NOTIF);
+}
+
 TEST_P(ZeroCopy, Z5_OnLoopbackTheReportSaysCopied) {
   const Connection connection = Connect();
   Send(1, connection.fd, "payload", 0, kReportUsage);
