@@ -215,7 +215,13 @@ class ReactorTest : public testing::TestWithParam<WorldKind> {
 
   void Turn() {
     ++turns_;
-    reactor_->OnEntered(ring_->Enter(reactor_->Turn()));
+    const uint64_t refused = reactor_->counters().refused;
+    const EnterRequest request = reactor_->Turn();
+    if (request.min_complete > 0) {
+      EXPECT_EQ(reactor_->counters().refused, refused) << "it sleeps on work that was refused";
+      EXPECT_GT(request.deadline, reactor_->now()) << "a sleep that ends at once is a spin";
+    }
+    reactor_->OnEntered(ring_->Enter(request));
   }
   void Turns(int count) {
     while (count-- > 0) Turn();
@@ -1175,6 +1181,29 @@ TEST_P(ReactorModelTest, SendsThatTakeOneByteAtATime) {
   Settle();
   EXPECT_TRUE(body.unique());
   EXPECT_TRUE(second.unique());
+}
+
+TEST_P(ReactorModelTest, WhatIsAppendedAfterTheShutdownIsNotSent) {
+  // It would meet EPIPE, and closing then would reset what the peer has not read yet.
+  SetUpScripted({});
+  constexpr uint64_t kLongest = 99;
+  script_->Always(model::Site::kWorkerDelay, kLongest);
+  const std::vector<Peer> peers = ConnectAll(1);
+  InTurn([this] {
+    connection(0).output().Append("bye");
+    reactor_->Finish(connection(0));
+  });
+  Settle();  // The shutdown is on its way.
+  InTurn([this] {
+    connection(0).output().Append("too late");
+    reactor_->Flush(connection(0));
+  });
+  ASSERT_EQ(world_->Send(peers[0], "unread"), 6U);
+  const PeerInput input = ReadToTheEnd(peers[0]);
+  EXPECT_EQ(input.bytes, "bye");
+  EXPECT_FALSE(input.reset);
+  world_->Close(peers[0]);
+  EXPECT_TRUE(RunUntil([this] { return session(0).closed; }));
 }
 
 TEST_P(ReactorModelTest, DataBeforeTheCancelledReceiveEnds) {

@@ -100,7 +100,16 @@ class Rig {
   Rig(const Rig&) = delete;
   Rig& operator=(const Rig&) = delete;
 
-  void Turn() { reactor_->OnEntered(ring_->Enter(reactor_->Turn())); }
+  void Turn() {
+    const uint64_t refused = reactor_->counters().refused;
+    const EnterRequest request = reactor_->Turn();
+    if (request.min_complete > 0) {
+      // It neither sleeps on work that was refused, nor spins.
+      RC_ASSERT(reactor_->counters().refused == refused);
+      RC_ASSERT(request.deadline > reactor_->now());
+    }
+    reactor_->OnEntered(ring_->Enter(request));
+  }
 
   // Runs until `done`; a run that does not get there has lost a wake-up or spins.
   template <typename Done>
