@@ -26,7 +26,11 @@ int32_t CancelOne(RingCore& ring, Request& victim, bool alone) {
       ring.EndLater(victim, -ECANCELED, /*forced=*/true);
       return 0;
     case RequestState::kWorking:
-      return -EALREADY;
+      // Fact C10.
+      if (ring.machine.Choose(Site::kWorkerStarted, ring.number, 2) != 0) return -EALREADY;
+      ring.CancelWorker(victim);
+      return 0;
+    case RequestState::kInFlight:
     case RequestState::kWaiting:
     case RequestState::kStarting:
     case RequestState::kIssued:
@@ -60,6 +64,7 @@ Attempt TryCancel(RingCore& ring, Request& request) {
     Request& victim = *next;
     next = by_user_data ? RequestTable::NextSame(victim) : victim.older;
     if (by_file && victim.file != file) continue;
+    if (victim.state == RequestState::kInFlight) continue;  // Fact C10.
     const int32_t result = CancelOne(ring, victim, !all);
     if (!all) return Attempt::Done(result);
     ++cancelled;

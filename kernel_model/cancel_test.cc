@@ -192,13 +192,24 @@ TEST_F(CancelTest, FixedFiles) {  // Fact C3.
   EXPECT_EQ(machine_.Look(), (Cqes{{2, 0, 0}, {3, -EBADF, 0}, {1, -ECANCELED, 0}}));
 }
 
-TEST_F(CancelTest, AWorkerCannotBeStopped) {  // Fact C10.
+TEST_F(CancelTest, AWorkerThatHasBegunCannotBeStopped) {  // Fact C10.
+  machine_.choice.Always(Site::kWorkerStarted, 1);
   machine_.choice.Always(Site::kWorkerDelay, 4);
   machine_.Add(1, [&](io_uring_sqe* sqe) { io_uring_prep_shutdown(sqe, stream_.fd, SHUT_WR); });
   machine_.Cancel(2, 1);
   EXPECT_EQ(machine_.Look(), (Cqes{{2, -EALREADY, 0}}));
   machine_.kernel.AdvanceTo(kMillisecond);
   EXPECT_EQ(machine_.Look(), (Cqes{{1, 0, 0}}));
+}
+
+TEST_F(CancelTest, WhatAWorkerHasNotBegunIsCancelled) {  // Fact C10.
+  machine_.choice.Always(Site::kWorkerDelay, 4);
+  machine_.Add(1, [&](io_uring_sqe* sqe) { io_uring_prep_shutdown(sqe, stream_.fd, SHUT_WR); });
+  machine_.Cancel(2, 1);
+  EXPECT_EQ(machine_.Look(), (Cqes{{2, 0, 0}, {1, -ECANCELED, 0}}));
+  machine_.kernel.AdvanceTo(kSecond);
+  EXPECT_EQ(machine_.Look(), Cqes{});
+  EXPECT_FALSE(machine_.kernel.PeerEnded(stream_.peer));
 }
 
 }  // namespace

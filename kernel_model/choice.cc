@@ -29,6 +29,21 @@ constexpr SiteInfo kSites[] = {
     {Site::kNotificationTime, "notification.time", Evidence::kDocumented,
      "facts Z1, Z2; io_uring_prep_send_zc(3): the notification may come at any time after the "
      "result"},
+    {Site::kWorkerOrder, "worker.order", Evidence::kWitnessed, "fact L10"},
+    {Site::kWorkerStarted, "worker.started", Evidence::kWitnessed, "fact C10"},
+    {Site::kReadCold, "read.cold", Evidence::kWitnessed, "facts Y2, C10"},
+    {Site::kNameCold, "name.cold", Evidence::kDocumented,
+     "io_openat2(): LOOKUP_CACHED first, and a worker at EAGAIN"},
+    {Site::kReadFileShort, "read.file_short", Evidence::kDocumented,
+     "read(2), RETURN VALUE: it is not an error if this number is smaller; an error after some "
+     "bytes"},
+    {Site::kWriteFileShort, "write.file_short", Evidence::kDocumented,
+     "write(2), RETURN VALUE: a partial write, when there is not enough space left"},
+    {Site::kNoSpace, "disk.no_space", Evidence::kDocumented,
+     "write(2), open(2), mkdir(2), rename(2), fallocate(2): ENOSPC"},
+    {Site::kDiskError, "disk.error", Evidence::kDocumented, "read(2), write(2): EIO"},
+    {Site::kSyncFails, "sync.fails", Evidence::kDocumented,
+     "fsync(2), EIO; file_check_and_advance_wb_err() reports a lost page once"},
 };
 
 constexpr bool InOrder() {

@@ -44,6 +44,15 @@ enum class Site : uint16_t {
   kInterrupt,           // The world's: a prompt ring's interrupt comes later (shard).
   kNotificationTime,    // A zero-copy send's notification, not when it would come by its size: a
                         // small one when its bytes were read, a large one at once (connection).
+  kWorkerOrder,         // Which of the operations of a batch a worker takes first (ring: k-th).
+  kWorkerStarted,       // A cancel finds a worker at work already (ring).
+  kReadCold,            // A read has to wait for the disk (inode: after delay k - 1).
+  kNameCold,            // A name is not in memory: a worker opens the file (ring).
+  kReadFileShort,       // A read of a file gives less than there is (inode: k bytes).
+  kWriteFileShort,      // A write to a file takes less than it was given (inode: k bytes).
+  kNoSpace,             // What needs space answers ENOSPC (inode).
+  kDiskError,           // A read or a write answers EIO (inode).
+  kSyncFails,           // A sync answers EIO, and what it was to sync is lost (inode).
   kCount,
 };
 

@@ -68,6 +68,11 @@ Nanoseconds Machine::ChooseWorkerDelay(uint64_t entity) {
   return answer == 0 ? kAfterBatch : kDelays[answer - 1];
 }
 
+Nanoseconds Machine::ChooseDiskDelay(uint64_t entity) {
+  const uint64_t answer = Choose(Site::kReadCold, entity, 1 + kDelays.size());
+  return answer == 0 ? kAfterBatch : kDelays[answer - 1];
+}
+
 Nanoseconds Machine::ChooseInterrupt(uint64_t entity) {
   const uint64_t answer = Choose(Site::kEnterInterrupted, entity, 1 + kDelays.size());
   return answer == 0 ? kNever : now + kDelays[answer - 1];
@@ -92,12 +97,21 @@ OpenFile& Machine::NewStream(Connection& connection) {
   return file;
 }
 
+OpenFile& Machine::NewDiskFile(Inode& inode, uint32_t open_flags) {
+  OpenFile& file = NewFile(inode.directory ? FileKind::kDirectory : FileKind::kRegular);
+  file.inode = &inode;
+  file.open_flags = open_flags;
+  file_system.AddOpen(inode);
+  return file;
+}
+
 void Machine::DropReference(OpenFile& file) {
   ORRERY_CHECK(file.references > 0);
   if (--file.references > 0) return;
   ORRERY_CHECK(file.waiters.empty());
   if (file.kind == FileKind::kStream) tcp.CloseStream(*file.connection);
   if (file.kind == FileKind::kListener) tcp.CloseListener(file);
+  if (file.on_disk()) file_system.DropOpen(*file.inode);
   --files_alive;
   delete &file;
 }
@@ -115,6 +129,7 @@ uint32_t Machine::Readiness(const OpenFile& file) const {
   if (file.kind == FileKind::kEventFd) {
     return (file.event_count > 0 ? POLLIN : 0) | (file.event_count < UINT64_MAX - 1 ? POLLOUT : 0);
   }
+  if (file.on_disk()) return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;  // DEFAULT_POLLMASK
   return tcp.Readiness(file);
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/prng.h"
 #include "kernel_model/choice.h"
+#include "kernel_model/file_system.h"
 #include "kernel_model/memory_ledger.h"
 #include "kernel_model/model_kernel.h"
 #include "kernel_model/observer.h"
@@ -47,6 +48,8 @@ class Machine {
   // after one of the delays.
   static constexpr Nanoseconds kAfterBatch = -1;
   Nanoseconds ChooseWorkerDelay(uint64_t entity);
+  // The same for a read that waits for the disk, by kReadCold; benign: it need not.
+  Nanoseconds ChooseDiskDelay(uint64_t entity);
   // The moment of a signal, by kEnterInterrupted; benign: never.
   Nanoseconds ChooseInterrupt(uint64_t entity);
 
@@ -55,6 +58,8 @@ class Machine {
   OpenFile& NewFile(FileKind kind);
   // The program's end of an accepted connection; its number is the connection's.
   OpenFile& NewStream(Connection& connection);
+  // A file or directory of the file system, as it was opened.
+  OpenFile& NewDiskFile(Inode& inode, uint32_t open_flags);
   void AddReference(OpenFile& file) { ++file.references; }
   // The last one closes the file for good.
   void DropReference(OpenFile& file);
@@ -78,6 +83,7 @@ class Machine {
   Nanoseconds now = 0;
   uint64_t next_file_number = 1;
   TimerQueue timers;
+  FileSystem file_system;
   DescriptorTable descriptors;
   MemoryLedger ledger;
   Tcp tcp;

@@ -438,8 +438,8 @@ TEST_F(ModelRingDeathTest, WhatTheModelDoesNotKnowStopsTheRun) {
     machine.Add(1, prepare);
     (void)machine.Enter();
   };
-  EXPECT_DEATH(stop([](io_uring_sqe* sqe) { io_uring_prep_fsync(sqe, 3, 0); }),
-               "does not know opcode 3");
+  EXPECT_DEATH(stop([](io_uring_sqe* sqe) { io_uring_prep_sync_file_range(sqe, 3, 0, 0, 0); }),
+               "does not know opcode 8");
   EXPECT_DEATH(stop([](io_uring_sqe* sqe) {
                  io_uring_prep_nop(sqe);
                  sqe->flags |= IOSQE_ASYNC;

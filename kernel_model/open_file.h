@@ -15,8 +15,9 @@
 namespace orrery::model {
 
 struct Connection;
+struct Inode;
 
-enum class FileKind : uint8_t { kStream, kListener, kEventFd, kRing };
+enum class FileKind : uint8_t { kStream, kListener, kEventFd, kRing, kRegular, kDirectory };
 
 // Requests that wait for a file, in the order in which a wake-up visits them: shared waiters newest
 // first, then exclusive ones oldest first (facts R10, A2).
@@ -49,6 +50,11 @@ struct OpenFile {
   Connection* connection = nullptr;    // kStream
   std::unique_ptr<Listener> listener;  // kListener
   uint64_t event_count = 0;            // kEventFd
+  Inode* inode = nullptr;              // kRegular, kDirectory: counted as open.
+  uint32_t open_flags = 0;             // As open(2) has them.
+  uint64_t position = 0;
+
+  bool on_disk() const { return inode != nullptr; }
 };
 
 // Descriptors: the lowest free number is given out, from 3 on, as if the standard streams were

@@ -11,8 +11,8 @@ namespace orrery::model {
 // Reads the SQE into the request, as the kernel's prep functions do: 0, or -errno of a prep-time
 // error. What the model does not know ends the run. prepare.cc
 int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe);
-// Whether the operation works on a file named by sqe->fd.
-bool NeedsFile(uint8_t opcode);
+// Whether the operation works on a file named by sqe->fd from its first attempt on.
+bool NeedsFile(const Request& request);
 
 // receive.cc: RECV; READ and READV on a stream.
 Attempt TryReceive(RingCore& ring, Request& request);
@@ -36,6 +36,18 @@ Attempt TryClose(RingCore& ring, Request& request);
 Attempt TryShutdown(RingCore& ring, Request& request);
 // The worker's part of a SHUTDOWN.
 void FinishShutdown(RingCore& ring, Request& request);
+
+// file_io.cc: READ, READV, WRITE, WRITEV, FSYNC, FALLOCATE and FTRUNCATE of files. The first part
+// refuses, does it at once, or hands it to a worker or to the disk; the second is theirs.
+Attempt TryFileTransfer(RingCore& ring, Request& request);
+void FinishFileOperation(RingCore& ring, Request& request);
+bool IsFileOperation(uint8_t opcode);
+int32_t PrepareFileOperation(Request& request, const io_uring_sqe& sqe);
+// file_names.cc: OPENAT, STATX, UNLINKAT, RENAMEAT, MKDIRAT.
+Attempt TryNameOperation(RingCore& ring, Request& request);
+void FinishNameOperation(RingCore& ring, Request& request);
+bool IsNameOperation(uint8_t opcode);
+int32_t PrepareNameOperation(Request& request, const io_uring_sqe& sqe);
 
 // Moves the cursor over a request's memory; `visit(address, count)` for each piece of `bytes` bytes
 // from it on.

@@ -6,10 +6,14 @@
 namespace orrery::model {
 
 Attempt TryPollAdd(RingCore& ring, Request& request) {
+  if (request.file->on_disk() && request.multishot) {
+    StopUnknown("a multishot poll of a file of kind", static_cast<uint64_t>(request.file->kind));
+  }
   // Facts P1, P2: a single-shot that is ready ends at once; a multishot reports it by task work.
   if (request.multishot) return Attempt::Wait();
   const uint32_t mask = ring.machine.Readiness(*request.file) & request.wait_events;
-  return mask != 0 ? Attempt::Done(mask) : Attempt::Wait();
+  if (mask != 0) return Attempt::Done(mask);
+  return request.file->on_disk() ? Attempt::Done(-EINVAL) : Attempt::Wait();
 }
 
 Attempt TryPollRemove(RingCore& ring, Request& request) {

@@ -40,6 +40,20 @@ bool TakesIoprio(uint8_t opcode) {
   }
 }
 
+// What IOSQE_ASYNC is known of: what does not wait for its file.
+bool KnownOnWorker(uint8_t opcode) {
+  switch (opcode) {
+    case IORING_OP_NOP:
+    case IORING_OP_READ:
+    case IORING_OP_READV:
+    case IORING_OP_WRITE:
+    case IORING_OP_WRITEV:
+      return true;
+    default:
+      return IsFileOperation(opcode) || IsNameOperation(opcode);
+  }
+}
+
 // Copies an array of iovecs (fact U8: read at consumption). Adds up their bytes.
 int32_t ImportIovecs(Request& request, const iovec* iovecs, size_t count, int too_many) {
   if (count > kIovecsMax) return -too_many;  // Fact T10.
@@ -69,11 +83,19 @@ void WaitFor(Request& request, uint32_t events) { request.wait_events = events |
 int32_t PrepareReadOrWrite(Request& request, const io_uring_sqe& sqe, bool read, bool vector) {
   if (sqe.ioprio != 0) StopUnknown("I/O priorities, such as", sqe.ioprio);
   const auto rw_flags = static_cast<uint32_t>(sqe.rw_flags);
-  if ((rw_flags & ~kRwfNowait) != 0) StopUnknown("rw_flags", rw_flags);
-  if (request.buffer_select) StopUnknown("buffer selection with opcode", sqe.opcode);
+  request.argument = sqe.rw_flags;  // Fact Y3: which are known depends on the file.
   request.no_wait = (rw_flags & kRwfNowait) != 0;
+  if (request.force_worker && request.buffer_select) {
+    StopUnknown("IOSQE_ASYNC with buffer selection, opcode", sqe.opcode);
+  }
   request.offset = sqe.off;
   WaitFor(request, read ? POLLIN | POLLRDNORM : POLLOUT | POLLWRNORM);
+  if (request.buffer_select) {
+    if (sqe.opcode != IORING_OP_READ) StopUnknown("buffer selection with opcode", sqe.opcode);
+    request.length = sqe.len;
+    request.buffer_group = sqe.buf_group;
+    return 0;
+  }
   if (!vector) return ImportBuffer(request, sqe);
   return ImportIovecs(request, Pointer<const iovec>(sqe.addr), sqe.len, EINVAL);
 }
@@ -259,8 +281,11 @@ int32_t PrepareNop(Request& request, const io_uring_sqe& sqe) {
 
 }  // namespace
 
-bool NeedsFile(uint8_t opcode) {
-  switch (opcode) {
+bool NeedsFile(const Request& request) {
+  // Their workers look the file up.
+  if (request.force_worker || IsFileOperation(request.opcode)) return false;
+  if (IsNameOperation(request.opcode)) return false;
+  switch (request.opcode) {
     case IORING_OP_NOP:
     case IORING_OP_POLL_REMOVE:
     case IORING_OP_TIMEOUT:
@@ -276,12 +301,18 @@ bool NeedsFile(uint8_t opcode) {
 
 int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
   constexpr unsigned kKnownFlags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS |
-                                   IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN;
+                                   IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_IO_DRAIN | IOSQE_ASYNC;
   if ((sqe.flags & ~kKnownFlags) != 0) StopUnknown("SQE flags", sqe.flags);
   if (sqe.personality != 0) StopUnknown("personality", sqe.personality);
   request.buffer_select = (sqe.flags & IOSQE_BUFFER_SELECT) != 0;
+  request.force_worker = (sqe.flags & IOSQE_ASYNC) != 0;
+  if (request.force_worker && !KnownOnWorker(sqe.opcode)) {
+    StopUnknown("IOSQE_ASYNC with opcode", sqe.opcode);
+  }
   if (request.buffer_select && !TakesIoprio(sqe.opcode)) return -EOPNOTSUPP;
   if (sqe.ioprio != 0 && !TakesIoprio(sqe.opcode)) return -EINVAL;
+  if (IsFileOperation(sqe.opcode)) return PrepareFileOperation(request, sqe);
+  if (IsNameOperation(sqe.opcode)) return PrepareNameOperation(request, sqe);
   switch (sqe.opcode) {
     case IORING_OP_NOP:
       return PrepareNop(request, sqe);

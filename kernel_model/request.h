@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "kernel_model/timer_queue.h"
@@ -18,6 +19,17 @@ namespace orrery::model {
 class RingCore;
 struct OpenFile;
 
+// What operations on names carry: OPENAT, STATX, MKDIRAT, UNLINKAT, RENAMEAT.
+struct NameArguments {
+  int directory = -1;
+  std::string path;
+  int to_directory = -1;
+  std::string to_path;
+  uint32_t flags = 0;
+  uint32_t mode = 0;       // And STATX's mask.
+  void* result = nullptr;  // STATX's answer, in the program's memory.
+};
+
 enum class RequestState : uint8_t {
   kWaiting,    // Behind others: in a chain, or held back by a drain. A cancel does not find it.
   kStarting,   // Its turn has come: task work will issue it.
@@ -25,7 +37,8 @@ enum class RequestState : uint8_t {
   kArmed,      // Waits for its file. A cancel finds it.
   kRetrying,   // Its file was ready when it came to wait: task work will try again.
   kTimed,      // A timeout that waits for its time. A cancel finds it.
-  kWorking,    // Runs on a worker. A cancel finds it and is too late.
+  kWorking,    // Is a worker's. A cancel finds it.
+  kInFlight,   // Is the disk's. A cancel does not find it.
   kNotifying,  // A zero-copy send that has its result, and whose payload is still in use.
   kEnding,     // Its result is known; task work will post it.
   kFailing,    // The first of the rest of a chain that broke: task work will end them all.
@@ -51,7 +64,9 @@ struct Request {
   uint32_t length = 0;       // sqe->len
   uint32_t poll_events = 0;  // POLL_ADD
   uint64_t offset = 0;
-  int argument = 0;  // SHUTDOWN's how, ACCEPT's flags.
+  int argument = 0;           // SHUTDOWN's how, ACCEPT's flags, rw_flags.
+  bool force_worker = false;  // IOSQE_ASYNC
+  std::unique_ptr<NameArguments> names;
 
   // Memory of the program's, gathered or scattered; empty with buffer_select.
   std::vector<iovec> iovecs;

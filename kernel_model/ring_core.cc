@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t kReservedUserData = ~uint64_t{0};  // LIBURING_UDATA_TIMEOUT
 constexpr size_t kCacheLine = 64;
+constexpr uint32_t kRwfNowait = 8;
 
 // Heads, tails and flags, each on a line of its own as in the kernel's io_rings.
 struct SharedWords {
@@ -38,25 +39,43 @@ bool IsReadOrWrite(uint8_t opcode) {
 }
 
 // kiocb_done(): the errors of writes are posted by task work, those of reads are not.
-bool EndsByTaskWork(uint8_t opcode) {
-  return opcode == IORING_OP_WRITE || opcode == IORING_OP_WRITEV;
+bool EndsByTaskWork(const Request& request) {
+  if (request.file != nullptr && request.file->on_disk()) return false;  // Its worker posts them.
+  return request.opcode == IORING_OP_WRITE || request.opcode == IORING_OP_WRITEV;
 }
 
 bool WritesMemory(uint8_t opcode) {
   return opcode == IORING_OP_RECV || opcode == IORING_OP_READ || opcode == IORING_OP_READV;
 }
 
+Attempt TryReadOrWrite(RingCore& ring, Request& request) {
+  const bool read = request.opcode == IORING_OP_READ || request.opcode == IORING_OP_READV;
+  if (request.file->on_disk()) return TryFileTransfer(ring, request);
+  if (request.buffer_select) StopUnknown("buffer selection with opcode", request.opcode);
+  const auto rw_flags = static_cast<uint32_t>(request.argument);
+  if ((rw_flags & ~kRwfNowait) != 0) StopUnknown("rw_flags", rw_flags);
+  if (request.file->kind == FileKind::kEventFd) {
+    return read ? TryEventFdRead(ring, request) : TryEventFdWrite(ring, request);
+  }
+  return read ? TryReceive(ring, request) : TrySend(ring, request);
+}
+
+Attempt OnWorker(RingCore& ring, Request& request) {
+  ring.StartWorker(request);
+  return Attempt::Pending();
+}
+
 Attempt Try(RingCore& ring, Request& request) {
-  const bool event_fd = request.file != nullptr && request.file->kind == FileKind::kEventFd;
+  if (request.force_worker || IsFileOperation(request.opcode)) return OnWorker(ring, request);
+  if (IsNameOperation(request.opcode)) return TryNameOperation(ring, request);
   switch (request.opcode) {
     case IORING_OP_NOP:
       return Attempt::Done(request.result);
     case IORING_OP_READ:
     case IORING_OP_READV:
-      return event_fd ? TryEventFdRead(ring, request) : TryReceive(ring, request);
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
-      return event_fd ? TryEventFdWrite(ring, request) : TrySend(ring, request);
+      return TryReadOrWrite(ring, request);
     case IORING_OP_RECV:
       return TryReceive(ring, request);
     case IORING_OP_SEND:
@@ -82,6 +101,25 @@ Attempt Try(RingCore& ring, Request& request) {
       return TryShutdown(ring, request);
     default:
       StopUnknown("opcode", request.opcode);
+  }
+}
+
+// Whether a worker does more with it than issue it.
+bool IsFinishedElsewhere(const Request& request) {
+  return request.opcode == IORING_OP_SHUTDOWN || request.force_worker ||
+         IsFileOperation(request.opcode) || IsNameOperation(request.opcode);
+}
+
+// What a worker, or the disk, does when its time has come.
+void FinishElsewhere(RingCore& ring, Request& request) {
+  if (request.opcode == IORING_OP_SHUTDOWN) {
+    FinishShutdown(ring, request);
+  } else if (request.opcode == IORING_OP_NOP) {
+    ring.EndLater(request, request.result, /*forced=*/true);
+  } else if (IsNameOperation(request.opcode)) {
+    FinishNameOperation(ring, request);
+  } else {
+    FinishFileOperation(ring, request);
   }
 }
 
@@ -187,9 +225,11 @@ BufferGroup* RingCore::FindGroup(uint16_t group) const {
 // --- Submission
 
 unsigned RingCore::Submit(unsigned to_submit) {
+  consuming_ = true;
   const unsigned consumed = ConsumeBatch(to_submit);
   CloseChain();
   Flush();
+  consuming_ = false;
   RunWorkers();
   return consumed;
 }
@@ -244,7 +284,7 @@ void RingCore::Consume(const io_uring_sqe& sqe) {
 
 void RingCore::Issue(Request& request, bool from_task_work) {
   request.state = RequestState::kIssued;
-  if (NeedsFile(request.opcode)) {
+  if (NeedsFile(request)) {
     OpenFile* const file = FindFile(request.file_number, request.file_fixed);
     if (file == nullptr) {
       End(request, -EBADF);
@@ -267,7 +307,7 @@ void RingCore::Execute(Request& request, bool from_task_work) {
   const Attempt attempt = Try(*this, request);
   switch (attempt.kind) {
     case Attempt::Kind::kDone:
-      if (attempt.result < 0 && EndsByTaskWork(request.opcode)) {
+      if (attempt.result < 0 && EndsByTaskWork(request)) {
         EndLater(request, attempt.result, /*forced=*/false);
         return;
       }
@@ -320,6 +360,10 @@ void RingCore::Disarm(Request& request) {
 
 void RingCore::GuardMemory(Request& request) {
   if (request.guarded || request.iovecs.empty()) return;
+  // Memory that is not there is found out by the transfer.
+  for (const iovec& part : request.iovecs) {
+    if (part.iov_base == nullptr && part.iov_len > 0) return;
+  }
   request.guarded = true;
   if (!WritesMemory(request.opcode)) {
     request.checksum = Checksum(request.iovecs);
@@ -439,39 +483,59 @@ void RingCore::EndCountedTimeouts() {
 }
 
 void RingCore::StartWorker(Request& request) {
-  request.state = RequestState::kWorking;
+  StartElsewhere(request, RequestState::kWorking, machine.ChooseWorkerDelay(number));
+}
+
+void RingCore::StartDisk(Request& request, Nanoseconds delay) {
+  StartElsewhere(request, RequestState::kInFlight, delay);
+}
+
+void RingCore::StartElsewhere(Request& request, RequestState state, Nanoseconds delay) {
+  GuardMemory(request);
+  request.state = state;
   table.Insert(request);
-  switch (const Nanoseconds delay = machine.ChooseWorkerDelay(number)) {
-    case Machine::kAfterBatch:
-      workers_.push_back(&request);
-      break;
-    case 0:
-      Work(request);
-      break;
-    default:
-      machine.timers.Arm(request.timer, machine.now + delay);
+  if (delay == Machine::kAfterBatch && consuming_) {
+    workers_.push_back(&request);
+  } else if (delay <= 0) {
+    Work(request);
+  } else {
+    machine.timers.Arm(request.timer, machine.now + delay);
   }
 }
 
 void RingCore::RunWorkers() {
-  for (Request* request : workers_) Work(*request);
-  workers_.clear();
+  while (!workers_.empty()) {
+    // Fact L10. Two shutdowns in a row show nothing of their order.
+    const auto shows = [](const Request* request) { return request->opcode != IORING_OP_SHUTDOWN; };
+    const bool free = std::any_of(workers_.begin(), workers_.end(), shows);
+    const size_t index = free ? machine.Choose(Site::kWorkerOrder, number, workers_.size()) : 0;
+    Request& request = *workers_[index];
+    workers_.erase(workers_.begin() + static_cast<ptrdiff_t>(index));
+    Work(request);
+  }
+}
+
+void RingCore::CancelWorker(Request& request) {
+  std::erase(workers_, &request);
+  EndLater(request, -ECANCELED, /*forced=*/true);
 }
 
 void RingCore::Work(Request& request) {
-  if (request.opcode == IORING_OP_SHUTDOWN) {
-    FinishShutdown(*this, request);
+  const bool of_disk = request.file != nullptr && request.file->on_disk();
+  if (!of_disk && !IsFinishedElsewhere(request)) {
+    // Whatever it does is seen when its task work runs, as on a deferred ring.
+    table.Remove(request);
+    request.on_worker = false;
+    request.state = RequestState::kStarting;
+    QueueTaskWork(request, /*forced=*/true);
     return;
   }
-  // Whatever it does is seen when its task work runs, as on a deferred ring.
-  table.Remove(request);
-  request.on_worker = false;
-  request.state = RequestState::kStarting;
-  QueueTaskWork(request, /*forced=*/true);
+  if (WritesMemory(request.opcode)) CheckGuardedMemory(request);
+  FinishElsewhere(*this, request);
 }
 
 void RingCore::OnTimer(Request& request) {
-  if (request.state == RequestState::kWorking) {
+  if (request.state == RequestState::kWorking || request.state == RequestState::kInFlight) {
     Work(request);
     return;
   }

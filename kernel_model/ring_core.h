@@ -92,8 +92,12 @@ class RingCore {
   OpenFile* FindFile(int number, bool fixed) const;
   BufferGroup* FindGroup(uint16_t group) const;
   void AddCountedTimeout(Request& request);
-  // Hands the request to a worker.
+  // Hands the request to a worker, or to the disk for so long. The second half of its operation
+  // runs there.
   void StartWorker(Request& request);
+  void StartDisk(Request& request, Nanoseconds delay);
+  // Takes it from a worker that has not begun.
+  void CancelWorker(Request& request);
 
   Machine& machine;
   const uint64_t number;
@@ -128,6 +132,7 @@ class RingCore {
   void RunWorkers();
   // The worker's turn has come.
   void Work(Request& request);
+  void StartElsewhere(Request& request, RequestState state, Nanoseconds delay);
   static bool Failed(const Request& request, int32_t result);
 
   // zero_copy.cc
@@ -174,7 +179,8 @@ class RingCore {
   std::map<uint16_t, std::unique_ptr<BufferGroup>> groups_;
   std::vector<Request*> counted_timeouts_;
   std::vector<Request*> notifying_;
-  std::vector<Request*> workers_;  // That run when this batch has been submitted.
+  bool consuming_ = false;         // A batch is being consumed.
+  std::vector<Request*> workers_;  // What workers and the disk do when that is over.
 
   // The chain that is being submitted.
   Request* chain_head_ = nullptr;

@@ -104,6 +104,7 @@ void RingCore::RunTask(Request& request) {
     case RequestState::kWorking:
     case RequestState::kNotifying:
     case RequestState::kEnded:
+    case RequestState::kInFlight:
       break;
   }
   ORRERY_CHECK_MSG(false, "task work of a request that has none");

@@ -59,6 +59,8 @@ class ModelWorld final : public World {
   void Reset(Peer peer) override { kernel_.PeerReset(peer); }
   void SignalEventFd(int fd) override { kernel_.SignalEventFd(fd); }
 
+  std::string Directory() override { return "/"; }
+
   // What a peer does has arrived when its call returns.
   bool AwaitReadable(int, size_t) override { return true; }
   bool AwaitHangup(int) override { return true; }

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -50,6 +52,10 @@ class RealWorld final : public World {
 
   ~RealWorld() override {
     InterruptWaits(false);
+    if (directory_) {
+      std::filesystem::current_path(directory_->working_before);
+      std::filesystem::remove_all(directory_->path);
+    }
     for (const auto& [peer, fd] : peers_) ::close(fd);
     ORRERY_CHECK_OP(::setrlimit(RLIMIT_NOFILE, &limit_at_start_), ==, 0);
   }
@@ -125,6 +131,18 @@ class RealWorld final : public World {
     ORRERY_CHECK_OP(::setsockopt(peers_.at(peer), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once),
                     ==, 0);
     Close(peer);
+  }
+
+  std::string Directory() override {
+    if (!directory_) {
+      std::string path = std::filesystem::temp_directory_path() / "conformance.XXXXXX";
+      // Bazel's, where there is one.
+      if (const char* own = std::getenv("TEST_TMPDIR")) path = std::string(own) + "/files.XXXXXX";
+      ORRERY_CHECK(::mkdtemp(path.data()) != nullptr);
+      directory_ = {.path = path, .working_before = std::filesystem::current_path()};
+      std::filesystem::current_path(path);
+    }
+    return directory_->path;
   }
 
   void SignalEventFd(int fd) override { ORRERY_CHECK_OP(::eventfd_write(fd, 1), ==, 0); }
@@ -203,12 +221,18 @@ class RealWorld final : public World {
     return true;
   }
 
+  struct OwnDirectory {
+    std::string path;
+    std::filesystem::path working_before;
+  };
+
   bool deferred_;
   LinuxKernel kernel_;
   rlimit limit_at_start_{};
   std::map<Peer, int> peers_;
   Peer last_peer_ = 0;
   std::optional<timer_t> timer_;
+  std::optional<OwnDirectory> directory_;
 };
 
 }  // namespace

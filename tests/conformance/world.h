@@ -61,6 +61,10 @@ class World {
   // What another thread or a signal handler does to an eventfd.
   virtual void SignalEventFd(int fd) = 0;
 
+  // --- Files.
+  // An empty directory of this test's own, which is the working directory from the first call on.
+  virtual std::string Directory() = 0;
+
   // --- Conditions of the program's own open sockets, for "it has arrived, but nobody entered the
   // ring". False: not within the bound.
   virtual bool AwaitReadable(int fd, size_t bytes) = 0;
