@@ -5,10 +5,12 @@
 
 namespace orrery {
 
-SharedBytes SharedBytes::Allocate(size_t size_bytes) {
+SharedBytes SharedBytes::Allocate(size_t size_bytes, size_t capacity_bytes) {
+  ORRERY_CHECK_OP(size_bytes, <=, capacity_bytes);
   SharedBytes bytes;
-  void* memory = ::operator new(sizeof(Block) + size_bytes);
-  bytes.block_ = new (memory) Block{.size_bytes = size_bytes, .references = 1};
+  void* memory = ::operator new(sizeof(Block) + capacity_bytes);
+  bytes.block_ = new (memory)
+      Block{.size_bytes = size_bytes, .capacity_bytes = capacity_bytes, .references = 1};
   return bytes;
 }
 
@@ -16,6 +18,13 @@ SharedBytes SharedBytes::Copy(std::string_view source) {
   SharedBytes bytes = Allocate(source.size());
   if (!source.empty()) std::memcpy(Payload(bytes.block_), source.data(), source.size());
   return bytes;
+}
+
+bool SharedBytes::TryAppend(std::string_view bytes) {
+  if (!unique() || bytes.size() > block_->capacity_bytes - block_->size_bytes) return false;
+  if (!bytes.empty()) std::memcpy(Payload(block_) + block_->size_bytes, bytes.data(), bytes.size());
+  block_->size_bytes += bytes.size();
+  return true;
 }
 
 void SharedBytes::Free(Block* block) { ::operator delete(block); }

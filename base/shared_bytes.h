@@ -21,8 +21,10 @@ class SharedBytes {
   SharedBytes() = default;
   // Copies `bytes` into memory of its own.
   static SharedBytes Copy(std::string_view bytes);
-  // `size_bytes` bytes of unspecified content, to be filled through mutable_bytes() while unshared.
-  static SharedBytes Allocate(size_t size_bytes);
+  // `size_bytes` bytes of unspecified content, to be filled through mutable_bytes() while unshared,
+  // and room to append up to `capacity_bytes` of them. REQUIRES: size_bytes <= capacity_bytes.
+  static SharedBytes Allocate(size_t size_bytes, size_t capacity_bytes);
+  static SharedBytes Allocate(size_t size_bytes) { return Allocate(size_bytes, size_bytes); }
 
   SharedBytes(const SharedBytes& other) : block_(other.block_) {
     if (block_ != nullptr) ++block_->references;
@@ -39,6 +41,8 @@ class SharedBytes {
   const char* data() const { return block_ == nullptr ? nullptr : Payload(block_); }
   size_t size() const { return block_ == nullptr ? 0 : block_->size_bytes; }
   bool empty() const { return size() == 0; }
+  // Memory held for the bytes and for those that may be appended to them.
+  size_t capacity_bytes() const { return block_ == nullptr ? 0 : block_->capacity_bytes; }
   std::string_view view() const { return {data(), size()}; }
 
   // How many SharedBytes name these bytes, this one included. 0 when there are none.
@@ -52,9 +56,14 @@ class SharedBytes {
     return {Payload(block_), block_->size_bytes};
   }
 
+  // Adds `bytes` behind the others. False when they are shared or have no room for it: then nothing
+  // has changed. `bytes` must not be of these.
+  [[nodiscard]] bool TryAppend(std::string_view bytes);
+
  private:
   struct Block {
     size_t size_bytes;
+    size_t capacity_bytes;
     uint32_t references;
   };
 

@@ -81,6 +81,28 @@ TEST(SharedBytes, AllocatedBytesAreFilledInPlace) {
   EXPECT_EQ(bytes.view(), "abcd");
 }
 
+TEST(SharedBytes, AppendsInPlaceWhileThereIsRoom) {
+  SharedBytes bytes = SharedBytes::Allocate(0, 5);
+  const char* place = bytes.data();
+  EXPECT_TRUE(bytes.TryAppend("abc"));
+  EXPECT_TRUE(bytes.TryAppend(""));
+  EXPECT_TRUE(bytes.TryAppend("de"));
+  EXPECT_EQ(bytes.view(), "abcde");
+  EXPECT_EQ(bytes.data(), place);
+  EXPECT_EQ(bytes.capacity_bytes(), 5U);
+  EXPECT_FALSE(bytes.TryAppend("f"));
+  EXPECT_EQ(bytes.view(), "abcde");
+  SharedBytes none;
+  EXPECT_FALSE(none.TryAppend(""));
+}
+
+TEST(SharedBytes, SharedBytesAreNotAppendedTo) {
+  SharedBytes bytes = SharedBytes::Allocate(0, 5);
+  const SharedBytes borrower = bytes;
+  EXPECT_FALSE(bytes.TryAppend("a"));
+  EXPECT_EQ(borrower.size(), 0U);
+}
+
 TEST(SharedBytesDeathTest, SharedBytesAreNeverChanged) {
   SharedBytes bytes = SharedBytes::Copy("value");
   const SharedBytes borrower = bytes;

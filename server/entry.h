@@ -92,7 +92,7 @@ class Entry {
   }
   size_t allocated_bytes() const { return key_offset() + key_bytes_ + inline_capacity_; }
   // Bytes held for the value outside of the allocation.
-  size_t body_bytes() const { return is_shared_ ? shared().size() : 0; }
+  size_t body_bytes() const { return is_shared_ ? shared().capacity_bytes() : 0; }
 
   // REQUIRES: has_expiry_field_, or `expires_at_ms` is kNoExpiry.
   void set_expires_at_ms(int64_t expires_at_ms) {

@@ -18,6 +18,10 @@ uint64_t ReverseBits(uint64_t word) {
   return ((word >> 1) & 0x5555555555555555) | ((word & 0x5555555555555555) << 1);
 }
 
+// A large value that is appended to gets room for a half of its size: many pieces cost what they
+// are together, and what is never written to is never more than address space to the system.
+constexpr size_t kSpareOneIn = 2;
+
 // A small value in a larger place keeps it only while it fills half of it or so.
 bool FillsEnough(size_t bytes, size_t capacity) { return capacity <= 2 * bytes + 16; }
 
@@ -162,7 +166,8 @@ bool Keyspace::AssignInPlace(uint64_t& slot, std::string_view value, int64_t exp
   if (expires_at_ms != kNoExpiry && !entry.has_expiry_field_) return false;
   if (entry.is_shared()) {
     if (value.size() < kSharedValueMin) return false;
-    if (entry.shared().unique() && entry.shared().size() == value.size()) {
+    if (entry.shared().unique() && entry.shared().size() == value.size() &&
+        entry.shared().capacity_bytes() == value.size()) {
       std::memcpy(entry.mutable_shared().mutable_bytes().data(), value.data(), value.size());
     } else {
       SetBody(entry, SharedBytes::Copy(value));
@@ -215,7 +220,9 @@ void Keyspace::Append(Place place, std::string_view bytes) {
     Append(place, bytes);
     return;
   }
-  SharedBytes body = SharedBytes::Allocate(total);
+  // In place, unless somebody borrows the value.
+  if (entry.is_shared() && entry.mutable_shared().TryAppend(bytes)) return;
+  SharedBytes body = SharedBytes::Allocate(total, total + total / kSpareOneIn);
   char* to = body.mutable_bytes().data();
   if (!old.empty()) std::memcpy(to, old.data(), old.size());
   if (!bytes.empty()) std::memcpy(to + old.size(), bytes.data(), bytes.size());

@@ -112,6 +112,24 @@ TEST_F(KeyspaceTest, AppendsOverEveryBorder) {
   keyspace_.CheckInvariants();
 }
 
+TEST_F(KeyspaceTest, AppendingToALargeValueDoesNotCopyItEachTime) {
+  Set("key", std::string(kSharedValueMin, 'a'));
+  const std::string piece(100, 'b');
+  size_t moves = 0;
+  for (size_t count = 0; count < 10'000; ++count) {
+    const char* before = Find("key")->value().data();
+    keyspace_.Append(Find("key"), piece);
+    moves += Find("key")->value().data() != before ? 1 : 0;
+  }
+  // From 4 KiB to 1 MB, by half each time.
+  EXPECT_LE(moves, 16U);
+  EXPECT_EQ(Find("key")->value().size(), kSharedValueMin + 1'000'000);
+  EXPECT_LE(keyspace_.memory_bytes(), 2'000'000U);
+  Set("key", "small");
+  EXPECT_LT(keyspace_.memory_bytes(), 100'000U);
+  keyspace_.CheckInvariants();
+}
+
 TEST_F(KeyspaceTest, AKeyLivesInItsLastMillisecondAndNotAfter) {
   Set("key", "value", kNow);
   Set("stays", "value", kNow);
