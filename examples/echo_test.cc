@@ -98,6 +98,7 @@ void RunSeed(uint64_t seed) {
   ReactorOptions options;
   options.buffers = 1u << prng.Below(4);
   options.buffer_bytes = prng.Between(16, 500);
+  options.flush_timeout = kSecond;
   options.linger = kSecond;
   auto ring = kernel.MakeRing({});
   const auto listener = kernel.Listen({.port = 7});

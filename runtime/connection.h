@@ -100,6 +100,7 @@ class Connection {
   bool receive_cancel_sent_ = false;  // For the receive in flight.
   bool send_cancel_sent_ = false;     // For the send in flight.
   size_t drained_bytes_ = 0;          // Input discarded while finishing.
+  bool flush_clock_ = false;          // Which of the reactor's clocks the deadline is of.
   Nanoseconds linger_deadline_ = kNever;
 
   ListLink starved_link_;

@@ -114,8 +114,9 @@ bool Reactor::MustNotSleep() const {
 
 Nanoseconds Reactor::NextDeadline(Nanoseconds application_deadline) {
   Nanoseconds deadline = application_deadline;
-  if (Connection* first = lingering_.front())
-    deadline = std::min(deadline, first->linger_deadline_);
+  for (LingerList* list : {&flushing_, &lingering_}) {
+    if (Connection* first = list->front()) deadline = std::min(deadline, first->linger_deadline_);
+  }
   for (const Source* source : {&listener_, &waker_}) {
     // One that pauses. One that ends waits for completions only.
     if (source->retry_at > now_) deadline = std::min(deadline, source->retry_at);
@@ -312,6 +313,7 @@ void Reactor::HandleShutdown(Connection& connection, const Completion& completio
       EnterClosing(connection);
     } else {
       connection.phase_ = Phase::kDraining;
+      StartLinger(connection);
     }
   }
   Queue(connection);
@@ -447,19 +449,24 @@ void Reactor::WakeStarved() {
 }
 
 void Reactor::StopLinger(Connection& connection) {
-  if (connection.linger_link_.linked()) lingering_.Remove(connection);
+  if (!connection.linger_link_.linked()) return;
+  (connection.flush_clock_ ? flushing_ : lingering_).Remove(connection);
 }
 
 void Reactor::StartLinger(Connection& connection) {
   StopLinger(connection);
-  connection.linger_deadline_ = now_ + options_.linger;
-  lingering_.PushBack(connection);
+  connection.flush_clock_ = connection.phase() == Phase::kFlushing && !stopping_;
+  connection.linger_deadline_ =
+      now_ + (connection.flush_clock_ ? options_.flush_timeout : options_.linger);
+  (connection.flush_clock_ ? flushing_ : lingering_).PushBack(connection);
 }
 
 void Reactor::ExpireLingering() {
-  while (Connection* connection = lingering_.front()) {
-    if (connection->linger_deadline_ > now_) return;
-    EnterClosing(*connection);
+  for (LingerList* list : {&flushing_, &lingering_}) {
+    Connection* connection = nullptr;
+    while ((connection = list->front()) != nullptr && connection->linger_deadline_ <= now_) {
+      EnterClosing(*connection);
+    }
   }
 }
 
@@ -513,6 +520,8 @@ void Reactor::Stop() {
   stopping_ = true;
   connections_.ForEach(
       [&](Connection& connection) { again ? Abort(connection) : Finish(connection); });
+  // Those that were finishing already have less time from now on, too.
+  while (Connection* connection = flushing_.front()) StartLinger(*connection);
 }
 
 bool Reactor::finished() const {

@@ -56,8 +56,11 @@ struct ReactorOptions {
   size_t buffer_bytes = 16 * kKiB;
   unsigned iovecs_max =
       1024;  // A chunk's iovecs: at most IOV_MAX, above which the kernel refuses the send.
-  Nanoseconds linger =
-      2 * kSecond;  // How long a finishing connection may stand still before it is closed.
+  // How long the output of a finishing connection may stand still before the connection is closed:
+  // a slow reader makes room in steps of megabytes. Once the reactor stops, `linger` holds instead.
+  Nanoseconds flush_timeout = 30 * kSecond;
+  // How long a finishing connection that has sent everything waits for its peer's end.
+  Nanoseconds linger = 2 * kSecond;
   size_t drain_bytes_max = 16 * kMiB;  // How much input a finishing connection may still send.
   Nanoseconds accept_retry = 100 * kMillisecond;  // Pause after an accept met a limit.
 };
@@ -210,6 +213,7 @@ class Reactor {
   void Queue(Connection& connection);
 
   // The end of a connection.
+  // The clock of a finishing connection starts again.
   void StartLinger(Connection& connection);
   void StopLinger(Connection& connection);
   void ContinueFinish(Connection& connection);
@@ -233,7 +237,10 @@ class Reactor {
   Slab<Connection> connections_;
   ArmQueue<Connection> arm_queue_;
   StarvedList starved_;
-  LingerList lingering_;  // In the order of their deadlines: the delay is the same for all.
+  // Finishing connections. Each list is in the order of their deadlines, because its delay is the
+  // same for all: flush_timeout for the first, linger for the second.
+  LingerList flushing_;
+  LingerList lingering_;
   Source listener_;
   Source waker_;
   bool source_refused_ = false;

@@ -79,6 +79,7 @@ class Rig {
                                  {.buffers = 1U << machine.buffers_log,
                                   .buffer_bytes = machine.buffer_bytes,
                                   .iovecs_max = machine.iovecs_max,
+                                  .flush_timeout = 500 * kSecond,
                                   .linger = 500 * kSecond})
                      .value()),
         buffers_(1U << machine.buffers_log) {

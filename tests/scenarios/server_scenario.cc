@@ -123,6 +123,7 @@ Setup ReadSetup(const sim::Plan& plan) {
   Take(configuration, "buffer_bytes", setup.shard.reactor.buffer_bytes);
   Take(configuration, "iovecs_max", setup.shard.reactor.iovecs_max);
   Take(configuration, "linger_ns", setup.shard.reactor.linger);
+  setup.shard.reactor.flush_timeout = setup.shard.reactor.linger;
   Take(configuration, "drain_bytes_max", setup.shard.reactor.drain_bytes_max);
   Take(configuration, "output_pause_bytes", setup.shard.output_pause_bytes);
   Take(configuration, "output_resume_bytes", setup.shard.output_resume_bytes);
