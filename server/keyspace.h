@@ -98,6 +98,10 @@ class Keyspace {
   // Background work on at most `buckets_max` buckets: growing on, shrinking, freeing what Clear()
   // left. Whether there is more to do.
   bool Step(uint32_t buckets_max);
+  // Whether Step() would find something to do.
+  bool unsettled() const {
+    return !dying_.empty() || growing_ || shrinking_ || (size_ < buckets() && level_ > kLevelMin);
+  }
 
   // Calls visit(const Entry&) for each entry of one bucket and returns the cursor of the next; 0
   // starts a scan and ends it. Any 64-bit value is a valid cursor. A key that is there during a

@@ -11,6 +11,10 @@
 namespace orrery::server {
 namespace {
 
+// More than one in so many expired among the keys that a round looked at makes the next one come
+// soon. Redis bears as much.
+constexpr uint32_t kStaleOneIn = 10;
+
 SipHashKey DrawHashKey(Kernel& kernel) {
   std::array<std::byte, 16> bytes;
   kernel.Entropy(bytes);
@@ -138,14 +142,10 @@ void Shard::Open(Connection& connection) {
 }
 
 void Shard::Receive(Connection& connection, Session& session, std::string_view data) {
-  if (!session.input.empty()) {
+  // While reads are paused: it arrived before the kernel had stopped receiving.
+  if (!session.input.empty() || connection.reads_paused()) {
     session.input.Append(data);
     if (!connection.reads_paused()) Resume(connection, session);
-    return;
-  }
-  if (connection.reads_paused()) {
-    // It arrived before the kernel had stopped receiving.
-    session.input.Append(data);
     return;
   }
   // The usual case: whole frames, processed where the kernel has put them.
@@ -175,6 +175,9 @@ void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd
     case ProcessEnd::kNeedMore:
       if (session.end_of_input) {
         reactor_->Finish(connection);
+      } else if (session.input.size() > options_.input_bytes_max) {
+        session.input.Clear();
+        reactor_->Abort(connection);
       } else if (connection.reads_paused()) {
         reactor_->ResumeReads(connection);
       }
@@ -197,12 +200,16 @@ void Shard::OnWoken() {
 Nanoseconds Shard::OnTurn(Nanoseconds now) {
   if (now >= next_background_) {
     ReadClocks();
-    keyspace_.ExpireSome(context_.now_ms, options_.background_buckets);
-    table_unsettled_ = keyspace_.Step(options_.background_buckets);
-    next_background_ = now + (table_unsettled_ ? kMillisecond : options_.background_period);
+    const Keyspace::Expiration expiration =
+        keyspace_.ExpireSome(context_.now_ms, options_.background_buckets);
+    // Where so many of them had expired, many others will have.
+    const bool stale = expiration.expired * kStaleOneIn > expiration.visited;
+    const bool busy = keyspace_.Step(options_.background_buckets) || stale;
+    next_background_ = now + (busy ? options_.background_period_busy : options_.background_period);
   }
-  // A server with nothing to expire and nothing to move sleeps until somebody comes.
-  return table_unsettled_ || keyspace_.expiring() > 0 ? next_background_ : kNever;
+  // A server with nothing to expire and nothing to move sleeps until somebody comes. What has come
+  // up since the last round counts: nobody may come for long.
+  return keyspace_.unsettled() || keyspace_.expiring() > 0 ? next_background_ : kNever;
 }
 
 }  // namespace orrery::server

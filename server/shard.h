@@ -40,10 +40,14 @@ struct ShardOptions {
   size_t output_pause_bytes = 1 * kMiB;
   // and is read again when less than this is left.
   size_t output_resume_bytes = 256 * kKiB;
-  // Time between two rounds of background work (expired keys, growth of the table), and how much of
-  // the table one round may visit.
+  // Time between two rounds of background work (expired keys, growth of the table), also while much
+  // is left to do, and how much of the table one round may visit.
   Nanoseconds background_period = 100 * kMillisecond;
+  Nanoseconds background_period_busy = 1 * kMillisecond;
   uint32_t background_buckets = 256;
+  // A client that has sent more than this without completing a command is cut off, as in Redis
+  // (client-query-buffer-limit).
+  size_t input_bytes_max = 1024 * kMiB;
   int64_t process_id = 0;  // For INFO.
 };
 
@@ -88,7 +92,7 @@ class Shard final : public Application {
   void Receive(Connection& connection, Session& session, std::string_view data);
   // Processes what the session has kept, as far as the output has room.
   void Resume(Connection& connection, Session& session);
-  // What follows from the state that processing has left: send, pause or resume, finish.
+  // What follows from the state that processing has left: send, pause or resume, finish, cut off.
   void AfterProcessing(Connection& connection, Session& session, ProcessEnd end);
   void Close(Connection& connection);
 
@@ -101,7 +105,6 @@ class Shard final : public Application {
   std::vector<std::unique_ptr<Session>> sessions_;  // By the index of the connection's slot.
   uint64_t last_client_id_ = 0;
   Nanoseconds next_background_ = 0;
-  bool table_unsettled_ = false;
   std::atomic<uint32_t> stop_requests_ = 0;
   uint32_t stops_done_ = 0;
   int waker_ = -1;
