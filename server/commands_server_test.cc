@@ -66,6 +66,10 @@ TEST_F(ServerCommandsTest, ConfigSetRefuses) {
   }
   EXPECT_EQ(Run("CONFIG SET maxclients 0"),
             failed("maxclients", "argument must be between 1 and 4294967295 inclusive"));
+  EXPECT_EQ(Run("CONFIG SET maxclients 1000001"),
+            failed("maxclients",
+                   "The operating system is not able to handle the specified number "
+                   "of clients, try with 1000000"));
   EXPECT_EQ(Run("CONFIG SET proto-max-bulk-len abc"),
             failed("proto-max-bulk-len", "argument must be a memory value"));
   EXPECT_EQ(

@@ -53,6 +53,10 @@ Error SetClientsMax(ServerConfig& config, std::string_view value) {
   if (!number) return "argument couldn't be parsed into an integer";
   constexpr uint64_t kMax = std::numeric_limits<uint32_t>::max();
   if (*number < 1 || static_cast<uint64_t>(*number) > kMax) return OutOfRange(1, kMax);
+  if (*number > kClientsMaxHighest) {
+    return "The operating system is not able to handle the specified number of clients, try with " +
+           std::to_string(kClientsMaxHighest);
+  }
   config.clients_max = static_cast<uint32_t>(*number);
   return std::nullopt;
 }

@@ -11,6 +11,9 @@
 
 namespace orrery::server {
 
+// What maxclients can be at most.
+inline constexpr uint32_t kClientsMaxHighest = 1'000'000;
+
 struct ServerConfig {
   std::string bind = "127.0.0.1";
   uint16_t port = 6379;

@@ -9,18 +9,31 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <initializer_list>
 #include <memory>
 #include <string>
 
 #include "base/check.h"
+#include "base/units.h"
 #include "runtime/ring/liburing_ring.h"
 #include "runtime/ring/linux_kernel.h"
+#include "runtime/ring/user_data.h"
+#include "server/config.h"
 #include "server/shard.h"
 
 namespace {
 
 using orrery::server::Shard;
 using orrery::server::ShardOptions;
+
+// Room for the clients that are told that there are too many, and for those that are leaving: each
+// stays until it has read so, for a while at most. More of them than this at once are closed
+// without a word.
+constexpr uint32_t kConnectionsMax = orrery::server::kClientsMaxHighest + 65'536;
+static_assert(kConnectionsMax <= orrery::UserData::kIndexMax);
+
+// What all receive buffers together may take.
+constexpr size_t kReceiveMemoryMax = 4096 * orrery::kMiB;
 
 // What a signal handler may touch: set before the handlers are, and never changed while they are.
 Shard* signalled_shard = nullptr;
@@ -34,13 +47,10 @@ extern "C" void OnStopSignal(int) {
   errno = saved_errno;
 }
 
-void HandleStopSignals(Shard* shard) {
-  signalled_shard = shard;
+void SetHandler(std::initializer_list<int> signals, void (*handler)(int)) {
   struct sigaction action{};
-  action.sa_handler = shard != nullptr ? OnStopSignal : SIG_DFL;
-  for (const int signal : {SIGINT, SIGTERM}) {
-    ORRERY_CHECK(sigaction(signal, &action, nullptr) == 0);
-  }
+  action.sa_handler = handler;
+  for (const int signal : signals) ORRERY_CHECK(sigaction(signal, &action, nullptr) == 0);
 }
 
 int Fail(const std::string& message) {
@@ -59,7 +69,10 @@ int Serve(const ShardOptions& options, const orrery::RingOptions& ring_options) 
   auto shard = Shard::Create(**ring, kernel, options, nullptr);
   if (!shard) return Fail(shard.error());
 
-  HandleStopSignals(shard->get());
+  signalled_shard = shard->get();
+  SetHandler({SIGINT, SIGTERM}, OnStopSignal);
+  // Whoever reads what is printed here may leave; the clients stay.
+  SetHandler({SIGPIPE}, SIG_IGN);
   const bool v6 = options.listen.address.find(':') != std::string::npos;
   fmt::print("orrery-server: listening on {}{}{}:{}, {}\n", v6 ? "[" : "", options.listen.address,
              v6 ? "]" : "", (*shard)->port(), (*ring)->description());
@@ -67,7 +80,8 @@ int Serve(const ShardOptions& options, const orrery::RingOptions& ring_options) 
 
   while (!(*shard)->finished()) (*shard)->OnEntered((*ring)->Enter((*shard)->Turn()));
 
-  HandleStopSignals(nullptr);
+  // It has done what they ask for; another one must not spoil the exit code.
+  SetHandler({SIGINT, SIGTERM}, SIG_IGN);
   fmt::print("orrery-server: stopped\n");
   return 0;
 }
@@ -96,7 +110,7 @@ int main(int argc, char** argv) {
       ->type_name("PORT");
   app.add_option("--maxclients", options.clients_max,
                  "Clients served at once; more are refused with an error")
-      ->check(CLI::Range(1u, 1'000'000u).description(""))
+      ->check(CLI::Range(1u, orrery::server::kClientsMaxHighest).description(""))
       ->type_name("N");
   app.add_option("--sq-entries", ring_options.sq_entries, "Submission queue entries of the ring")
       ->check(CLI::Range(1u, 32'768u).description(""))
@@ -132,7 +146,10 @@ int main(int argc, char** argv) {
   if (ring_options.cq_entries < ring_options.sq_entries) {
     return Fail("--cq-entries must be at least --sq-entries (--help lists the options)");
   }
-  // Room for the clients that are told that there are too many, and for those that are leaving.
-  options.reactor.connections_max = options.clients_max + options.clients_max / 8 + 64;
+  if (options.reactor.buffers * options.reactor.buffer_bytes > kReceiveMemoryMax) {
+    return Fail("--buffers times --buffer-bytes must be at most " +
+                std::to_string(kReceiveMemoryMax) + " (--help lists the options)");
+  }
+  options.reactor.connections_max = kConnectionsMax;
   return Serve(options, ring_options);
 }

@@ -51,4 +51,21 @@ benchmark "many clients" -t get -c 500 -n 20000
 # Clients that are connected when the server stops still get what they asked for.
 expect "after the load" "PONG" "$(cli PING)"
 stop_server
+
+# Many more than are allowed, all at once: each is told so.
+start_server --maxclients 10
+clients=()
+for _ in $(seq 200); do
+  exec {client}<>"/dev/tcp/127.0.0.1/$port"
+  clients+=("$client")
+done
+refused=0
+for client in "${clients[@]:10}"; do
+  read -r -t 10 reply <&"$client"
+  [ "$reply" = $'-ERR max number of clients reached\r' ] && refused=$((refused + 1))
+done
+expect "refused with an error" 190 "$refused"
+for client in "${clients[@]}"; do exec {client}>&-; done
+expect "when they have left" "PONG" "$(cli PING)"
+stop_server
 echo "clients: all as it should be"

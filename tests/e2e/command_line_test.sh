@@ -24,6 +24,8 @@ refused "not an address" "not-an-address" --port 0 --bind not-an-address
 refused "not a power of two" "power of two" --port 0 --buffers 3
 refused "queues the wrong way round" "cq-entries" --port 0 --sq-entries 64 --cq-entries 32
 
+refused "more memory than there can be" "buffer-bytes" --port 0 --buffers 32768 --buffer-bytes 16777216
+
 start_server
 first_port="$port"
 cp "$log" "$TEST_TMPDIR/first.log"
@@ -38,4 +40,20 @@ wait "$pid"
 status=$?
 pid=""
 expect "exit status after SIGINT" 0 "$status"
+
+# Who started it reads one line and leaves; and several signals are one wish.
+: >"$log"
+"$server" --port 0 > >(head -n 1 >"$log") &
+pid=$!
+for _ in $(seq 200); do
+  grep -q "listening on" "$log" && break
+  sleep 0.02
+done
+kill -TERM "$pid"
+kill -TERM "$pid" 2>/dev/null
+kill -INT "$pid" 2>/dev/null
+wait "$pid"
+status=$?
+pid=""
+expect "exit status when nobody reads what is printed" 0 "$status"
 echo "command line: all as it should be"
