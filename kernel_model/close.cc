@@ -39,6 +39,7 @@ void FinishShutdown(RingCore& ring, Request& request) {
     ring.EndLater(request, -EBADF, /*forced=*/true);
     return;
   }
+  request.never_fails = true;
   const bool socket = file->kind == FileKind::kStream || file->kind == FileKind::kListener;
   const int32_t result = socket ? ring.machine.tcp.Shutdown(*file, request.argument) : -ENOTSOCK;
   ring.EndLater(request, result, /*forced=*/true);

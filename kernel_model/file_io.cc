@@ -187,6 +187,7 @@ int32_t Run(RingCore& ring, Request& request) {
   }
   OpenFile& file = *request.file;
   if (IsTransfer(request)) return Transfer(ring.machine, file, request);
+  request.never_fails = true;
   if (!file.on_disk()) {
     if (request.opcode == IORING_OP_FALLOCATE) StopUnknown("FALLOCATE of a file of kind", 0);
     return -EINVAL;  // Fact Y6.

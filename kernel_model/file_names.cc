@@ -220,6 +220,7 @@ Attempt TryNameOperation(RingCore& ring, Request& request) {
 }
 
 void FinishNameOperation(RingCore& ring, Request& request) {
+  request.never_fails = request.opcode != IORING_OP_OPENAT;
   ring.EndLater(request, Run(ring.machine, request), /*forced=*/true);
 }
 

@@ -305,6 +305,31 @@ TEST_F(FileTest, AWorkersFileMayBeAFixedOne) {
   EXPECT_EQ(machine_.Look(), (Cqes{{1, 0, 0}, {2, 4, 0}, {3, -EBADF, 0}}));
 }
 
+TEST_F(FileTest, AShortWriteBreaksAChainAndAFailedSyncDoesNot) {  // Facts L1, L11.
+  const int fd = Opened("file");
+  const auto chain = [&](uint64_t first) {
+    machine_.Add(first, [&](io_uring_sqe* sqe) {
+      io_uring_prep_write(sqe, fd, "text", 4, 0);
+      sqe->flags |= IOSQE_IO_LINK;
+    });
+    machine_.Add(first + 1, [&](io_uring_sqe* sqe) {
+      io_uring_prep_fsync(sqe, fd, 0);
+      sqe->flags |= IOSQE_IO_LINK;
+    });
+    machine_.Nop(first + 2);
+    Cqes all;
+    for (int look = 0; look < 4; ++look) {
+      for (const Cqe& cqe : machine_.Look()) all.push_back(cqe);
+    }
+    return all;
+  };
+  EXPECT_EQ(chain(1), (Cqes{{1, 4, 0}, {2, 0, 0}, {3, 0, 0}}));
+  machine_.choice.Always(Site::kSyncFails, 1);
+  EXPECT_EQ(chain(4), (Cqes{{4, 4, 0}, {5, -EIO, 0}, {6, 0, 0}}));
+  machine_.choice.Always(Site::kWriteFileShort, 2);
+  EXPECT_EQ(chain(7), (Cqes{{7, 2, 0}, {8, -ECANCELED, 0}, {9, -ECANCELED, 0}}));
+}
+
 TEST_F(FileTest, SkippingSuccessShowsShortTransfers) {  // Fact L7.
   const int fd = Opened("file");
   const auto write = [&] {

@@ -66,6 +66,7 @@ struct Request {
   uint64_t offset = 0;
   int argument = 0;           // SHUTDOWN's how, ACCEPT's flags, rw_flags.
   bool force_worker = false;  // IOSQE_ASYNC
+  bool never_fails = false;   // Its result is its own: an error is no failure (fact L11).
   std::unique_ptr<NameArguments> names;
 
   // Memory of the program's, gathered or scattered; empty with buffer_select.

@@ -404,7 +404,9 @@ void RingCore::CheckGuardedMemory(Request& request) {
 // --- Completion
 
 bool RingCore::Failed(const Request& request, int32_t result) {
-  if (request.failed || result < 0) return true;
+  if (request.failed) return true;
+  if (request.never_fails) return false;  // Fact L11.
+  if (result < 0) return true;
   const bool all_or_failed = request.wait_all || IsReadOrWrite(request.opcode);  // Facts L1, L2.
   return all_or_failed && static_cast<size_t>(result) != request.total_bytes;
 }

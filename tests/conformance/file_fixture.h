@@ -46,8 +46,8 @@ class FileConformance : public Conformance {
     Add(id,
         [&](io_uring_sqe* sqe) { io_uring_prep_openat(sqe, directory, path, flags, kFileMode); });
   }
-  void AddFsync(uint32_t id, int fd, unsigned flags = 0) {
-    Add(id, [&](io_uring_sqe* sqe) { io_uring_prep_fsync(sqe, fd, flags); });
+  void AddFsync(uint32_t id, int fd, uint8_t flags = 0, unsigned fsync_flags = 0) {
+    Add(id, [&](io_uring_sqe* sqe) { io_uring_prep_fsync(sqe, fd, fsync_flags); }, flags);
   }
   void AddWrite(uint32_t id, int fd, std::string_view text, uint64_t offset, uint8_t flags = 0) {
     Add(
@@ -67,12 +67,15 @@ class FileConformance : public Conformance {
         flags);
   }
   // FTRUNCATE is younger than some liburing headers.
-  void AddTruncate(uint32_t id, int fd, int64_t size) {
-    Add(id, [&](io_uring_sqe* sqe) {
-      sqe->opcode = 55;
-      sqe->fd = fd;
-      sqe->off = static_cast<uint64_t>(size);
-    });
+  void AddTruncate(uint32_t id, int fd, int64_t size, uint8_t flags = 0) {
+    Add(
+        id,
+        [&](io_uring_sqe* sqe) {
+          sqe->opcode = 55;
+          sqe->fd = fd;
+          sqe->off = static_cast<uint64_t>(size);
+        },
+        flags);
   }
 
   // The result of what was prepared last.

@@ -210,7 +210,7 @@ TEST_P(Files, Y6_ASyncIsZero) {
   const int fd = Open("file", O_RDONLY);
   AddFsync(1, fd);
   EXPECT_EQ(Result(), 0);
-  AddFsync(2, fd, IORING_FSYNC_DATASYNC);
+  AddFsync(2, fd, 0, IORING_FSYNC_DATASYNC);
   EXPECT_EQ(Result(), 0);
   const int directory = OpenAt(AT_FDCWD, Path("."), O_RDONLY | O_DIRECTORY);
   AddFsync(3, directory);
@@ -219,7 +219,7 @@ TEST_P(Files, Y6_ASyncIsZero) {
 
 TEST_P(Files, Y6_OtherFlagsAndSocketsAreEinval) {
   const int fd = CreateWith("file", "text");
-  AddFsync(1, fd, 2);
+  AddFsync(1, fd, 0, 2);
   EXPECT_EQ(Result(), -EINVAL);
   const Connection connection = Connect();
   AddFsync(2, connection.fd);
@@ -344,6 +344,78 @@ TEST_P(Files, L10_IosqeAsyncSendsAnOperationToAWorker) {
   EXPECT_THAT(Await(1), ElementsAre(Final(3, 0)));
   AddWrite(4, 9999, "x", 0, IOSQE_ASYNC);
   EXPECT_THAT(Await(1), ElementsAre(Final(4, -EBADF)));
+}
+
+TEST_P(Files, L10_ALinkMakesASyncAndARenameWaitForTheirWrite) {
+  // How a file is replaced: what is under the name is the old one or the whole new one.
+  CreateWith("name", "old");
+  const int fd = Create("new");
+  AddWrite(1, fd, "whole", 0, IOSQE_IO_LINK);
+  Add(2, [&](io_uring_sqe* sqe) { io_uring_prep_fsync(sqe, fd, 0); }, IOSQE_IO_LINK);
+  const char* const from = Path("new");
+  const char* const to = Path("name");
+  Add(3, [&](io_uring_sqe* sqe) { io_uring_prep_renameat(sqe, AT_FDCWD, from, AT_FDCWD, to, 0); });
+  EXPECT_THAT(Await(3), ElementsAre(Final(1, 5), Final(2, 0), Final(3, 0)));
+  EXPECT_EQ(Contents(Open("name", O_RDONLY)), "whole");
+}
+
+TEST_P(Files, L1_AShortReadOfAFileBreaksALink) {
+  const int fd = CreateWith("file", "text");
+  std::array<std::byte, 8> bytes{};
+  AddRead(1, fd, std::span(bytes).first(4), 0, IOSQE_IO_LINK);
+  AddRead(2, fd, bytes, 0, IOSQE_IO_LINK);
+  AddFsync(3, fd);
+  EXPECT_THAT(Await(3), ElementsAre(Final(1, 4), Final(2, 4), Final(3, -ECANCELED)));
+}
+
+TEST_P(Files, L1_AnErrorOfATransferOrAnOpenBreaksALink) {
+  const int fd = Open("file", O_RDONLY | O_CREAT);
+  AddWrite(1, fd, "text", 0, IOSQE_IO_LINK);
+  AddFsync(2, fd);
+  EXPECT_THAT(Await(2), ElementsAre(Final(1, -EBADF), Final(2, -ECANCELED)));
+  const char* const none = Path("none");
+  Add(
+      3, [&](io_uring_sqe* sqe) { io_uring_prep_openat(sqe, AT_FDCWD, none, O_RDONLY, 0); },
+      IOSQE_IO_LINK);
+  AddFsync(4, fd);
+  EXPECT_THAT(Await(2), ElementsAre(Final(3, -ENOENT), Final(4, -ECANCELED)));
+  AddFsync(5, 9999, IOSQE_IO_LINK);
+  ASSERT_TRUE(queue().Nop(Id(6)));
+  EXPECT_THAT(Await(2), ElementsAre(Final(5, -EBADF), Final(6, -ECANCELED)));
+}
+
+TEST_P(Files, L11_AnErrorOfASyncOrOfANameBreaksNoLink) {
+  const int fd = Open("file", O_RDONLY | O_CREAT);
+  const Connection connection = Connect();
+  const char* const none = Path("none");
+  const char* const other = Path("other");
+  struct statx stat;
+  AddFsync(1, connection.fd, IOSQE_IO_LINK);
+  AddTruncate(2, fd, 0, IOSQE_IO_LINK);
+  Add(3, [&](io_uring_sqe* sqe) { io_uring_prep_fallocate(sqe, fd, 0, 0, 1); }, IOSQE_IO_LINK);
+  Add(
+      4, [&](io_uring_sqe* sqe) { io_uring_prep_statx(sqe, AT_FDCWD, none, 0, 0, &stat); },
+      IOSQE_IO_LINK);
+  Add(5, [&](io_uring_sqe* sqe) { io_uring_prep_unlinkat(sqe, AT_FDCWD, none, 0); }, IOSQE_IO_LINK);
+  Add(
+      6,
+      [&](io_uring_sqe* sqe) { io_uring_prep_renameat(sqe, AT_FDCWD, none, AT_FDCWD, other, 0); },
+      IOSQE_IO_LINK);
+  ASSERT_TRUE(queue().Nop(Id(7)));
+  EXPECT_THAT(Await(7),
+              ElementsAre(Final(1, -EINVAL), Final(2, -EINVAL), Final(3, -EBADF), Final(4, -ENOENT),
+                          Final(5, -ENOENT), Final(6, -ENOENT), Final(7, 0)));
+}
+
+TEST_P(Files, L11_SkippingSuccessHidesTheirErrors) {
+  const Connection connection = Connect();
+  const char* const none = Path("none");
+  AddFsync(1, connection.fd, IOSQE_CQE_SKIP_SUCCESS);
+  Add(
+      2, [&](io_uring_sqe* sqe) { io_uring_prep_unlinkat(sqe, AT_FDCWD, none, 0); },
+      IOSQE_CQE_SKIP_SUCCESS);
+  Submit();
+  ExpectQuiet();
 }
 
 TEST_P(Files, C10_ACancelledWriteHasWrittenNothing) {
