@@ -212,5 +212,33 @@ TEST_F(CancelTest, WhatAWorkerHasNotBegunIsCancelled) {  // Fact C10.
   EXPECT_FALSE(machine_.kernel.PeerEnded(stream_.peer));
 }
 
+TEST_F(CancelTest, ByOperationAndUserData) {  // Fact C3.
+  constexpr unsigned kUserData = 1U << 4;
+  constexpr unsigned kOperation = 1U << 5;
+  Receive(1);
+  machine_.PollMultishot(2, stream_.fd, POLLIN);
+  machine_.Add(3, [&](io_uring_sqe* sqe) {
+    io_uring_prep_cancel_fd(sqe, stream_.fd, kUserData);
+    sqe->addr = 7;
+  });
+  machine_.Add(4, [&](io_uring_sqe* sqe) {
+    io_uring_prep_cancel64(sqe, 0, kOperation);
+    sqe->len = IORING_OP_POLL_ADD;
+  });
+  EXPECT_EQ(machine_.Look(), (Cqes{{3, -ENOENT, 0}, {4, 0, 0}, {2, -ECANCELED, 0}}));
+}
+
+TEST_F(CancelTest, Synchronously) {  // Fact C13.
+  Receive(1);
+  EXPECT_EQ(machine_.Look(), Cqes{});
+  io_uring_sync_cancel_reg request{};
+  request.addr = 1;
+  EXPECT_EQ(machine_.ring().Register(IORING_REGISTER_SYNC_CANCEL, &request, 1), 0U);
+  request.addr = 7;
+  EXPECT_EQ(machine_.ring().Register(IORING_REGISTER_SYNC_CANCEL, &request, 1),
+            std::unexpected(Errno(ENOENT)));
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, -ECANCELED, 0}}));
+}
+
 }  // namespace
 }  // namespace orrery::model

@@ -44,6 +44,8 @@ constexpr SiteInfo kSites[] = {
     {Site::kDiskError, "disk.error", Evidence::kDocumented, "read(2), write(2): EIO"},
     {Site::kSyncFails, "sync.fails", Evidence::kDocumented,
      "fsync(2), EIO; file_check_and_advance_wb_err() reports a lost page once"},
+    {Site::kLinkTimeoutRace, "link_timeout.race", Evidence::kDocumented,
+     "fact Q3; io_link_timeout_fn() may run while __io_disarm_linked_timeout() waits for its lock"},
 };
 
 constexpr bool InOrder() {

@@ -53,6 +53,7 @@ enum class Site : uint16_t {
   kNoSpace,             // What needs space answers ENOSPC (inode).
   kDiskError,           // A read or a write answers EIO (inode).
   kSyncFails,           // A sync answers EIO, and what it was to sync is lost (inode).
+  kLinkTimeoutRace,     // A linked timeout expires although its operation just ended (ring).
   kCount,
 };
 

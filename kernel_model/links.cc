@@ -107,6 +107,11 @@ void RingCore::Flush() {
   if (ended_.empty() && freed_since_flush_ == 0) return;
   const std::vector<Request*> ended = std::exchange(ended_, {});
   for (Request* request : ended) {
+    if (request->held) {
+      request->state = RequestState::kHeld;
+      ++held_requests_;
+      continue;
+    }
     Follow(*request);
     pool_.Free(*request);
   }
@@ -115,6 +120,7 @@ void RingCore::Flush() {
 }
 
 void RingCore::Follow(Request& ended) {
+  if (ended.timeout_follows) DisarmLinkTimeout(ended);
   if (ended.failed && !ended.hard_linked) {
     EndRestLater(ended);
     return;

@@ -29,8 +29,20 @@ Attempt TryPollRemove(RingCore& ring, Request& request);
 // timeout.cc
 Attempt TryTimeout(RingCore& ring, Request& request);
 Attempt TryTimeoutRemove(RingCore& ring, Request& request);
+// Posts a CQE of a multishot timeout and starts it again. False when it has to end.
+bool RepeatTimeout(RingCore& ring, Request& request);
+// The moment that a timeout asks for, as of now.
+Nanoseconds DueOf(const RingCore& ring, const Request& request);
 // cancel.cc
 Attempt TryCancel(RingCore& ring, Request& request);
+// What a linked timeout does to the one that it guards: 0, or -errno.
+int32_t CancelByUserData(RingCore& ring, uint64_t user_data);
+// Flags that the headers of liburing 2.3 do not have.
+inline constexpr uint32_t kCancelUserData = 1U << 4;
+inline constexpr uint32_t kCancelOpcode = 1U << 5;
+inline constexpr uint32_t kCancelFlags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD |
+                                         IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_FD_FIXED |
+                                         kCancelUserData | kCancelOpcode;
 // close.cc: CLOSE, SHUTDOWN.
 Attempt TryClose(RingCore& ring, Request& request);
 Attempt TryShutdown(RingCore& ring, Request& request);

@@ -1,4 +1,6 @@
 // POLL_ADD and POLL_REMOVE. What a poll does when it is woken is in task_work.cc.
+#include <poll.h>
+
 #include <cerrno>
 
 #include "kernel_model/operations.h"
@@ -25,8 +27,26 @@ Attempt TryPollRemove(RingCore& ring, Request& request) {
   if (found == nullptr) return Attempt::Done(-ENOENT);
   // io_poll_disarm(): its task work is on the way and owns it.
   if (found->queued) return Attempt::Done(-EALREADY);
-  ring.EndLater(*found, -ECANCELED, /*forced=*/true);
+  if ((request.length & (IORING_POLL_UPDATE_EVENTS | IORING_POLL_UPDATE_USER_DATA)) != 0) {
+    ring.UpdatePoll(*found, request);
+  } else {
+    ring.EndLater(*found, -ECANCELED, /*forced=*/true);
+  }
   return Attempt::Done(0);
+}
+
+void RingCore::UpdatePoll(Request& poll, const Request& update) {
+  Disarm(poll);
+  if ((update.length & IORING_POLL_UPDATE_EVENTS) != 0) {
+    poll.wait_events = update.poll_events | POLLERR | POLLHUP | POLLNVAL | POLLRDHUP;
+  }
+  if ((update.length & IORING_POLL_UPDATE_USER_DATA) != 0) poll.user_data = update.new_user_data;
+  const uint32_t mask = machine.Readiness(*poll.file) & poll.wait_events;
+  if (!poll.multishot && mask != 0) {
+    EndLater(poll, static_cast<int32_t>(mask), /*forced=*/true);
+  } else {
+    Arm(poll);
+  }
 }
 
 }  // namespace orrery::model

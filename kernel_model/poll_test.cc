@@ -165,5 +165,24 @@ TEST_F(PollTest, EventFdWriteAddsAndWaitsWhenFull) {
   EXPECT_EQ(value, most);
 }
 
+TEST_F(PollTest, Updating) {  // Fact P6.
+  Poll(1, event_, POLLIN);
+  machine_.PollMultishot(2, event_, POLLIN);
+  EXPECT_EQ(machine_.Look(), Cqes{});
+  machine_.Add(3, [](io_uring_sqe* sqe) {
+    io_uring_prep_poll_update(sqe, 1, 9, POLLOUT,
+                              IORING_POLL_UPDATE_USER_DATA | IORING_POLL_UPDATE_EVENTS);
+  });
+  machine_.Add(4, [](io_uring_sqe* sqe) {
+    io_uring_prep_poll_update(sqe, 2, 0, POLLOUT,
+                              IORING_POLL_UPDATE_EVENTS | IORING_POLL_ADD_MULTI);
+  });
+  machine_.Add(5, [](io_uring_sqe* sqe) {
+    io_uring_prep_poll_update(sqe, 1, 0, POLLOUT, IORING_POLL_UPDATE_EVENTS);
+  });
+  EXPECT_EQ(machine_.Look(),
+            (Cqes{{3, 0, 0}, {4, 0, 0}, {5, -ENOENT, 0}, {9, POLLOUT, 0}, {2, POLLOUT, kMore}}));
+}
+
 }  // namespace
 }  // namespace orrery::model

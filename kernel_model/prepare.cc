@@ -18,9 +18,13 @@ constexpr unsigned kReportUsage = 1U << 3;                     // IORING_SEND_ZC
 constexpr unsigned kSendVectorized = 1U << 5;                  // IORING_SEND_VECTORIZED
 constexpr auto kUsageCopied = static_cast<int32_t>(1U << 31);  // IORING_NOTIF_USAGE_ZC_COPIED
 constexpr unsigned kTimeoutMultishot = 1U << 6;
+constexpr uint32_t kOpcodes = 63;  // IORING_OP_LAST of 6.18, fact S9.
 
 // io_init_poll_iocb(): what every waiter wants to hear of.
 constexpr uint32_t kAlways = POLLERR | POLLHUP | POLLNVAL;
+
+constexpr uint32_t kPollEvents = POLLIN | POLLPRI | POLLOUT | POLLERR | POLLHUP | POLLNVAL |
+                                 POLLRDNORM | POLLRDBAND | POLLWRNORM | POLLWRBAND | POLLRDHUP;
 
 bool TakesIoprio(uint8_t opcode) {
   switch (opcode) {
@@ -175,74 +179,92 @@ int32_t PreparePollAdd(Request& request, const io_uring_sqe& sqe) {
   if ((sqe.len & ~IORING_POLL_ADD_MULTI) != 0) return -EINVAL;  // Fact P5.
   request.multishot = (sqe.len & IORING_POLL_ADD_MULTI) != 0;
   if (request.multishot && request.skip_success) return -EINVAL;
-  constexpr uint32_t kKnown = POLLIN | POLLPRI | POLLOUT | POLLERR | POLLHUP | POLLNVAL |
-                              POLLRDNORM | POLLRDBAND | POLLWRNORM | POLLWRBAND | POLLRDHUP;
-  if ((sqe.poll32_events & ~kKnown) != 0) StopUnknown("poll events", sqe.poll32_events);
+  if ((sqe.poll32_events & ~kPollEvents) != 0) StopUnknown("poll events", sqe.poll32_events);
   request.wait_events = sqe.poll32_events | kAlways | POLLRDHUP;
   return 0;
 }
 
 int32_t PreparePollRemove(Request& request, const io_uring_sqe& sqe) {
-  if (sqe.len != 0) StopUnknown("updates of a poll, flags", sqe.len);
+  constexpr uint32_t kUpdates = IORING_POLL_UPDATE_EVENTS | IORING_POLL_UPDATE_USER_DATA;
   if (sqe.buf_index != 0 || sqe.splice_fd_in != 0) return -EINVAL;
-  if (sqe.off != 0 || sqe.poll32_events != 0) return -EINVAL;
+  if ((sqe.len & ~(kUpdates | IORING_POLL_ADD_MULTI)) != 0) return -EINVAL;
+  if (sqe.len == IORING_POLL_ADD_MULTI) return -EINVAL;
+  if ((sqe.len & IORING_POLL_UPDATE_USER_DATA) == 0 && sqe.off != 0) return -EINVAL;
+  if ((sqe.len & IORING_POLL_UPDATE_EVENTS) != 0) {
+    if ((sqe.poll32_events & ~kPollEvents) != 0) StopUnknown("poll events", sqe.poll32_events);
+    request.poll_events = sqe.poll32_events;
+  } else if (sqe.poll32_events != 0) {
+    return -EINVAL;
+  }
   request.offset = sqe.addr;
+  request.length = sqe.len;
+  request.new_user_data = sqe.off;
+  return 0;
+}
+
+int32_t ReadTime(uint64_t address, Nanoseconds* value) {
+  if (address == 0) return -EFAULT;
+  __kernel_timespec time;
+  std::memcpy(&time, Pointer<const __kernel_timespec>(address), sizeof time);
+  if (time.tv_sec < 0 || time.tv_nsec < 0) return -EINVAL;
+  constexpr int64_t kSecondsMax = kNever / kSecond - 1;
+  // timespec64_to_ktime() saturates, too.
+  *value = kNever;
+  if (time.tv_sec < kSecondsMax && time.tv_nsec < kSecondsMax) {
+    *value = time.tv_sec * kSecond + time.tv_nsec;
+  }
   return 0;
 }
 
 int32_t PrepareTimeout(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
   constexpr uint32_t kKnown = IORING_TIMEOUT_ABS | IORING_TIMEOUT_BOOTTIME |
-                              IORING_TIMEOUT_REALTIME | IORING_TIMEOUT_ETIME_SUCCESS;
+                              IORING_TIMEOUT_REALTIME | IORING_TIMEOUT_ETIME_SUCCESS |
+                              kTimeoutMultishot;
+  const bool linked = sqe.opcode == IORING_OP_LINK_TIMEOUT;
   if (sqe.buf_index != 0 || sqe.len != 1 || sqe.splice_fd_in != 0) return -EINVAL;
-  if ((sqe.timeout_flags & kTimeoutMultishot) != 0) {
-    StopUnknown("multishot timeouts, flags", sqe.timeout_flags);
-  }
+  if (linked && sqe.off != 0) return -EINVAL;
   if ((sqe.timeout_flags & ~kKnown) != 0) return -EINVAL;  // Fact K2.
   if ((sqe.timeout_flags & IORING_TIMEOUT_CLOCK_MASK) == IORING_TIMEOUT_CLOCK_MASK) return -EINVAL;
-  if (sqe.addr == 0) return -EFAULT;
-  __kernel_timespec time;
-  std::memcpy(&time, Pointer<const __kernel_timespec>(sqe.addr), sizeof time);
-  if (time.tv_sec < 0 || time.tv_nsec < 0) return -EINVAL;
-  constexpr int64_t kSecondsMax = kNever / kSecond - 1;
-  // timespec64_to_ktime() saturates, too.
-  Nanoseconds value = kNever;
-  if (time.tv_sec < kSecondsMax && time.tv_nsec < kSecondsMax) {
-    value = time.tv_sec * kSecond + time.tv_nsec;
-  }
-  const Nanoseconds now = ring.machine.now;
-  if ((sqe.timeout_flags & IORING_TIMEOUT_ABS) == 0) {
-    value = value < kNever - now ? value + now : kNever;
-  } else if ((sqe.timeout_flags & IORING_TIMEOUT_REALTIME) != 0 && value != kNever) {
-    value -= ring.machine.options.realtime_at_start;
-  }
-  request.timer.due = value;
-  request.counts_completions = sqe.off != 0;
+  const bool multishot = (sqe.timeout_flags & kTimeoutMultishot) != 0;
+  request.absolute_time = (sqe.timeout_flags & IORING_TIMEOUT_ABS) != 0;
+  if (multishot && request.absolute_time) return -EINVAL;  // Fact K6.
+  const int32_t read = ReadTime(sqe.addr, &request.time);
+  if (read != 0) return read;
+  request.realtime = (sqe.timeout_flags & IORING_TIMEOUT_REALTIME) != 0;
+  request.etime_success = (sqe.timeout_flags & IORING_TIMEOUT_ETIME_SUCCESS) != 0;
+  if (linked) return ring.Guard(request);
+  request.multishot = multishot;
+  request.counts_completions = sqe.off != 0 && !multishot;
+  request.repeats = multishot ? sqe.off : 0;
   request.offset = sqe.off;
   return 0;
 }
 
 int32_t PrepareTimeoutRemove(Request& request, const io_uring_sqe& sqe) {
+  constexpr uint32_t kKnown = IORING_TIMEOUT_UPDATE_MASK | IORING_TIMEOUT_ABS;
   if (sqe.buf_index != 0 || sqe.len != 0 || sqe.splice_fd_in != 0) return -EINVAL;
-  if ((sqe.timeout_flags & (IORING_TIMEOUT_UPDATE_MASK)) != 0) {
-    StopUnknown("updates of a timeout, flags", sqe.timeout_flags);
-  }
-  if (sqe.timeout_flags != 0) return -EINVAL;
   request.offset = sqe.addr;
-  return 0;
+  request.length = sqe.timeout_flags;
+  if ((sqe.timeout_flags & IORING_TIMEOUT_UPDATE_MASK) == 0) {
+    return sqe.timeout_flags != 0 ? -EINVAL : 0;
+  }
+  if ((sqe.timeout_flags & ~kKnown) != 0) return -EINVAL;
+  if ((sqe.timeout_flags & IORING_TIMEOUT_UPDATE) == 0) {
+    StopUnknown("LINK_TIMEOUT_UPDATE without TIMEOUT_UPDATE, flags", sqe.timeout_flags);
+  }
+  request.absolute_time = (sqe.timeout_flags & IORING_TIMEOUT_ABS) != 0;
+  return ReadTime(sqe.addr2, &request.time);
 }
 
 int32_t PrepareCancel(Request& request, const io_uring_sqe& sqe) {
-  constexpr uint32_t kUserData = 1U << 4;
-  constexpr uint32_t kOpcode = 1U << 5;
-  constexpr uint32_t kKnown = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD |
-                              IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_FD_FIXED;
   if (sqe.off != 0 || sqe.splice_fd_in != 0) return -EINVAL;
-  if ((sqe.cancel_flags & (kUserData | kOpcode)) != 0) {
-    StopUnknown("cancel flags", sqe.cancel_flags);
-  }
-  if ((sqe.cancel_flags & ~kKnown) != 0) return -EINVAL;
+  if ((sqe.cancel_flags & ~kCancelFlags) != 0) return -EINVAL;
   const bool by_file = (sqe.cancel_flags & IORING_ASYNC_CANCEL_FD) != 0;
-  if (by_file && (sqe.cancel_flags & IORING_ASYNC_CANCEL_ANY) != 0) return -EINVAL;
+  const bool by_opcode = (sqe.cancel_flags & kCancelOpcode) != 0;
+  const bool any = (sqe.cancel_flags & IORING_ASYNC_CANCEL_ANY) != 0;
+  if ((by_file || by_opcode) && any) return -EINVAL;
+  if (by_opcode && sqe.len >= kOpcodes) return -EINVAL;
+  request.cancel_opcode = static_cast<uint8_t>(by_opcode ? sqe.len : 0);
   request.offset = sqe.addr;
   request.argument = sqe.fd;
   request.length = sqe.cancel_flags;
@@ -289,6 +311,7 @@ bool NeedsFile(const Request& request) {
     case IORING_OP_NOP:
     case IORING_OP_POLL_REMOVE:
     case IORING_OP_TIMEOUT:
+    case IORING_OP_LINK_TIMEOUT:
     case IORING_OP_TIMEOUT_REMOVE:
     case IORING_OP_ASYNC_CANCEL:
     case IORING_OP_CLOSE:
@@ -340,6 +363,7 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
     case IORING_OP_POLL_REMOVE:
       return PreparePollRemove(request, sqe);
     case IORING_OP_TIMEOUT:
+    case IORING_OP_LINK_TIMEOUT:
       return PrepareTimeout(ring, request, sqe);
     case IORING_OP_TIMEOUT_REMOVE:
       return PrepareTimeoutRemove(request, sqe);

@@ -29,6 +29,8 @@ std::expected<unsigned, Errno> RingCore::Register(unsigned opcode, const void* a
       return UpdateFiles(argument, count);
     case IORING_UNREGISTER_FILES:
       return UnregisterFiles(argument, count);
+    case IORING_REGISTER_SYNC_CANCEL:
+      return CancelNow(argument, count);
     default:
       StopUnknown("register opcode", opcode);
   }

@@ -43,6 +43,9 @@ enum class RequestState : uint8_t {
   kEnding,     // Its result is known; task work will post it.
   kFailing,    // The first of the rest of a chain that broke: task work will end them all.
   kEnded,      // Its terminal CQE has been posted; what hangs on it comes with the next flush.
+  kHeld,       // The same, flushed; a linked timeout that fired still refers to it.
+  kReleased,   // No longer held: task work will flush it.
+  kTimedOut,   // A linked timeout that fired: task work will cancel what it guarded.
 };
 
 struct Request {
@@ -103,6 +106,25 @@ struct Request {
   bool on_worker = false;    // Has to be issued by a worker.
   bool failed = false;       // Broke its chain; with `result` when it did so in preparation.
   bool silent = false;       // Posts nothing, whatever comes: the one that broke the chain skips.
+
+  // LINK_TIMEOUT, link_timeout.cc.
+  bool timeout_follows = false;  // `link` is the timeout of this one.
+  bool held = false;             // That has fired, and its task work has not run.
+  Request* timed = nullptr;      // The timeout's: the one before it, until either ends.
+  Request* victim = nullptr;     // The timeout's, once it has fired.
+
+  // TIMEOUT and LINK_TIMEOUT: what was asked.
+  Nanoseconds time = 0;
+  bool absolute_time = false;
+  bool realtime = false;
+  bool etime_success = false;
+  uint64_t repeats = 0;  // Expiries left of a multishot that counts them; `offset` is not 0.
+
+  // POLL_REMOVE that updates.
+  uint64_t new_user_data = 0;
+
+  // ASYNC_CANCEL by operation.
+  uint8_t cancel_opcode = 0;
 
   // TIMEOUT and operations on workers.
   Timer timer;

@@ -91,6 +91,8 @@ Attempt Try(RingCore& ring, Request& request) {
       return TryPollRemove(ring, request);
     case IORING_OP_TIMEOUT:
       return TryTimeout(ring, request);
+    case IORING_OP_LINK_TIMEOUT:
+      return Attempt::Done(-ECANCELED);  // io_no_issue(): it guards nothing any more.
     case IORING_OP_TIMEOUT_REMOVE:
       return TryTimeoutRemove(ring, request);
     case IORING_OP_ASYNC_CANCEL:
@@ -295,11 +297,15 @@ void RingCore::Issue(Request& request, bool from_task_work) {
     machine.AddReference(*file);
     request.file = file;
   }
+  Request* const timeout = request.timeout_follows ? request.link : nullptr;
   if (request.poll_first) {
     Arm(request);
   } else {
     Execute(request, from_task_work);
   }
+  // Even if it has ended: its timeout is told so by the flush. Not so what a worker does.
+  if (timeout == nullptr || timeout->timed != &request) return;
+  if (request.state != RequestState::kWorking) ArmLinkTimeout(*timeout);
 }
 
 void RingCore::Execute(Request& request, bool from_task_work) {
@@ -405,7 +411,9 @@ void RingCore::CheckGuardedMemory(Request& request) {
 
 bool RingCore::Failed(const Request& request, int32_t result) {
   if (request.failed) return true;
-  if (request.never_fails) return false;  // Fact L11.
+  if (request.never_fails) return false;                        // Fact L11.
+  if (request.opcode == IORING_OP_LINK_TIMEOUT) return false;   // Fact Q9.
+  if (result == -ETIME && request.etime_success) return false;  // Fact K7.
   if (result < 0) return true;
   const bool all_or_failed = request.wait_all || IsReadOrWrite(request.opcode);  // Facts L1, L2.
   return all_or_failed && static_cast<size_t>(result) != request.total_bytes;
@@ -416,7 +424,7 @@ bool RingCore::PostMore(Request& request, int32_t result, uint32_t flags, Handed
   const CompletionQueue::Entry entry{.user_data = request.user_data,
                                      .res = result,
                                      .flags = flags | IORING_CQE_F_MORE,
-                                     .of_timeout = false,
+                                     .of_timeout = request.opcode == IORING_OP_TIMEOUT,
                                      .buffer = buffer};
   if (!completions.TryPost(entry)) return false;
   machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(entry.user_data), result,
@@ -446,7 +454,7 @@ void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffe
                  flags);
   }
   OpenFile* const file = std::exchange(request.file, nullptr);
-  if (request.link != nullptr) {
+  if (request.link != nullptr || request.held) {
     request.state = RequestState::kEnded;
     ended_.push_back(&request);
   } else {
@@ -468,6 +476,12 @@ void RingCore::EndLater(Request& request, int32_t result, bool forced) {
 }
 
 void RingCore::AddCountedTimeout(Request& request) { counted_timeouts_.push_back(&request); }
+
+void RingCore::ForgetCount(Request& request) {
+  if (request.counts_completions) std::erase(counted_timeouts_, &request);
+  request.counts_completions = false;
+  request.offset = 0;
+}
 
 void RingCore::EndCountedTimeouts() {
   // In the order of their targets, as the kernel's list is sorted.
@@ -543,6 +557,10 @@ void RingCore::OnTimer(Request& request) {
   }
   ORRERY_CHECK(request.state == RequestState::kTimed);
   machine.Emit(EventKind::kTimer, number, static_cast<int64_t>(request.user_data));
+  if (request.opcode == IORING_OP_LINK_TIMEOUT) {
+    OnLinkTimeout(request);
+    return;
+  }
   ++timeouts_fired_;
   EndLater(request, -ETIME, /*forced=*/true);
 }

@@ -68,7 +68,7 @@ class RingCore {
   EnterResult Finish();
   void Interrupt();
   std::expected<unsigned, Errno> Register(unsigned opcode, const void* argument, unsigned count);
-  size_t requests_in_flight() const { return pool_.size(); }
+  size_t requests_in_flight() const { return pool_.size() - held_requests_; }
 
   // --- For the machine.
   // Lazy work lets a sleeper sleep until there is enough of it; forced work makes it look.
@@ -92,6 +92,13 @@ class RingCore {
   OpenFile* FindFile(int number, bool fixed) const;
   BufferGroup* FindGroup(uint16_t group) const;
   void AddCountedTimeout(Request& request);
+  // The timeout counts completions, or its expiries, no more.
+  void ForgetCount(Request& request);
+  // Makes a linked timeout guard the last one of the chain that is being submitted: 0, or -errno.
+  int32_t Guard(Request& timeout);
+  // Armed ones only; null when there is none.
+  Request* FindLinkTimeout(uint64_t user_data) const;
+  void UpdatePoll(Request& poll, const Request& update);
   // Hands the request to a worker, or to the disk for so long. The second half of its operation
   // runs there.
   void StartWorker(Request& request);
@@ -151,6 +158,12 @@ class RingCore {
   void Follow(Request& ended);
   void EndRestLater(Request& broken);
   void EndRest(Request& first);
+  // link_timeout.cc
+  void ArmLinkTimeout(Request& timeout);
+  void OnLinkTimeout(Request& timeout);
+  void RunLinkTimeout(Request& timeout);
+  void DisarmLinkTimeout(Request& ended);
+  // links.cc: drains.
   void HoldBack(Request& head);
   void LetGo();
 
@@ -163,6 +176,9 @@ class RingCore {
   Request& Pick(std::deque<Request*>& queue);
   void RunTask(Request& request);
   void RunWoken(Request& request);
+
+  // cancel.cc
+  std::expected<unsigned, Errno> CancelNow(const void* argument, unsigned count);
 
   // register.cc
   std::expected<unsigned, Errno> RegisterBufferRing(const void* argument, unsigned count);
@@ -178,6 +194,8 @@ class RingCore {
   uint64_t next_request_number_ = 0;
   std::map<uint16_t, std::unique_ptr<BufferGroup>> groups_;
   std::vector<Request*> counted_timeouts_;
+  std::vector<Request*> link_timeouts_;  // That are armed, in that order.
+  size_t held_requests_ = 0;             // Over, but for a linked timeout that refers to them.
   std::vector<Request*> notifying_;
   bool consuming_ = false;         // A batch is being consumed.
   std::vector<Request*> workers_;  // What workers and the disk do when that is over.

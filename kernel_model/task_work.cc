@@ -79,6 +79,10 @@ Request& RingCore::Pick(std::deque<Request*>& queue) {
 void RingCore::RunTask(Request& request) {
   switch (request.state) {
     case RequestState::kEnding:
+      if (request.opcode == IORING_OP_TIMEOUT && request.multishot && request.result == -ETIME &&
+          RepeatTimeout(*this, request)) {
+        return;
+      }
       End(request, request.result, request.result_flags);
       return;
     case RequestState::kStarting:
@@ -90,6 +94,12 @@ void RingCore::RunTask(Request& request) {
       return;
     case RequestState::kFailing:
       EndRest(request);
+      return;
+    case RequestState::kTimedOut:
+      RunLinkTimeout(request);
+      return;
+    case RequestState::kReleased:
+      ended_.push_back(&request);
       return;
     case RequestState::kRetrying:
       request.state = RequestState::kIssued;
@@ -105,6 +115,7 @@ void RingCore::RunTask(Request& request) {
     case RequestState::kNotifying:
     case RequestState::kEnded:
     case RequestState::kInFlight:
+    case RequestState::kHeld:
       break;
   }
   ORRERY_CHECK_MSG(false, "task work of a request that has none");

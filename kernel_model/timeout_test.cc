@@ -150,5 +150,41 @@ TEST_F(TimeoutTest, ACountDoesNotEndAWait) {  // Fact W6.
   EXPECT_EQ(*machine_.ring().Finish(), 1U);
 }
 
+TEST_F(TimeoutTest, Updating) {  // Fact K5.
+  Timeout(1, kSecond, 1);
+  __kernel_timespec sooner{.tv_sec = 0, .tv_nsec = kMillisecond};
+  machine_.Add(2, [&](io_uring_sqe* sqe) { io_uring_prep_timeout_update(sqe, &sooner, 1, 0); });
+  EXPECT_EQ(machine_.Look(), (Cqes{{2, 0, 0}}));  // The count is forgotten.
+  EXPECT_EQ(machine_.kernel.NextEventAt(), kMillisecond);
+  machine_.kernel.AdvanceTo(kMillisecond);
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, -ETIME, 0}}));
+}
+
+TEST_F(TimeoutTest, MultishotsAreStartedAgainByTaskWork) {  // Fact K6.
+  constexpr unsigned kMultishot = 1U << 6;
+  Timeout(1, kMillisecond, 2, kMultishot);
+  machine_.kernel.AdvanceTo(10 * kMillisecond);
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, -ETIME, kMore}}));
+  EXPECT_EQ(machine_.kernel.NextEventAt(), 11 * kMillisecond);
+  machine_.kernel.AdvanceTo(11 * kMillisecond);
+  machine_.Cancel(2, 1);  // Between its expiry and its CQE it is not to be found.
+  EXPECT_EQ(machine_.Look(), (Cqes{{2, -ENOENT, 0}, {1, -ETIME, 0}}));
+  Timeout(3, kSecond, 0, kMultishot | IORING_TIMEOUT_ABS);
+  EXPECT_EQ(machine_.Reap(), (Cqes{{3, -EINVAL, 0}}));
+}
+
+TEST_F(TimeoutTest, ALinkedOneBeginsInItsTurn) {  // Fact K7.
+  machine_.Add(1, [&](io_uring_sqe* sqe) {
+    time_ = {.tv_sec = 0, .tv_nsec = kMillisecond};
+    io_uring_prep_timeout(sqe, &time_, 0, IORING_TIMEOUT_ETIME_SUCCESS);
+    sqe->flags |= IOSQE_IO_LINK;
+  });
+  Timeout(2, kMillisecond);
+  machine_.kernel.AdvanceTo(3 * kMillisecond);
+  ASSERT_TRUE(machine_.Enter(2).has_value());
+  EXPECT_EQ(machine_.Reap(), (Cqes{{1, -ETIME, 0}, {2, -ETIME, 0}}));
+  EXPECT_EQ(machine_.kernel.MonotonicNow(), 4 * kMillisecond);
+}
+
 }  // namespace
 }  // namespace orrery::model

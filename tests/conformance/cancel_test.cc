@@ -17,6 +17,23 @@ using testing::UnorderedElementsAre;
 
 class Cancelling : public Conformance {
  protected:
+  void Cancel(uint32_t id, unsigned flags, uint64_t user_data = 0, int fd = -1,
+              unsigned operation = 0) {
+    io_uring_sqe& sqe = Raw(IORING_OP_ASYNC_CANCEL, id);
+    sqe.fd = fd;
+    sqe.addr = user_data;
+    sqe.len = operation;
+    sqe.cancel_flags = flags;
+  }
+  std::expected<unsigned, Errno> CancelNow(unsigned flags, uint64_t user_data, int fd = -1) {
+    io_uring_sync_cancel_reg request{};
+    request.addr = user_data;
+    request.fd = fd;
+    request.flags = flags;
+    request.timeout = {.tv_sec = 1, .tv_nsec = 0};
+    return ring().Register(IORING_REGISTER_SYNC_CANCEL, &request, 1);
+  }
+
   std::array<std::byte, 64> memory_{};
 };
 INSTANTIATE_TEST_SUITE_P(Kernels, Cancelling, AllWorlds(), WorldName);
@@ -49,6 +66,64 @@ TEST_P(Cancelling, C1_OneMatchIsCancelledOfSeveral) {
 
 // Legal: either order. What both kernels do is the cancel first; a deferred victim needs the wait
 // part of Enter, which every Enter of ours has.
+TEST_P(Cancelling, C2_AllSaysHowMany) {
+  const Connection first = Connect();
+  const Connection second = Connect();
+  std::array<std::byte, 64> other{};
+  constexpr __kernel_timespec kLong{.tv_sec = 3600, .tv_nsec = 0};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(first.fd), memory_, 0, Id(1)));
+  ASSERT_TRUE(queue().Receive(File::Descriptor(second.fd), other, 0, Id(1)));
+  ASSERT_TRUE(queue().Timeout(kLong, 0, Id(2)));
+  Submit();
+  Cancel(3, IORING_ASYNC_CANCEL_ALL, Id(1).Pack());
+  EXPECT_THAT(Await(3),
+              UnorderedElementsAre(Final(3, 2), Final(1, -ECANCELED), Final(1, -ECANCELED)));
+  Cancel(4, IORING_ASYNC_CANCEL_ALL, Id(1).Pack());
+  EXPECT_THAT(Await(1), ElementsAre(Final(4, 0)));
+  Cancel(5, IORING_ASYNC_CANCEL_ANY);
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(5, 1), Final(2, -ECANCELED)));
+  Cancel(6, IORING_ASYNC_CANCEL_ANY);
+  EXPECT_THAT(Await(1), ElementsAre(Final(6, 0)));
+  Cancel(7, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_FD);
+  EXPECT_THAT(Await(1), ElementsAre(Final(7, -EINVAL)));
+}
+
+TEST_P(Cancelling, C3_ByFileAndByOperation) {
+  constexpr unsigned kUserData = 1U << 4;   // IORING_ASYNC_CANCEL_USERDATA
+  constexpr unsigned kOperation = 1U << 5;  // IORING_ASYNC_CANCEL_OP
+  const Connection first = Connect();
+  const Connection second = Connect();
+  std::array<std::byte, 64> other{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(first.fd), memory_, 0, Id(1)));
+  ASSERT_TRUE(queue().PollMultishot(File::Descriptor(first.fd), POLLIN, Id(2)));
+  ASSERT_TRUE(queue().Receive(File::Descriptor(second.fd), other, 0, Id(3)));
+  Submit();
+  // Both must match.
+  Cancel(4, IORING_ASYNC_CANCEL_FD | kUserData, Id(3).Pack(), first.fd);
+  EXPECT_THAT(Await(1), ElementsAre(Final(4, -ENOENT)));
+  Cancel(5, IORING_ASYNC_CANCEL_FD | kUserData, Id(3).Pack(), second.fd);
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(5, 0), Final(3, -ECANCELED)));
+  Cancel(6, kOperation, 0, -1, IORING_OP_POLL_ADD);
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(6, 0), Final(2, -ECANCELED)));
+  Cancel(7, IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL, 0, first.fd);
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(7, 1), Final(1, -ECANCELED)));
+  Cancel(8, IORING_ASYNC_CANCEL_FD, 0, 987'654);
+  EXPECT_THAT(Await(1), ElementsAre(Final(8, -EBADF)));
+  Cancel(9, 1U << 9);
+  EXPECT_THAT(Await(1), ElementsAre(Final(9, -EINVAL)));
+}
+
+TEST_P(Cancelling, C3_AClosedNumberFindsNothingAlthoughItsFileIsInUse) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory_, 0, Id(1)));
+  ASSERT_TRUE(queue().Close(File::Descriptor(connection.fd), Id(2)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, 0)));
+  Cancel(3, IORING_ASYNC_CANCEL_FD, 0, connection.fd);
+  EXPECT_THAT(Await(1), ElementsAre(Final(3, -EBADF)));
+  Cancel(4, 0, Id(1).Pack());
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(4, 0), Final(1, -ECANCELED)));
+}
+
 TEST_P(Cancelling, C4_TheCancelsOwnCompletionComesDuringSubmission) {
   const Connection connection = Connect();
   ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory_, 0, Id(1)));
@@ -140,6 +215,24 @@ TEST_P(Cancelling, C12_WorksInTheBatchOfItsTarget) {
   ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory_, 0, Id(1)));
   ASSERT_TRUE(queue().Cancel(Id(1), Id(2)));
   EXPECT_THAT(Await(2), UnorderedElementsAre(Final(1, -ECANCELED), Final(2, 0)));
+}
+
+TEST_P(Cancelling, C13_ASynchronousCancelAnswersAsTheOthersDo) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory_, 0, Id(1)));
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory_, 0, Id(2)));
+  Submit();
+  EXPECT_EQ(CancelNow(0, Id(7).Pack()), std::unexpected(Errno(ENOENT)));
+  EXPECT_EQ(CancelNow(0, Id(1).Pack()), 0U);
+  if (deferred()) {
+    EXPECT_THAT(Visible(), testing::IsEmpty());
+  }
+  EXPECT_THAT(Await(1), ElementsAre(Final(1, -ECANCELED)));
+  EXPECT_EQ(CancelNow(IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL, 0, connection.fd), 1U);
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, -ECANCELED)));
+  EXPECT_EQ(CancelNow(IORING_ASYNC_CANCEL_ANY, 0), 0U);
+  EXPECT_EQ(CancelNow(IORING_ASYNC_CANCEL_FD, 0, 987'654), std::unexpected(Errno(EBADF)));
+  EXPECT_EQ(CancelNow(1U << 9, 0), std::unexpected(Errno(EINVAL)));
 }
 
 }  // namespace

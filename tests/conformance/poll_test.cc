@@ -15,6 +15,14 @@ using testing::UnorderedElementsAre;
 
 class Polling : public Conformance {
  protected:
+  // POLL_REMOVE, with what it changes.
+  void Update(uint32_t target, uint32_t id, unsigned flags, unsigned events, uint64_t user_data) {
+    io_uring_sqe& sqe = Raw(IORING_OP_POLL_REMOVE, id);
+    sqe.addr = Id(target).Pack();
+    sqe.len = flags;
+    sqe.poll32_events = events;
+    sqe.off = user_data;
+  }
   uint64_t ReadCounter(int fd) {
     uint64_t count = 0;
     EXPECT_TRUE(queue().Read(File::Descriptor(fd), std::as_writable_bytes(std::span(&count, 1)),
@@ -74,6 +82,36 @@ TEST_P(Polling, P6_ClosingTheDescriptorDoesNotEndIt) {
   EXPECT_THAT(Await(1), ElementsAre(More(1, POLLIN)));
   ASSERT_TRUE(queue().Cancel(Id(1), Id(3)));
   EXPECT_THAT(Await(2), UnorderedElementsAre(Final(1, -ECANCELED), Final(3, 0)));
+}
+
+TEST_P(Polling, P6_RemovingAndUpdating) {
+  const int fd = kernel().MakeEventFd().value();
+  ASSERT_TRUE(queue().PollMultishot(File::Descriptor(fd), POLLIN, Id(1)));
+  Submit();
+  Update(1, 2, IORING_POLL_UPDATE_USER_DATA | IORING_POLL_ADD_MULTI, 0, Id(5).Pack());
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, 0)));
+  world().SignalEventFd(fd);
+  EXPECT_THAT(Await(1), ElementsAre(More(5, POLLIN)));
+  // What is ready counts at once.
+  Update(5, 3, IORING_POLL_UPDATE_EVENTS | IORING_POLL_ADD_MULTI, POLLOUT, 0);
+  EXPECT_THAT(Await(2), ElementsAre(Final(3, 0), More(5, POLLOUT)));
+  Update(1, 4, IORING_POLL_UPDATE_EVENTS | IORING_POLL_ADD_MULTI, POLLIN, 0);
+  EXPECT_THAT(Await(1), ElementsAre(Final(4, -ENOENT)));
+  Update(5, 6, 0, 0, 0);
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(6, 0), Final(5, -ECANCELED)));
+  Update(5, 7, 0, 0, 0);
+  EXPECT_THAT(Await(1), ElementsAre(Final(7, -ENOENT)));
+  kernel().Close(fd);
+}
+
+TEST_P(Polling, P6_ASingleShotThatAnUpdateFindsReadyEnds) {
+  const int fd = kernel().MakeEventFd().value();
+  ::io_uring_prep_poll_add(&Raw(IORING_OP_NOP, 1), fd, POLLIN);
+  LastSqe().user_data = Id(1).Pack();
+  Submit();
+  Update(1, 2, IORING_POLL_UPDATE_EVENTS, POLLIN | POLLOUT, 0);
+  EXPECT_THAT(Await(2), ElementsAre(Final(2, 0), Final(1, POLLOUT)));
+  kernel().Close(fd);
 }
 
 TEST_P(Polling, P8_AReadOfAnEventFdIsEightBytes) {
