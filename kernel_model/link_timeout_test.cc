@@ -44,7 +44,8 @@ TEST_F(LinkTimeoutTest, InTimeAndTooLate) {  // Facts Q1, Q2.
   EXPECT_EQ(machine_.kernel.NextEventAt(), kNever);
   Guarded(kMillisecond);
   machine_.kernel.AdvanceTo(kMillisecond);
-  EXPECT_EQ(machine_.Look(), (Cqes{{2, -ETIME, 0}, {1, -ECANCELED, 0}}));
+  EXPECT_EQ(machine_.Look(), (Cqes{{2, -ETIME, 0}}));
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, -ECANCELED, 0}}));
   EXPECT_EQ(machine_.kernel.requests_in_flight(), 0U);
 }
 
@@ -56,8 +57,22 @@ TEST_F(LinkTimeoutTest, BothBeforeTaskWorkRuns) {  // Fact Q3.
   machine_.PeerSend(stream_.peer, "abc");
   machine_.kernel.AdvanceTo(kMillisecond);
   EXPECT_EQ(machine_.Look(), (Cqes{{1, 3, 0}, {2, -ENOENT, 0}}));
-  EXPECT_EQ(machine_.Look(), Cqes{});  // Only now is the receive let go of.
-  EXPECT_EQ(machine_.kernel.requests_in_flight(), 1U);
+  EXPECT_EQ(machine_.Look(), (Cqes{{3, 0, 0}}));
+  EXPECT_EQ(machine_.kernel.requests_in_flight(), 0U);
+}
+
+TEST_F(LinkTimeoutTest, WhatIsLinkedWaitsForTheTimeoutThatFired) {  // Facts Q3, V7b.
+  Receive(1);
+  Limit(2, kMillisecond, IOSQE_IO_LINK);
+  machine_.Nop(3);
+  ASSERT_FALSE(machine_.Begin(1).has_value());
+  machine_.PeerSend(stream_.peer, "abc");
+  machine_.kernel.AdvanceTo(kMillisecond);
+  ASSERT_TRUE(machine_.ring().CanFinish());
+  ASSERT_TRUE(machine_.ring().Finish().has_value());
+  EXPECT_EQ(machine_.Reap(), (Cqes{{1, 3, 0}}));
+  EXPECT_EQ(machine_.kernel.requests_in_flight(), 2U);
+  EXPECT_EQ(machine_.Look(), (Cqes{{2, -ENOENT, 0}}));
   EXPECT_EQ(machine_.Look(), (Cqes{{3, 0, 0}}));
   EXPECT_EQ(machine_.kernel.requests_in_flight(), 0U);
 }
