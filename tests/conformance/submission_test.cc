@@ -69,6 +69,38 @@ TEST_P(Submission, U5_ABadDescriptorDoesNotStopTheBatch) {
   EXPECT_THAT(Visible(), ElementsAre(Final(1, 0), Final(2, -EBADF), Final(3, 0)));
 }
 
+TEST_P(Submission, U7_AnIndexOutOfRangeIsDroppedAndEndsTheSubmission) {
+  for (uint32_t id = 1; id <= 3; ++id) ASSERT_TRUE(queue().Nop(Id(id)));
+  const io_uring_sq& sq = ring().memory().sq;
+  unsigned& second = sq.array[(*sq.khead + 1) & sq.ring_mask];
+  const unsigned index = second;
+  second = sq.ring_entries;
+  const unsigned dropped = *sq.kdropped;
+  EXPECT_EQ(Enter(), 1U);
+  EXPECT_EQ(*sq.kdropped, dropped + 1);
+  second = index;
+  EXPECT_THAT(Visible(), ElementsAre(Final(1, 0)));
+  EXPECT_EQ(queue().pending(), 1U);
+  EXPECT_EQ(Enter(), 1U);
+  EXPECT_THAT(Visible(), ElementsAre(Final(3, 0)));
+}
+
+TEST_P(Submission, U9_AFixedFileOnAnOperationWithoutAFileIsIgnored) {
+  Raw(IORING_OP_NOP, 1).flags = IOSQE_FIXED_FILE;
+  EXPECT_EQ(Enter(), 1U);
+  EXPECT_THAT(Visible(), ElementsAre(Final(1, 0)));
+}
+
+TEST_P(Submission, U12_ANopAnswersWhatItIsTold) {
+  for (const int result : {7, -EIO}) {
+    io_uring_sqe& sqe = Raw(IORING_OP_NOP, 1);
+    sqe.rw_flags = 1;  // IORING_NOP_INJECT_RESULT
+    sqe.len = static_cast<uint32_t>(result);
+    EXPECT_EQ(Enter(), 1U);
+    EXPECT_THAT(Visible(), ElementsAre(Final(1, result)));
+  }
+}
+
 TEST_P(Submission, V1_InlineCompletionsAreThereWhenEnterReturns) {
   const Connection connection = Connect();
   std::array<std::byte, 16> bytes{};
