@@ -1,6 +1,10 @@
 // ASYNC_CANCEL and its synchronous form: by user data, file, operation, or everything.
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
+#include <tuple>
+#include <vector>
 
 #include "kernel_model/operations.h"
 
@@ -80,22 +84,56 @@ bool Matches(const Target& target, const Request& request) {
   return (target.flags & kCancelOpcode) == 0 || request.opcode == target.opcode;
 }
 
+// The bucket of io_poll_file_find()'s hash table that holds a request.
+uint64_t BucketOf(const RingCore& ring, const Request& request) {
+  constexpr uint64_t kGoldenRatio = 0x61c8864680b583eb;  // hash_64()
+  const int width = static_cast<int>(std::bit_width(ring.completions.entries()));
+  const int bits = std::clamp(width - 1 - 5, 1, 8);
+  return request.user_data * kGoldenRatio >> (64 - bits);
+}
+
+// The order in which io_try_cancel() finds them: first what is on workers, then what waits for
+// files, bucket by bucket, then timeouts as io_timeout() lists them.
+bool FoundEarlier(const RingCore& ring, const Request& left, const Request& right) {
+  const auto kind = [](const Request& request) {
+    if (request.state == RequestState::kWorking) return 0;
+    return request.state == RequestState::kTimed ? 2 : 1;
+  };
+  if (kind(left) != kind(right)) return kind(left) < kind(right);
+  // Within a bucket, the latest that came to wait is first.
+  if (kind(left) != 2) return BucketOf(ring, left) < BucketOf(ring, right);
+  if (left.counts_completions != right.counts_completions) return left.counts_completions;
+  return std::tie(left.completions_target, left.number) <
+         std::tie(right.completions_target, right.number);
+}
+
+std::vector<Request*> FindVictims(const RingCore& ring, const Target& target) {
+  const bool by_user_data = SearchesByUserData(target);
+  std::vector<Request*> victims;
+  Request* next = by_user_data ? ring.table.Find(target.user_data) : ring.table.newest();
+  for (; next != nullptr; next = by_user_data ? RequestTable::NextSame(*next) : next->older) {
+    if (next->state == RequestState::kInFlight) continue;  // Fact C10.
+    if (Matches(target, *next)) victims.push_back(next);
+  }
+  if (by_user_data) return victims;
+  std::stable_sort(
+      victims.begin(), victims.end(),
+      [&](const Request* left, const Request* right) { return FoundEarlier(ring, *left, *right); });
+  return victims;
+}
+
 // How many, or -errno. `free_order`: a lone victim may come before its cancel.
 int32_t CancelMatching(RingCore& ring, const Target& target, bool free_order) {
   const bool all = (target.flags & (IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL)) != 0;
-  const bool by_user_data = SearchesByUserData(target);
   int32_t cancelled = 0;
-  Request* next = by_user_data ? ring.table.Find(target.user_data) : ring.table.newest();
-  while (next != nullptr) {
-    Request& victim = *next;
-    next = by_user_data ? RequestTable::NextSame(victim) : victim.older;
-    if (!Matches(target, victim)) continue;
-    if (victim.state == RequestState::kInFlight) continue;  // Fact C10.
-    const int32_t result = CancelOne(ring, victim, free_order && !all);
+  for (Request* victim : FindVictims(ring, target)) {
+    const int32_t result = CancelOne(ring, *victim, free_order && !all);
     if (!all) return result;
     ++cancelled;
   }
-  return all ? cancelled : -ENOENT;  // Facts C1, C2.
+  if (all) return cancelled;  // Fact C2.
+  const bool wins = ring.machine.options.defect == Defect::kCancelAlwaysWins;
+  return wins ? 0 : -ENOENT;  // Fact C1.
 }
 
 }  // namespace

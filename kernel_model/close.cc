@@ -16,12 +16,22 @@ int32_t CloseFixed(RingCore& ring, uint32_t slot) {
   return 0;
 }
 
+// Defect::kCloseEndsReceive.
+void CancelArmed(RingCore& ring, const OpenFile& file) {
+  for (Request* request = ring.table.newest(); request != nullptr; request = request->older) {
+    if (request->file != &file || request->state != RequestState::kArmed) continue;
+    request->cancelled = true;
+    ring.machine.WakeRequest(*request, 0);
+  }
+}
+
 }  // namespace
 
 Attempt TryClose(RingCore& ring, Request& request) {
   if (request.length != 0) return Attempt::Done(CloseFixed(ring, request.length - 1));
   const OpenFile* const file = ring.machine.descriptors.Find(request.argument);
   if (file == nullptr || file->kind == FileKind::kRing) return Attempt::Done(-EBADF);
+  if (ring.machine.options.defect == Defect::kCloseEndsReceive) CancelArmed(ring, *file);
   ring.machine.CloseDescriptor(request.argument);
   return Attempt::Done(0);
 }

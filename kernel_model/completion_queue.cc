@@ -43,7 +43,7 @@ void CompletionQueue::Write(const Entry& entry) {
   ++tail_;
   // Release: the CQE is complete before the program can see it.
   __atomic_store_n(memory_.cq.ktail, tail_, __ATOMIC_RELEASE);
-  if (!entry.of_timeout) ++counted_;
+  ++written_;
 }
 
 }  // namespace orrery::model

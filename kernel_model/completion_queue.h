@@ -24,7 +24,6 @@ class CompletionQueue {
     uint64_t user_data = 0;
     int32_t res = 0;
     uint32_t flags = 0;
-    bool of_timeout = false;
     HandedBuffer buffer;
   };
 
@@ -43,15 +42,15 @@ class CompletionQueue {
   unsigned entries() const { return memory_.cq.ring_entries; }
   unsigned head() const { return __atomic_load_n(memory_.cq.khead, __ATOMIC_ACQUIRE); }
   unsigned tail() const { return tail_; }
-  // CQEs that ever entered the CQ, without those of timeouts: what a timeout's count looks at.
-  uint64_t counted() const { return counted_; }
+  // CQEs that ever entered the CQ.
+  uint64_t written() const { return written_; }
 
  private:
   void Write(const Entry& entry);
 
   io_uring& memory_;
   unsigned tail_ = 0;
-  uint64_t counted_ = 0;
+  uint64_t written_ = 0;
   std::deque<Entry> backlog_;
 };
 

@@ -104,7 +104,10 @@ void RingCore::CloseChain() {
 // --- What follows an end
 
 void RingCore::Flush() {
-  if (ended_.empty() && freed_since_flush_ == 0) return;
+  if (!ended_since_flush() && !posted_since_flush_) return;
+  posted_since_flush_ = false;
+  unflushed_ = 0;
+  if (timeouts_counted_) EndCountedTimeouts();
   const std::vector<Request*> ended = std::exchange(ended_, {});
   for (Request* request : ended) {
     if (request->held) {

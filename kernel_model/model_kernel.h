@@ -31,6 +31,14 @@ enum class TaskWork : uint8_t {
   kPrompt,    // No flags: late completions appear at any moment the world chooses (facts V2, V5).
 };
 
+// A rule broken on purpose, so that whoever checks the model can show that it would notice.
+enum class Defect : uint8_t {
+  kNone,
+  kDropEnobufs,       // A multishot receive that finds no buffer waits instead of ending (fact M4).
+  kCancelAlwaysWins,  // A cancel that comes too late says that it was in time (fact C1).
+  kCloseEndsReceive,  // CLOSE cancels what is armed on the file (fact X1).
+};
+
 struct ModelOptions {
   TaskWork task_work = TaskWork::kDeferred;
   // Override the sizes that the program asks for; 0 leaves them. Powers of two.
@@ -43,6 +51,7 @@ struct ModelOptions {
   // Seeds Entropy().
   uint64_t entropy_seed = 1;
   Nanoseconds realtime_at_start = 1'700'000'000 * kSecond;
+  Defect defect = Defect::kNone;
 };
 
 class Machine;

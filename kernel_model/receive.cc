@@ -49,7 +49,11 @@ Attempt ReceiveOnce(RingCore& ring, Request& request, Connection& connection) {
 // One receive into the next buffer of the group. kDone also while a multishot goes on.
 Attempt ReceiveIntoGroup(RingCore& ring, Request& request, Connection& connection) {
   BufferGroup* const group = ring.FindGroup(request.buffer_group);
-  if (group == nullptr || group->empty()) return Attempt::Done(-ENOBUFS);  // Fact B3.
+  if (group == nullptr || group->empty()) {  // Fact B3.
+    const bool dropped =
+        ring.machine.options.defect == Defect::kDropEnobufs && request.multishot;
+    return dropped ? Attempt::Wait() : Attempt::Done(-ENOBUFS);
+  }
   const BufferGroup::Buffer buffer = group->front();
   const bool capped = request.length != 0 && request.length < buffer.length;
   const uint32_t length = capped ? request.length : buffer.length;
@@ -83,8 +87,10 @@ Attempt TryReceive(RingCore& ring, Request& request) {
                          attempt.result > 0 &&
                          ring.PostMore(request, attempt.result, attempt.flags, attempt.buffer);
     if (!goes_on) return attempt;
-    // Fact M3: only what is known to be there is tried for; fact M7: an end that is known is.
-    const bool ended = connection.reset_arrived || connection.read_shut;
+    // Fact M3: only what is known to be there is tried for; fact M7: an end that is known is. At
+    // submission, one that is no FIN is found when it comes to wait, and goes through task work.
+    const bool waited = request.state == RequestState::kArmed;
+    const bool ended = waited && (connection.reset_arrived || connection.read_shut);
     if (!Tcp::NotEmpty(connection) && !ended) return Attempt::Wait();
     if (request.multishot_loops++ >= kMultishotRetriesMax) {
       request.multishot_loops = 0;

@@ -129,7 +129,7 @@ struct Request {
   // TIMEOUT and operations on workers.
   Timer timer;
   bool counts_completions = false;
-  uint64_t completions_target = 0;
+  uint32_t completions_target = 0;
   int32_t result = 0;  // When kEnding, or failed in preparation; NOP's.
   uint32_t result_flags = 0;
 

@@ -298,7 +298,9 @@ void RingCore::Issue(Request& request, bool from_task_work) {
     request.file = file;
   }
   Request* const timeout = request.timeout_follows ? request.link : nullptr;
-  if (request.poll_first) {
+  if (request.poll_first && request.no_wait) {
+    End(request, -EAGAIN);  // io_recv() and io_send() do not even look.
+  } else if (request.poll_first) {
     Arm(request);
   } else {
     Execute(request, from_task_work);
@@ -420,16 +422,15 @@ bool RingCore::Failed(const Request& request, int32_t result) {
 }
 
 bool RingCore::PostMore(Request& request, int32_t result, uint32_t flags, HandedBuffer buffer) {
-  Flush();  // As io_req_post_cqe() does, to keep the order.
+  if (ended_since_flush()) Flush();  // As io_req_post_cqe() does, to keep the order.
+  posted_since_flush_ = true;
   const CompletionQueue::Entry entry{.user_data = request.user_data,
                                      .res = result,
                                      .flags = flags | IORING_CQE_F_MORE,
-                                     .of_timeout = request.opcode == IORING_OP_TIMEOUT,
                                      .buffer = buffer};
   if (!completions.TryPost(entry)) return false;
   machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(entry.user_data), result,
                entry.flags);
-  if (!counted_timeouts_.empty()) EndCountedTimeouts();
   return true;
 }
 
@@ -445,13 +446,14 @@ void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffe
   machine.timers.Disarm(request.timer);
   request.failed = Failed(request, result);
   if (!request.silent && (!request.skip_success || request.failed)) {
+    const uint64_t written = completions.written();
     completions.Post({.user_data = request.user_data,
                       .res = result,
                       .flags = flags,
-                      .of_timeout = request.opcode == IORING_OP_TIMEOUT,
                       .buffer = buffer});
     machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(request.user_data), result,
                  flags);
+    unflushed_ += completions.written() - written;
   }
   OpenFile* const file = std::exchange(request.file, nullptr);
   if (request.link != nullptr || request.held) {
@@ -462,7 +464,6 @@ void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffe
     ++freed_since_flush_;
   }
   if (file != nullptr) machine.DropReference(*file);
-  if (!counted_timeouts_.empty()) EndCountedTimeouts();
 }
 
 void RingCore::EndLater(Request& request, int32_t result, bool forced) {
@@ -475,7 +476,12 @@ void RingCore::EndLater(Request& request, int32_t result, bool forced) {
   QueueTaskWork(request, forced);
 }
 
-void RingCore::AddCountedTimeout(Request& request) { counted_timeouts_.push_back(&request); }
+void RingCore::AddCountedTimeout(Request& request) {
+  timeouts_looked_at_ = completion_sequence();
+  request.completions_target = timeouts_looked_at_ + static_cast<uint32_t>(request.offset);
+  counted_timeouts_.push_back(&request);
+  timeouts_counted_ = true;
+}
 
 void RingCore::ForgetCount(Request& request) {
   if (request.counts_completions) std::erase(counted_timeouts_, &request);
@@ -484,18 +490,24 @@ void RingCore::ForgetCount(Request& request) {
 }
 
 void RingCore::EndCountedTimeouts() {
-  // In the order of their targets, as the kernel's list is sorted.
+  // As in io_flush_timeouts(): in the order of their targets, and in its arithmetic, in which a
+  // sequence that went back is beyond every target.
+  const uint32_t sequence = completion_sequence();
+  const uint32_t got = sequence - timeouts_looked_at_;
   for (;;) {
     Request* first = nullptr;
+    uint32_t first_needs = 0;
     for (Request* request : counted_timeouts_) {
-      if (request->completions_target > completions.counted()) continue;
-      if (first == nullptr || request->completions_target < first->completions_target) {
-        first = request;
-      }
+      const uint32_t needs = request->completions_target - timeouts_looked_at_;
+      if (first != nullptr && needs >= first_needs) continue;
+      first = request;
+      first_needs = needs;
     }
-    if (first == nullptr) return;
+    if (first == nullptr || got < first_needs) break;
+    ++timeouts_ended_;
     EndLater(*first, 0, /*forced=*/true);
   }
+  timeouts_looked_at_ = sequence;
 }
 
 void RingCore::StartWorker(Request& request) {
@@ -562,6 +574,7 @@ void RingCore::OnTimer(Request& request) {
     return;
   }
   ++timeouts_fired_;
+  ++timeouts_ended_;
   EndLater(request, -ETIME, /*forced=*/true);
 }
 

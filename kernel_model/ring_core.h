@@ -99,6 +99,11 @@ class RingCore {
   // Armed ones only; null when there is none.
   Request* FindLinkTimeout(uint64_t user_data) const;
   void UpdatePoll(Request& poll, const Request& update);
+  // What the count of a timeout is compared with (fact K1): CQEs, but those of a batch that still
+  // runs, and not those of timeouts that have ended, which are taken off before they are posted.
+  uint32_t completion_sequence() const {
+    return static_cast<uint32_t>(completions.written() - unflushed_ - timeouts_ended_);
+  }
   // Hands the request to a worker, or to the disk for so long. The second half of its operation
   // runs there.
   void StartWorker(Request& request);
@@ -155,6 +160,9 @@ class RingCore {
   void CloseChain();
   // As __io_submit_flush_completions(): starts, or ends, what waited for those that ended.
   void Flush();
+  bool ended_since_flush() const {
+    return !ended_.empty() || freed_since_flush_ > 0 || unflushed_ > 0;
+  }
   void Follow(Request& ended);
   void EndRestLater(Request& broken);
   void EndRest(Request& first);
@@ -205,6 +213,7 @@ class RingCore {
   Request* chain_last_ = nullptr;
   std::vector<Request*> ended_;   // With something behind them, since the last flush.
   size_t freed_since_flush_ = 0;  // Others that ended.
+  bool posted_since_flush_ = false;  // A CQE of a multishot.
   // Heads of chains that a drain holds back; how many requests that are.
   std::deque<Request*> held_back_;
   size_t held_back_requests_ = 0;
@@ -217,6 +226,10 @@ class RingCore {
   std::deque<Request*> fresh_;
   bool forced_ = false;
   uint64_t timeouts_fired_ = 0;
+  uint64_t timeouts_ended_ = 0;  // By time or by count.
+  bool timeouts_counted_ = false;    // There was one with a count.
+  uint32_t timeouts_looked_at_ = 0;  // cq_last_tm_flush: the sequence then.
+  uint64_t unflushed_ = 0;       // CQEs of the batch that runs.
 
   unsigned refusals_in_a_row_ = 0;
   bool sleeping_ = false;

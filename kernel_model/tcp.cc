@@ -100,6 +100,7 @@ int64_t Tcp::BeginSend(Connection& connection, size_t count) {
   if (connection.write_shut || connection.reset_arrived) return -EPIPE;
   if (count == 0) return 0;
   const size_t fits = std::min(count, SendSpace(connection));
+  if (fits < count) connection.no_space = true;
   if (fits == 0) return -EAGAIN;
   const uint64_t partial = machine_.Choose(Site::kSendPartial, connection.number, fits);
   return static_cast<int64_t>(partial == 0 ? fits : partial);
@@ -137,7 +138,10 @@ int32_t Tcp::Shutdown(OpenFile& file, int how) {
     return 0;
   }
   Connection& connection = *file.connection;
-  if (IsDead(connection)) return -ENOTCONN;
+  if (IsDead(connection)) {  // inet_shutdown() wakes whoever listens all the same.
+    WakeStream(connection, kStateChange);
+    return -ENOTCONN;
+  }
   if (read) connection.read_shut = true;
   if (write && !connection.write_shut) {
     connection.write_shut = true;
@@ -153,7 +157,7 @@ uint32_t Tcp::Readiness(const OpenFile& file) const {
     return file.listener->queue.empty() ? 0 : POLLIN | POLLRDNORM;
   }
   // As in tcp_poll().
-  const Connection& connection = *file.connection;
+  Connection& connection = *file.connection;
   const bool receive_over = connection.fin_arrived || connection.read_shut || IsDead(connection);
   const bool send_over = connection.write_shut || IsDead(connection);
   uint32_t mask = 0;
@@ -166,7 +170,11 @@ uint32_t Tcp::Readiness(const OpenFile& file) const {
     // sk_stream_is_writeable(): a third is free.
     const size_t space = SendSpace(connection);
     const size_t used = machine_.options.socket_buffer_bytes - space;
-    if (space > 0 && space >= used / 2) mask |= POLLOUT | POLLWRNORM;
+    if (space > 0 && space >= used / 2) {
+      mask |= POLLOUT | POLLWRNORM;
+    } else {
+      connection.no_space = true;
+    }
   }
   if (connection.pending_error != 0) mask |= POLLERR;
   return mask;
@@ -311,7 +319,11 @@ void Tcp::Deliver(Connection& connection, const Packet& packet) {
       Release(connection, packet.bytes);
       const size_t space = SendSpace(connection);
       const size_t used = machine_.options.socket_buffer_bytes - space;
-      if (space > 0 && space >= used / 2) WakeStream(connection, kWritable);
+      // sk_stream_write_space(): nobody hears of space who did not miss it.
+      if (connection.no_space && space > 0 && space >= used / 2) {
+        connection.no_space = false;
+        WakeStream(connection, kWritable);
+      }
       break;
     }
     case Packet::Kind::kConnect:

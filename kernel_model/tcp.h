@@ -65,6 +65,7 @@ struct Connection {
   bool read_shut = false;   // By the program: SHUT_RD.
   bool write_shut = false;  // By the program: SHUT_WR.
   int pending_error = 0;    // Given to the next call that asks, once.
+  bool no_space = false;    // SOCK_NOSPACE: somebody is to hear when there is space again.
 
   // The peer's end.
   ByteQueue outbound;            // What the program sent and the peer did not read.

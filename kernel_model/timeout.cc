@@ -54,10 +54,7 @@ Nanoseconds DueOf(const RingCore& ring, const Request& request) {
 Attempt TryTimeout(RingCore& ring, Request& request) {
   request.state = RequestState::kTimed;
   ring.table.Insert(request);
-  if (request.counts_completions) {
-    request.completions_target = ring.completions.counted() + request.offset;
-    ring.AddCountedTimeout(request);
-  }
+  if (request.counts_completions) ring.AddCountedTimeout(request);
   Start(ring, request, DueOf(ring, request));
   return Attempt::Pending();
 }
