@@ -1,0 +1,291 @@
+#include "tests/acceptor/acceptor.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <queue>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "kernel_model/choice.h"
+#include "tests/acceptor/executor.h"
+#include "tests/acceptor/model_world.h"
+
+namespace orrery::acceptor {
+namespace {
+
+using model::Site;
+
+// The model's clock: turn k starts at k of these. Delays of the model that are shorter end within
+// a turn.
+constexpr Nanoseconds kTurn = 600 * kMicrosecond;
+constexpr Nanoseconds kWait = 550 * kMicrosecond;
+// When a short timeout fires: just before a turn, soon after one (between two of the delays that a
+// worker may have), or in the middle of a wait.
+constexpr Nanoseconds kAfterTurn = 25 * kMicrosecond;
+constexpr Nanoseconds kInWait = 300 * kMicrosecond;
+constexpr Nanoseconds kBeforeTurn = 20 * kMicrosecond;
+constexpr Nanoseconds kNeverFires = 1000 * kSecond;
+constexpr Nanoseconds kRealShort = 400 * kMicrosecond;
+
+// Not the model's: between which turns a short timeout fires. Entity: its id.
+constexpr auto kTimerSlot = Site::kCount;
+
+// One question that was asked. A script answers those that it knows, the others get 0.
+struct Question {
+  Site site;
+  uint64_t entity;
+  uint64_t ordinal;
+  uint64_t alternatives;
+  uint64_t answer;
+};
+using Key = std::tuple<Site, uint64_t, uint64_t>;
+using Script = std::map<Key, uint64_t>;
+
+// Where a short timeout that fired may have done so, likeliest first.
+struct TimerSlots {
+  std::vector<Nanoseconds> due;
+};
+
+// Of each short timeout that was seen to fire.
+std::map<uint32_t, TimerSlots> FindTimerSlots(const Program& program, const Trace& trace) {
+  std::map<uint32_t, TimerSlots> slots;
+  for (const Observation& seen : trace.observations) {
+    if (seen.kind != Observation::Kind::kCompletion || seen.result != -ETIME) continue;
+    const auto step = std::find_if(program.steps.begin(), program.steps.end(), [&](const Step& s) {
+      return s.id == seen.id && s.kind == StepKind::kTimeout;
+    });
+    if (step == program.steps.end()) continue;
+    if (static_cast<Duration>(step->amount) != Duration::kShort) continue;
+    // The turn that submitted it: the first Enter after the turn that prepared it.
+    size_t submitted = 0;
+    const std::string prepared = ToText(*step);
+    while (submitted < trace.turns.size() && trace.turns[submitted].what != prepared) ++submitted;
+    while (submitted < trace.turns.size() && !trace.turns[submitted].enters) ++submitted;
+    ORRERY_CHECK(submitted < trace.turns.size());
+    const Nanoseconds fires = trace.turns[submitted].start + kRealShort;
+    std::vector<std::pair<Nanoseconds, Nanoseconds>> found;  // How unlikely, when in model time.
+    for (size_t turn = submitted; turn <= seen.turn; ++turn) {
+      const Turn& real = trace.turns[turn];
+      const auto start = static_cast<Nanoseconds>(turn) * kTurn;
+      const auto distance = [&](Nanoseconds from, Nanoseconds to) {
+        return fires < from ? from - fires : std::max<Nanoseconds>(0, fires - to);
+      };
+      if (turn > submitted) {
+        const Turn& before = trace.turns[turn - 1];
+        // A turn that waits may be in its wait most of the time.
+        const Nanoseconds from = before.waits ? before.end : before.start;
+        found.emplace_back(distance(from, real.start), start - kBeforeTurn);
+        found.emplace_back(distance(from, real.start), start - kTurn + kAfterTurn);
+      }
+      if (real.waits) found.emplace_back(distance(real.start, real.end), start + kInWait);
+    }
+    std::stable_sort(found.begin(), found.end(),
+                     [](const auto& left, const auto& right) { return left.first < right.first; });
+    for (const auto& [unlikely, due] : found) slots[seen.id].due.push_back(due);
+  }
+  return slots;
+}
+
+// Answers from a script, and writes down what was asked.
+class GuidedChoice final : public model::Choice {
+ public:
+  explicit GuidedChoice(const Script& script) : script_(script) {}
+
+  uint64_t Choose(Site site, uint64_t entity, uint64_t ordinal, uint64_t alternatives) override {
+    if (!Searched(site) || alternatives == 1) return 0;
+    const auto scripted = script_.find({site, entity, ordinal});
+    const uint64_t answer =
+        scripted == script_.end() ? 0 : std::min(scripted->second, alternatives - 1);
+    asked_.push_back({site, entity, ordinal, alternatives, answer});
+    return answer;
+  }
+
+  // A worker is on its way: its end may stand anywhere among others.
+  void set_worker_in_flight(bool in_flight) { worker_in_flight_ = in_flight; }
+  const std::vector<Question>& asked() const { return asked_; }
+
+ private:
+  bool Searched(Site site) const {
+    return site == kTimerSlot || site == Site::kWorkerDelay ||
+           (site == Site::kTaskWorkOrder && worker_in_flight_);
+  }
+  const Script& script_;
+  std::vector<Question> asked_;
+  bool worker_in_flight_ = false;
+};
+
+// The model's side of the lockstep.
+class Follower final : public Driver {
+ public:
+  Follower(ModelWorld& world, GuidedChoice& choice, const Program& program, const Trace& trace,
+           const std::map<uint32_t, TimerSlots>& slots)
+      : world_(world), choice_(choice), trace_(trace), slots_(slots) {
+    for (const Step& step : program.steps) {
+      if (step.kind == StepKind::kShutdown) shutdowns_.push_back(step.id);
+    }
+  }
+
+  void BeginTurn(const Turn&) override {
+    const Nanoseconds start = static_cast<Nanoseconds>(turn_) * kTurn;
+    world_.model().AdvanceTo(std::max(start, world_.model().MonotonicNow()));
+    choice_.set_worker_in_flight(!shutdowns_.empty());
+  }
+  void EndTurn(bool) override { ++turn_; }
+
+  bool Observe(const Observation& observation) override {
+    if (!world_.violation().empty()) return false;
+    if (next_ == trace_.observations.size() ||
+        !SameOutcome(trace_.observations[next_], observation)) {
+      modelled_ = observation;
+      return false;
+    }
+    ++next_;
+    return true;
+  }
+
+  bool real() const override { return false; }
+  Nanoseconds WaitBound() override { return kWait; }
+  Nanoseconds ShortTimeout(uint32_t id) override {
+    const auto found = slots_.find(id);
+    if (found == slots_.end()) return kNeverFires;
+    const uint64_t answer = choice_.Choose(kTimerSlot, id, 0, found->second.due.size());
+    return std::max<Nanoseconds>(1, found->second.due[answer] - world_.model().MonotonicNow());
+  }
+  void Pause() override {}
+
+  size_t matched() const { return next_; }
+  const std::optional<Observation>& modelled() const { return modelled_; }
+
+ private:
+  ModelWorld& world_;
+  GuidedChoice& choice_;
+  const Trace& trace_;
+  const std::map<uint32_t, TimerSlots>& slots_;
+  std::vector<uint32_t> shutdowns_;
+  uint64_t turn_ = 0;
+  size_t next_ = 0;
+  std::optional<Observation> modelled_;
+};
+
+// One run of the model under a script.
+struct Attempted {
+  bool complete = false;
+  size_t matched = 0;
+  std::vector<Question> asked;
+  std::optional<Observation> modelled;
+  std::string violation;
+};
+
+class Search {
+ public:
+  Search(const Program& program, const Trace& trace, const AcceptorOptions& options)
+      : program_(program),
+        trace_(trace),
+        options_(options),
+        slots_(FindTimerSlots(program, trace)) {}
+
+  Verdict Run() {
+    frontier_.push({});
+    while (!frontier_.empty()) {
+      if (verdict_.runs == options_.runs_max) {
+        verdict_.kind = Verdict::Kind::kOutOfBudget;
+        return verdict_;
+      }
+      const Node node = frontier_.top();
+      frontier_.pop();
+      const Attempted attempted = Attempt(node.script);
+      ++verdict_.runs;
+      if (attempted.complete) {
+        verdict_.kind = Verdict::Kind::kExplained;
+        verdict_.departures = node.script.size();
+        verdict_.explained = attempted.matched;
+        return verdict_;
+      }
+      Note(attempted);
+      Branch(node, attempted);
+    }
+    verdict_.kind = Verdict::Kind::kUnexplained;
+    return verdict_;
+  }
+
+ private:
+  // A script to try: its parent's with one more answer. The first questions are settled, so that no
+  // script is tried twice.
+  struct Node {
+    Script script;
+    size_t settled = 0;
+    size_t matched = 0;    // By the parent.
+    size_t sequence = 0;
+    friend bool operator<(const Node& left, const Node& right) {
+      // Best last, as std::priority_queue wants it.
+      if (left.matched != right.matched) return left.matched < right.matched;
+      if (left.script.size() != right.script.size()) {
+        return left.script.size() > right.script.size();
+      }
+      return left.sequence > right.sequence;
+    }
+  };
+
+  Attempted Attempt(const Script& script) const {
+    GuidedChoice choice(script);
+    model::ModelOptions options;
+    options.defect = options_.defect;
+    ModelWorld world(options, choice);
+    Follower follower(world, choice, program_, trace_, slots_);
+    Attempted attempted;
+    const bool ran = acceptor::Run(program_, world, follower);
+    attempted.matched = follower.matched();
+    attempted.asked = choice.asked();
+    attempted.modelled = follower.modelled();
+    attempted.violation = world.violation();
+    attempted.complete = ran && attempted.matched == trace_.observations.size() &&
+                         attempted.violation.empty();
+    return attempted;
+  }
+
+  void Note(const Attempted& attempted) {
+    if (verdict_.runs > 1 && attempted.matched <= verdict_.explained) return;
+    verdict_.explained = attempted.matched;
+    verdict_.observed.reset();
+    if (attempted.matched < trace_.observations.size()) {
+      verdict_.observed = trace_.observations[attempted.matched];
+    }
+    verdict_.modelled = attempted.modelled;
+    verdict_.violation = attempted.violation;
+  }
+
+  void Branch(const Node& node, const Attempted& attempted) {
+    // The latest questions are the likeliest to matter.
+    for (size_t index = attempted.asked.size(); index > node.settled; --index) {
+      const Question& question = attempted.asked[index - 1];
+      for (uint64_t answer = 0; answer < question.alternatives; ++answer) {
+        if (answer == question.answer) continue;
+        Node child{.script = node.script,
+                   .settled = index,
+                   .matched = attempted.matched,
+                   .sequence = sequence_++};
+        child.script[{question.site, question.entity, question.ordinal}] = answer;
+        frontier_.push(std::move(child));
+      }
+    }
+  }
+
+  const Program& program_;
+  const Trace& trace_;
+  const AcceptorOptions& options_;
+  const std::map<uint32_t, TimerSlots> slots_;
+  std::priority_queue<Node> frontier_;
+  size_t sequence_ = 0;
+  Verdict verdict_;
+};
+
+}  // namespace
+
+Verdict Explain(const Program& program, const Trace& trace, const AcceptorOptions& options) {
+  return Search(program, trace, options).Run();
+}
+
+}  // namespace orrery::acceptor

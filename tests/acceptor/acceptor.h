@@ -1,0 +1,50 @@
+// Explains a trace of the real kernel by the model: is there a sequence of legal choices after
+// which the model does exactly what the kernel did?
+//
+// The program runs on the model in lockstep with the trace, and stops at the first thing that the
+// model does otherwise. A search over the choices taken up to there backtracks: the most promising
+// run first, which is the one that came furthest, with the fewest departures from the benign
+// answers. Searched is only what Linux itself leaves open on a ring with deferred task work (fact
+// kernel list, "What varied"): when a worker runs, what it is overtaken by, and between which steps
+// a short timeout fires. Everything else must come out exactly: results, flags, order, bytes.
+// Invariant: kExplained is answered only after a run that matched the whole trace.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "kernel_model/model_kernel.h"
+#include "tests/acceptor/program.h"
+#include "tests/acceptor/trace.h"
+
+namespace orrery::acceptor {
+
+struct AcceptorOptions {
+  // Runs of the model for one trace.
+  size_t runs_max = 2000;
+  // A rule of the model that is broken on purpose.
+  model::Defect defect = model::Defect::kNone;
+};
+
+struct Verdict {
+  enum class Kind : uint8_t {
+    kExplained,
+    kUnexplained,  // No legal choices lead there.
+    kOutOfBudget,  // The search ended before it knew.
+  };
+  Kind kind = Kind::kUnexplained;
+  size_t runs = 0;
+  size_t departures = 0;  // Choices that were not benign, when explained.
+  // Otherwise, of the run that came furthest: how many observations it explained, what the kernel
+  // did next (nothing: the trace ends), and what the model did instead (nothing: it ended).
+  size_t explained = 0;
+  std::optional<Observation> observed;
+  std::optional<Observation> modelled;
+  std::string violation;  // A rule of the model that the program broke; empty: none.
+};
+
+Verdict Explain(const Program& program, const Trace& trace, const AcceptorOptions& options);
+
+}  // namespace orrery::acceptor

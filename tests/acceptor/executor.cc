@@ -1,0 +1,633 @@
+#include "tests/acceptor/executor.h"
+
+#include <liburing.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "runtime/ring/submission_queue.h"
+#include "tests/conformance/real_world.h"
+
+namespace orrery::acceptor {
+namespace {
+
+using conformance::World;
+
+constexpr unsigned kSqEntries = 64;
+constexpr unsigned kCqEntries = 512;
+constexpr uint16_t kGroup = 7;
+constexpr unsigned kSlots = 8;
+constexpr int kEventFdSlot = 4;
+constexpr int kListenerSlot = 6;
+constexpr int kEmptySlot = 7;
+// A number that no descriptor has.
+constexpr int kNoDescriptor = 1 << 20;
+// Ids of the operations around the program.
+constexpr uint32_t kAcceptId = 1'000'000;
+constexpr uint32_t kCancelId = 2'000'000;
+constexpr unsigned kLastTurnsMax = 64;
+constexpr int kWorkerMilliseconds = 20;
+constexpr size_t kReadAllBytes = 64 * 1024;
+constexpr int64_t kLongSeconds = 1000;
+
+struct OperationState {
+  StepKind kind = StepKind::kNop;
+  std::vector<std::byte> memory = {};
+  std::array<iovec, 2> iovecs{};
+  msghdr message{};
+  __kernel_timespec time{};
+};
+
+struct Socket {
+  int fd = -1;
+  bool closed = false;  // Its number must not be used any more.
+};
+
+struct PeerState {
+  World::Peer peer = 0;
+  bool gone = false;   // Closed or reset by us.
+  bool fin = false;    // Half-closed by us.
+  bool ended = false;  // Has seen the end or a reset.
+  size_t sent = 0;
+};
+
+char PeerByte(size_t peer, size_t position) {
+  return static_cast<char>('a' + (peer * 5 + position) % 26);
+}
+
+char SentByte(uint32_t id, size_t position) {
+  return static_cast<char>('A' + (id * 7 + position) % 26);
+}
+
+// The ring of provided buffers, and who holds which.
+class Buffers {
+ public:
+  explicit Buffers(Ring& ring) : memory_(size_t{Program::kBuffers} * Program::kBufferBytes) {
+    void* shared = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                          0);
+    ORRERY_CHECK(shared != MAP_FAILED);
+    shared_ = static_cast<io_uring_buf_ring*>(shared);
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<uint64_t>(shared);  // The ABI carries a pointer so.
+    registration.ring_entries = Program::kBuffers;
+    registration.bgid = kGroup;
+    ORRERY_CHECK(ring.Register(IORING_REGISTER_PBUF_RING, &registration, 1).has_value());
+    for (unsigned id = 0; id < Program::kBuffers; ++id) held_.push_back(static_cast<uint16_t>(id));
+  }
+  Buffers(const Buffers&) = delete;
+  Buffers& operator=(const Buffers&) = delete;
+  ~Buffers() { ::munmap(shared_, kBytes); }
+
+  // The one held for longest first.
+  void Publish(size_t count) {
+    for (; count > 0 && !held_.empty(); --count) {
+      const uint16_t id = held_.front();
+      held_.pop_front();
+      ::io_uring_buf_ring_add(shared_, memory_.data() + size_t{id} * Program::kBufferBytes,
+                              Program::kBufferBytes, id, static_cast<int>(Program::kBuffers - 1),
+                              0);
+      ::io_uring_buf_ring_advance(shared_, 1);
+    }
+  }
+
+  // A completion hands `id` over. Empty when it cannot be.
+  std::string Take(uint16_t id, int32_t bytes) {
+    if (id >= Program::kBuffers || bytes > static_cast<int32_t>(Program::kBufferBytes)) return {};
+    held_.push_back(id);
+    const auto* start = reinterpret_cast<const char*>(  // Received bytes are text to us.
+        memory_.data() + size_t{id} * Program::kBufferBytes);
+    return {start, static_cast<size_t>(std::max(bytes, 0))};
+  }
+
+ private:
+  static constexpr size_t kBytes = Program::kBuffers * sizeof(io_uring_buf);
+  io_uring_buf_ring* shared_ = nullptr;
+  std::vector<std::byte> memory_;
+  std::deque<uint16_t> held_;
+};
+
+class Executor {
+ public:
+  Executor(const Program& program, World& world, Driver& driver)
+      : program_(program), world_(world), driver_(driver) {}
+
+  ~Executor() {
+    for (const Socket& socket : sockets_) {
+      if (!socket.closed) world_.kernel().Close(socket.fd);
+    }
+    for (const int fd : event_fds_) world_.kernel().Close(fd);
+    queue_.reset();
+    ring_.reset();
+    if (listener_ >= 0) world_.kernel().Close(listener_);
+  }
+
+  bool Run() {
+    SetUp();
+    for (unsigned i = 0; i < program_.connections && going_; ++i) ConnectFirst(i);
+    for (const Step& step : program_.steps) {
+      if (!going_) return false;
+      CarryOut(step);
+    }
+    if (going_) WindUp();
+    return going_;
+  }
+
+ private:
+  // --- Before and after the program.
+  void SetUp() {
+    auto ring = world_.MakeRing({.sq_entries = kSqEntries, .cq_entries = kCqEntries});
+    ORRERY_CHECK_MSG(ring.has_value(), "no ring");
+    ring_ = *std::move(ring);
+    queue_ = std::make_unique<SubmissionQueue>(*ring_);
+    buffers_ = std::make_unique<Buffers>(*ring_);
+    buffers_->Publish(program_.buffers);
+    ORRERY_CHECK(RegisterSparseFiles(*ring_, kSlots).has_value());
+    listener_ = world_.kernel().Listen({}).value();
+    world_.PrepareListener(listener_);
+    // Accepted sockets inherit it: every send leaves at once.
+    ORRERY_CHECK(world_.kernel().SetSocketOption(listener_, IPPROTO_TCP, TCP_NODELAY, 1));
+    port_ = world_.kernel().LocalPort(listener_).value();
+    ORRERY_CHECK(UpdateFixedFile(*ring_, kListenerSlot, listener_).has_value());
+    for (unsigned i = 0; i < Program::kEventFds; ++i) {
+      event_fds_.push_back(world_.kernel().MakeEventFd().value());
+      ORRERY_CHECK(
+          UpdateFixedFile(*ring_, kEventFdSlot + i, event_fds_.back()).has_value());
+    }
+  }
+
+  void ConnectFirst(unsigned number) {
+    CarryOut({.kind = StepKind::kPeerConnect});
+    CarryOut({.kind = StepKind::kAccept, .id = kAcceptId + number, .object = Object::kListener});
+    CarryOut({.kind = StepKind::kEnter, .amount = 1});
+    if (!going_) return;
+    ORRERY_CHECK_OP(sockets_.size(), ==, size_t{number} + 1);
+    ORRERY_CHECK(UpdateFixedFile(*ring_, number, sockets_.back().fd).has_value());
+  }
+
+  void WindUp() {
+    CarryOut({.kind = StepKind::kEnter});
+    CarryOut({.kind = StepKind::kEnter});
+    for (uint32_t turn = 0; going_ && in_flight_ > 0; ++turn) {
+      ORRERY_CHECK_MSG(turn < kLastTurnsMax, "operations that no cancel ends");
+      if (turn % 8 == 0) CarryOut({.kind = StepKind::kCancelAny, .id = kCancelId + turn});
+      CarryOut({.kind = StepKind::kEnter, .amount = 1});
+    }
+    for (size_t peer = 0; peer < peers_.size() && going_; ++peer) {
+      CarryOut({.kind = StepKind::kPeerReceive,
+                .object = static_cast<int32_t>(peer),
+                .amount = kReadAllBytes});
+    }
+  }
+
+  // --- Turns.
+  void CarryOut(const Step& step) {
+    if (!going_ || !CanCarryOut(step)) return;
+    driver_.BeginTurn({.what = ToText(step),
+                       .enters = step.kind == StepKind::kEnter,
+                       .waits = step.kind == StepKind::kEnter && step.amount > 0});
+    bool worker = false;
+    if (IsOperation(step.kind)) {
+      Prepare(step);
+      if (step.kind == StepKind::kShutdown) {
+        ++workers_;
+        worker_submitted_ = true;
+      }
+    } else if (step.kind == StepKind::kEnter) {
+      worker = std::exchange(worker_submitted_, false);
+      Enter(static_cast<unsigned>(step.amount));
+    } else {
+      World_(step);
+    }
+    if (worker) AwaitWorker();
+    driver_.EndTurn(worker);
+    ++turn_;
+    // Submitted at once, so that only its end is in the air.
+    if (step.kind == StepKind::kShutdown) CarryOut({.kind = StepKind::kEnter});
+  }
+
+  PeerState* FindPeer(const Step& step) {
+    const auto number = static_cast<size_t>(step.object);
+    return number < peers_.size() && !peers_[number].gone ? &peers_[number] : nullptr;
+  }
+
+  bool CanCarryOut(const Step& step) {
+    switch (step.kind) {
+      case StepKind::kPeerSend:
+      case StepKind::kPeerShutdown: {
+        const PeerState* const peer = FindPeer(step);
+        return peer != nullptr && !peer->fin && !peer->ended;
+      }
+      case StepKind::kPeerReceive: {
+        const PeerState* const peer = FindPeer(step);
+        return peer != nullptr && !peer->ended;
+      }
+      case StepKind::kPeerClose:
+      case StepKind::kPeerReset:
+        return FindPeer(step) != nullptr;
+      default:
+        break;
+    }
+    if (!IsOperation(step.kind)) return true;
+    if (queue_->space_left() == 0) return false;
+    return step.object < 0 || step.object >= Object::kEventFd ||
+           static_cast<size_t>(step.object) < sockets_.size();
+  }
+
+  void Observe(Observation observation) {
+    observation.turn = turn_;
+    if (going_) going_ = driver_.Observe(observation);
+  }
+
+  // With luck, until a worker has done its part: fact N2.
+  void AwaitWorker() {
+    if (!driver_.real() || workers_ == 0) return;
+    pollfd poll{.fd = ring_->memory().ring_fd, .events = POLLIN, .revents = 0};
+    (void)::poll(&poll, 1, kWorkerMilliseconds);  // What does not come is what the acceptor is for.
+  }
+
+  // --- The world.
+  void World_(const Step& step) {
+    const auto number = static_cast<uint32_t>(step.object);
+    switch (step.kind) {
+      case StepKind::kPublish:
+        buffers_->Publish(static_cast<size_t>(step.amount));
+        return;
+      case StepKind::kSignal:
+        world_.SignalEventFd(event_fds_.at(number));
+        return;
+      case StepKind::kPause:
+        driver_.Pause();
+        return;
+      case StepKind::kPeerConnect: {
+        const auto peer = world_.Connect(port_);
+        ORRERY_CHECK(peer.has_value());
+        peers_.push_back({.peer = *peer});
+        return;
+      }
+      default:
+        break;
+    }
+    PeerState& peer = peers_.at(number);
+    switch (step.kind) {
+      case StepKind::kPeerSend: {
+        std::string bytes;
+        for (int32_t i = 0; i < step.amount; ++i) {
+          bytes.push_back(PeerByte(number, peer.sent + static_cast<size_t>(i)));
+        }
+        const auto sent = world_.Send(peer.peer, bytes);
+        if (sent) peer.sent += *sent;
+        Observe({.kind = Observation::Kind::kPeer,
+                 .id = number,
+                 .result = sent ? static_cast<int32_t>(*sent) : -1});
+        return;
+      }
+      case StepKind::kPeerReceive: {
+        conformance::PeerRead read =
+            world_.Receive(peer.peer, static_cast<size_t>(step.amount));
+        peer.ended = read.end || read.reset;
+        Observe({.kind = Observation::Kind::kPeer,
+                 .id = number,
+                 .result = static_cast<int32_t>(read.bytes.size()),
+                 .flags = (read.end ? 1U : 0U) | (read.reset ? 2U : 0U),
+                 .bytes = std::move(read.bytes)});
+        return;
+      }
+      case StepKind::kPeerShutdown:
+        peer.fin = true;
+        world_.ShutdownWrite(peer.peer);
+        return;
+      case StepKind::kPeerClose:
+        peer.gone = true;
+        world_.Close(peer.peer);
+        return;
+      case StepKind::kPeerReset:
+        peer.gone = true;
+        world_.Reset(peer.peer);
+        return;
+      default:
+        ORRERY_CHECK_MSG(false, "a step that nobody carries out");
+    }
+  }
+
+  // --- The ring.
+  void Enter(unsigned min_complete) {
+    for (OperationState* timeout : short_timeouts_) {
+      SetTime(timeout->time, driver_.ShortTimeout(IdOf(*timeout)));
+    }
+    short_timeouts_.clear();
+    const EnterResult entered =
+        ring_->Enter({.to_submit = queue_->Publish(),
+                      .min_complete = min_complete,
+                      .deadline = world_.kernel().MonotonicNow() + driver_.WaitBound()});
+    Observe({.kind = Observation::Kind::kEntered,
+             .result = entered ? static_cast<int32_t>(*entered) : -entered.error().value()});
+    unsigned seen = 0;
+    unsigned head = 0;
+    io_uring_cqe* cqe = nullptr;
+    io_uring_for_each_cqe(&ring_->memory(), head, cqe) {
+      Reap(*cqe);
+      ++seen;
+    }
+    ::io_uring_cq_advance(&ring_->memory(), seen);
+  }
+
+  void Reap(const io_uring_cqe& cqe) {
+    Observation observation{.kind = Observation::Kind::kCompletion,
+                            .id = static_cast<uint32_t>(cqe.user_data),
+                            .result = cqe.res,
+                            .flags = cqe.flags};
+    OperationState* const operation = Find(observation.id);
+    ORRERY_CHECK_MSG(operation != nullptr, "a completion of nothing");
+    if ((cqe.flags & IORING_CQE_F_MORE) == 0) --in_flight_;
+    if (operation->kind == StepKind::kShutdown) --workers_;
+    const bool accepts =
+        operation->kind == StepKind::kAccept || operation->kind == StepKind::kAcceptMultishot;
+    if (accepts && cqe.res >= 0) {
+      observation.result = static_cast<int32_t>(sockets_.size());
+      sockets_.push_back({.fd = cqe.res});
+    }
+    if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
+      const auto id = static_cast<uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+      observation.bytes = buffers_->Take(id, cqe.res);
+    } else if (operation->kind == StepKind::kReceive || operation->kind == StepKind::kRead) {
+      const size_t bytes = std::min(operation->memory.size(),
+                                    static_cast<size_t>(std::max(cqe.res, 0)));
+      const auto* start = reinterpret_cast<const char*>(operation->memory.data());  // As above.
+      observation.bytes.assign(start, bytes);
+    }
+    Observe(std::move(observation));
+  }
+
+  OperationState* Find(uint32_t id) {
+    for (auto& [known, operation] : operations_) {
+      if (known == id) return &operation;
+    }
+    return nullptr;
+  }
+  uint32_t IdOf(const OperationState& operation) const {
+    for (const auto& [id, known] : operations_) {
+      if (&known == &operation) return id;
+    }
+    return 0;
+  }
+
+  static void SetTime(__kernel_timespec& time, Nanoseconds duration) {
+    time.tv_sec = duration / kSecond;
+    time.tv_nsec = duration % kSecond;
+  }
+
+  // The descriptor or slot that the step means.
+  int NumberOf(const Step& step) const {
+    const bool fixed = (step.flags & kFixed) != 0 && step.kind != StepKind::kTimeout;
+    if (step.object == Object::kListener) return fixed ? kListenerSlot : listener_;
+    if (step.object >= Object::kEventFd) {
+      const int number = step.object - Object::kEventFd;
+      return fixed ? kEventFdSlot + number : event_fds_.at(static_cast<size_t>(number));
+    }
+    const auto number = static_cast<size_t>(step.object);
+    if (fixed) return number < program_.connections ? step.object : kEmptySlot;
+    return sockets_[number].closed ? kNoDescriptor : sockets_[number].fd;
+  }
+
+  void Prepare(const Step& step) {
+    operations_.emplace_back(step.id, OperationState{.kind = step.kind});
+    OperationState& operation = operations_.back().second;
+    ++in_flight_;
+    io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_->memory());
+    ORRERY_CHECK(sqe != nullptr);
+    std::memset(sqe, 0, sizeof *sqe);
+    PrepareSqe(step, operation, *sqe);
+    const bool has_file = step.kind != StepKind::kTimeout && step.kind != StepKind::kClose &&
+                          step.kind != StepKind::kCancel && step.kind != StepKind::kNop &&
+                          step.kind != StepKind::kCancelFile;
+    if (has_file && (step.flags & kFixed) != 0) sqe->flags |= IOSQE_FIXED_FILE;
+    sqe->user_data = step.id;
+  }
+
+  void PrepareSqe(const Step& step, OperationState& operation, io_uring_sqe& sqe) {
+    const auto amount = static_cast<uint32_t>(step.amount);
+    switch (step.kind) {
+      case StepKind::kNop:
+        ::io_uring_prep_nop(&sqe);
+        sqe.rw_flags = 1;  // Fact U12: the result is in the length.
+        sqe.len = amount;
+        return;
+      case StepKind::kAccept:
+        ::io_uring_prep_accept(&sqe, NumberOf(step), nullptr, nullptr, SOCK_CLOEXEC);
+        return;
+      case StepKind::kAcceptMultishot:
+        ::io_uring_prep_multishot_accept(&sqe, NumberOf(step), nullptr, nullptr, SOCK_CLOEXEC);
+        return;
+      case StepKind::kPoll:
+        ::io_uring_prep_poll_add(&sqe, NumberOf(step), amount);
+        return;
+      case StepKind::kPollMultishot:
+        ::io_uring_prep_poll_multishot(&sqe, NumberOf(step), amount);
+        return;
+      case StepKind::kPollRemove:
+        ::io_uring_prep_poll_remove(&sqe, amount);
+        return;
+      case StepKind::kTimeout:
+        PrepareTimeout(step, operation, sqe);
+        return;
+      case StepKind::kTimeoutRemove:
+        ::io_uring_prep_timeout_remove(&sqe, amount, 0);
+        return;
+      case StepKind::kCancel:
+        ::io_uring_prep_cancel64(&sqe, amount,
+                                 (step.flags & kAll) != 0 ? IORING_ASYNC_CANCEL_ALL : 0);
+        return;
+      case StepKind::kCancelFile:
+        ::io_uring_prep_cancel_fd(&sqe, NumberOf(step),
+                                  ((step.flags & kAll) != 0 ? IORING_ASYNC_CANCEL_ALL : 0U) |
+                                      ((step.flags & kFixed) != 0 ? IORING_ASYNC_CANCEL_FD_FIXED
+                                                                  : 0U));
+        return;
+      case StepKind::kCancelAny:
+        ::io_uring_prep_cancel64(&sqe, 0, IORING_ASYNC_CANCEL_ANY);
+        return;
+      case StepKind::kClose:
+        PrepareClose(step, sqe);
+        return;
+      case StepKind::kShutdown:
+        ::io_uring_prep_shutdown(&sqe, NumberOf(step), step.amount);
+        return;
+      default:
+        PrepareTransfer(step, operation, sqe);
+    }
+  }
+
+  void PrepareTimeout(const Step& step, OperationState& operation, io_uring_sqe& sqe) {
+    switch (static_cast<Duration>(step.amount)) {
+      case Duration::kZero:
+        break;
+      case Duration::kShort:
+        short_timeouts_.push_back(&operation);
+        break;
+      case Duration::kLong:
+        operation.time.tv_sec = kLongSeconds;
+        break;
+    }
+    ::io_uring_prep_timeout(&sqe, &operation.time, step.flags, 0);
+  }
+
+  void PrepareClose(const Step& step, io_uring_sqe& sqe) {
+    if ((step.flags & kFixed) != 0) {
+      ::io_uring_prep_close_direct(&sqe, static_cast<unsigned>(NumberOf(step)));
+      return;
+    }
+    ::io_uring_prep_close(&sqe, NumberOf(step));
+    // From now on the number may become another file's.
+    sockets_[static_cast<size_t>(step.object)].closed = true;
+  }
+
+  void PrepareTransfer(const Step& step, OperationState& operation, io_uring_sqe& sqe) {
+    const int file = NumberOf(step);
+    const auto bytes = static_cast<uint32_t>(step.amount);
+    const bool event_fd = step.object >= Object::kEventFd;
+    int message_flags = 0;
+    if ((step.flags & kWaitAll) != 0) message_flags |= MSG_WAITALL;
+    if ((step.flags & kNoWait) != 0) message_flags |= MSG_DONTWAIT;
+    operation.memory.resize(event_fd ? sizeof(uint64_t) : bytes);
+    std::byte* const memory = operation.memory.data();
+    const bool out = step.kind == StepKind::kSend || step.kind == StepKind::kSendMessage ||
+                     step.kind == StepKind::kWrite;
+    if (out) Fill(step, operation);
+    switch (step.kind) {
+      case StepKind::kReceive:
+        ::io_uring_prep_recv(&sqe, file, memory, bytes, message_flags);
+        if ((step.flags & kPollFirst) != 0) sqe.ioprio |= IORING_RECVSEND_POLL_FIRST;
+        if ((step.flags & kSelect) == 0) return;
+        sqe.addr = 0;
+        sqe.flags |= IOSQE_BUFFER_SELECT;
+        sqe.buf_group = kGroup;
+        return;
+      case StepKind::kReceiveMultishot:
+        ::io_uring_prep_recv_multishot(&sqe, file, nullptr, 0, 0);
+        sqe.flags |= IOSQE_BUFFER_SELECT;
+        sqe.buf_group = kGroup;
+        return;
+      case StepKind::kRead:
+        ::io_uring_prep_read(&sqe, file, memory, static_cast<unsigned>(operation.memory.size()),
+                             ~uint64_t{0});
+        return;
+      case StepKind::kWrite:
+        ::io_uring_prep_write(&sqe, file, memory, static_cast<unsigned>(operation.memory.size()),
+                              ~uint64_t{0});
+        return;
+      case StepKind::kSend:
+        ::io_uring_prep_send(&sqe, file, memory, bytes, message_flags | MSG_NOSIGNAL);
+        return;
+      case StepKind::kSendMessage:
+        operation.iovecs = {iovec{.iov_base = memory, .iov_len = 1},
+                            iovec{.iov_base = memory + 1, .iov_len = bytes - 1}};
+        operation.message.msg_iov = operation.iovecs.data();
+        operation.message.msg_iovlen = operation.iovecs.size();
+        ::io_uring_prep_sendmsg(&sqe, file, &operation.message,
+                                static_cast<unsigned>(message_flags | MSG_NOSIGNAL));
+        return;
+      default:
+        ORRERY_CHECK_MSG(false, "an operation that nobody prepares");
+    }
+  }
+
+  static void Fill(const Step& step, OperationState& operation) {
+    if (step.object >= Object::kEventFd) {
+      const auto value = static_cast<uint64_t>(step.amount);
+      std::memcpy(operation.memory.data(), &value, sizeof value);
+      return;
+    }
+    for (size_t i = 0; i < operation.memory.size(); ++i) {
+      operation.memory[i] = static_cast<std::byte>(SentByte(step.id, i));
+    }
+  }
+
+  const Program& program_;
+  World& world_;
+  Driver& driver_;
+  // What the kernel may still write to dies after the ring.
+  std::deque<std::pair<uint32_t, OperationState>> operations_;
+  std::unique_ptr<Buffers> buffers_;
+  std::unique_ptr<Ring> ring_;
+  std::unique_ptr<SubmissionQueue> queue_;
+  int listener_ = -1;
+  uint16_t port_ = 0;
+  std::vector<int> event_fds_;
+  std::vector<Socket> sockets_;
+  std::vector<PeerState> peers_;
+  std::vector<OperationState*> short_timeouts_;  // Prepared, not submitted.
+  bool worker_submitted_ = false;
+  size_t workers_ = 0;  // Operations of workers whose end was not seen.
+  size_t in_flight_ = 0;
+  uint64_t turn_ = 0;
+  bool going_ = true;
+};
+
+// --- The real side.
+
+constexpr Nanoseconds kRealShort = 400 * kMicrosecond;
+constexpr Nanoseconds kRealPause = 1 * kMillisecond;
+constexpr Nanoseconds kRealWait = 1 * kMillisecond;
+// A worker that was started has long finished.
+constexpr Nanoseconds kWorkerTime = 300 * kMicrosecond;
+
+void Sleep(Nanoseconds duration) {
+  timespec left{.tv_sec = duration / kSecond, .tv_nsec = duration % kSecond};
+  while (::nanosleep(&left, &left) != 0) {
+  }
+}
+
+class Recorder final : public Driver {
+ public:
+  Recorder(World& world, Trace& trace) : world_(world), trace_(trace) {}
+
+  void BeginTurn(const Turn& turn) override {
+    trace_.turns.push_back(turn);
+    trace_.turns.back().start = world_.kernel().MonotonicNow();
+  }
+  void EndTurn(bool worker) override {
+    if (worker) Sleep(kWorkerTime);  // For what is in the air with it.
+    trace_.turns.back().end = world_.kernel().MonotonicNow();
+  }
+  bool Observe(const Observation& observation) override {
+    trace_.observations.push_back(observation);
+    return true;
+  }
+  bool real() const override { return true; }
+  Nanoseconds WaitBound() override { return kRealWait; }
+  Nanoseconds ShortTimeout(uint32_t) override { return kRealShort; }
+  void Pause() override { Sleep(kRealPause); }
+
+ private:
+  World& world_;
+  Trace& trace_;
+};
+
+}  // namespace
+
+bool Run(const Program& program, World& world, Driver& driver) {
+  return Executor(program, world, driver).Run();
+}
+
+Trace Record(const Program& program) {
+  ORRERY_CHECK(::signal(SIGPIPE, SIG_IGN) != SIG_ERR);  // Fact T8: writes raise it.
+  const std::unique_ptr<World> world = conformance::MakeRealWorld(/*deferred=*/true);
+  Trace trace;
+  Recorder recorder(*world, trace);
+  ORRERY_CHECK(Run(program, *world, recorder));
+  return trace;
+}
+
+}  // namespace orrery::acceptor

@@ -1,0 +1,43 @@
+// Runs a program on a kernel, real or fake, through the same World as the conformance tests.
+//
+// What differs between the kernels is with the Driver: what a step's time is, and what becomes of
+// the observations (recorded, or compared). Every operation has ended when Run() returns true, so
+// that a real kernel writes to no memory afterwards. One thread.
+#pragma once
+
+#include <cstdint>
+
+#include "base/units.h"
+#include "tests/acceptor/program.h"
+#include "tests/acceptor/trace.h"
+#include "tests/conformance/world.h"
+
+namespace orrery::acceptor {
+
+class Driver {
+ public:
+  virtual ~Driver() = default;
+  // A turn begins: a step is about to be carried out.
+  virtual void BeginTurn(const Turn& turn) = 0;
+  // A turn is over. `worker`: it handed something to a worker of the kernel.
+  virtual void EndTurn(bool worker) = 0;
+  // A kernel whose workers run beside the program.
+  virtual bool real() const = 0;
+  // False: go no further.
+  virtual bool Observe(const Observation& observation) = 0;
+  // How long an Enter that waits does so at most.
+  virtual Nanoseconds WaitBound() = 0;
+  // The duration of the short timeout `id`, which this Enter submits.
+  virtual Nanoseconds ShortTimeout(uint32_t id) = 0;
+  // Lets more time pass than a short timeout takes.
+  virtual void Pause() = 0;
+};
+
+// False when the driver stopped it.
+bool Run(const Program& program, conformance::World& world, Driver& driver);
+
+// Runs it on Linux, on a ring with deferred task work, and writes everything down. Ignores SIGPIPE
+// in this process.
+Trace Record(const Program& program);
+
+}  // namespace orrery::acceptor
