@@ -117,6 +117,10 @@ class GuidedChoice final : public model::Choice {
   bool worker_in_flight_ = false;
 };
 
+std::string Said(const Observation& observation) {
+  return "turn " + std::to_string(observation.turn) + ": " + ToText(observation);
+}
+
 // The model's side of the lockstep.
 class Follower final : public Driver {
  public:
@@ -139,7 +143,7 @@ class Follower final : public Driver {
     if (!world_.violation().empty()) return false;
     if (next_ == trace_.observations.size() ||
         !SameOutcome(trace_.observations[next_], observation)) {
-      modelled_ = observation;
+      modelled_ = Said(observation);
       return false;
     }
     ++next_;
@@ -157,7 +161,7 @@ class Follower final : public Driver {
   void Pause() override {}
 
   size_t matched() const { return next_; }
-  const std::optional<Observation>& modelled() const { return modelled_; }
+  const std::string& modelled() const { return modelled_; }
 
  private:
   ModelWorld& world_;
@@ -167,7 +171,7 @@ class Follower final : public Driver {
   std::vector<uint32_t> shutdowns_;
   uint64_t turn_ = 0;
   size_t next_ = 0;
-  std::optional<Observation> modelled_;
+  std::string modelled_;
 };
 
 // One run of the model under a script.
@@ -175,7 +179,7 @@ struct Attempted {
   bool complete = false;
   size_t matched = 0;
   std::vector<Question> asked;
-  std::optional<Observation> modelled;
+  std::string modelled;
   std::string violation;
 };
 
@@ -249,10 +253,8 @@ class Search {
   void Note(const Attempted& attempted) {
     if (verdict_.runs > 1 && attempted.matched <= verdict_.explained) return;
     verdict_.explained = attempted.matched;
-    verdict_.observed.reset();
-    if (attempted.matched < trace_.observations.size()) {
-      verdict_.observed = trace_.observations[attempted.matched];
-    }
+    const bool at_end = attempted.matched == trace_.observations.size();
+    verdict_.observed = at_end ? "" : Said(trace_.observations[attempted.matched]);
     verdict_.modelled = attempted.modelled;
     verdict_.violation = attempted.violation;
   }

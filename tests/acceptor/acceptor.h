@@ -12,7 +12,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 
 #include "kernel_model/model_kernel.h"
@@ -38,10 +37,10 @@ struct Verdict {
   size_t runs = 0;
   size_t departures = 0;  // Choices that were not benign, when explained.
   // Otherwise, of the run that came furthest: how many observations it explained, what the kernel
-  // did next (nothing: the trace ends), and what the model did instead (nothing: it ended).
+  // did next (empty: the trace ends), and what the model did instead (empty: it ended).
   size_t explained = 0;
-  std::optional<Observation> observed;
-  std::optional<Observation> modelled;
+  std::string observed;
+  std::string modelled;
   std::string violation;  // A rule of the model that the program broke; empty: none.
 };
 

@@ -16,8 +16,8 @@ constexpr uint64_t kRefusedWithin = 1000;
 std::string Report(uint64_t seed, const Trace& trace, const Verdict& verdict) {
   std::string text = "To repeat: bazel run //tools:accept -- --programs=1 --seed=";
   text += std::to_string(seed) + "\n" + ToText(trace);
-  text += "Linux:     " + (verdict.observed ? ToText(*verdict.observed) : "nothing more");
-  text += "\nthe model: " + (verdict.modelled ? ToText(*verdict.modelled) : "nothing more");
+  text += "Linux:     " + verdict.observed;
+  text += "\nthe model: " + verdict.modelled;
   if (!verdict.violation.empty()) text += "\nviolation: " + verdict.violation;
   return text;
 }
