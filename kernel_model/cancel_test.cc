@@ -65,7 +65,7 @@ TEST_F(CancelTest, AnyMeansAll) {  // Fact C2.
   EXPECT_EQ(
       machine_.Look(),
       (Cqes{
-          {4, 3, 0}, {5, -EINVAL, 0}, {3, -ECANCELED, 0}, {2, -ECANCELED, 0}, {1, -ECANCELED, 0}}));
+          {4, 3, 0}, {5, -EINVAL, 0}, {1, -ECANCELED, 0}, {2, -ECANCELED, 0}, {3, -ECANCELED, 0}}));
   EXPECT_EQ(machine_.kernel.NextEventAt(), kNever);
   machine_.Cancel(6, 0, IORING_ASYNC_CANCEL_ANY);
   EXPECT_EQ(machine_.Look(), (Cqes{{6, 0, 0}}));

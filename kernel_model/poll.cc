@@ -26,7 +26,10 @@ Attempt TryPollRemove(RingCore& ring, Request& request) {
   }
   if (found == nullptr) return Attempt::Done(-ENOENT);
   // io_poll_disarm(): its task work is on the way and owns it.
-  if (found->queued) return Attempt::Done(-EALREADY);
+  if (found->queued) {
+    ++found->wakes;  // io_poll_get_ownership() counts as a wake-up: the mask is looked up anew.
+    return Attempt::Done(-EALREADY);
+  }
   if ((request.length & (IORING_POLL_UPDATE_EVENTS | IORING_POLL_UPDATE_USER_DATA)) != 0) {
     ring.UpdatePoll(*found, request);
   } else {

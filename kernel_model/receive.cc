@@ -50,8 +50,7 @@ Attempt ReceiveOnce(RingCore& ring, Request& request, Connection& connection) {
 Attempt ReceiveIntoGroup(RingCore& ring, Request& request, Connection& connection) {
   BufferGroup* const group = ring.FindGroup(request.buffer_group);
   if (group == nullptr || group->empty()) {  // Fact B3.
-    const bool dropped =
-        ring.machine.options.defect == Defect::kDropEnobufs && request.multishot;
+    const bool dropped = ring.machine.options.defect == Defect::kDropEnobufs && request.multishot;
     return dropped ? Attempt::Wait() : Attempt::Done(-ENOBUFS);
   }
   const BufferGroup::Buffer buffer = group->front();

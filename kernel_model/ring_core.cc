@@ -447,10 +447,8 @@ void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffe
   request.failed = Failed(request, result);
   if (!request.silent && (!request.skip_success || request.failed)) {
     const uint64_t written = completions.written();
-    completions.Post({.user_data = request.user_data,
-                      .res = result,
-                      .flags = flags,
-                      .buffer = buffer});
+    completions.Post(
+        {.user_data = request.user_data, .res = result, .flags = flags, .buffer = buffer});
     machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(request.user_data), result,
                  flags);
     unflushed_ += completions.written() - written;

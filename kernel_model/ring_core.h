@@ -211,8 +211,8 @@ class RingCore {
   // The chain that is being submitted.
   Request* chain_head_ = nullptr;
   Request* chain_last_ = nullptr;
-  std::vector<Request*> ended_;   // With something behind them, since the last flush.
-  size_t freed_since_flush_ = 0;  // Others that ended.
+  std::vector<Request*> ended_;      // With something behind them, since the last flush.
+  size_t freed_since_flush_ = 0;     // Others that ended.
   bool posted_since_flush_ = false;  // A CQE of a multishot.
   // Heads of chains that a drain holds back; how many requests that are.
   std::deque<Request*> held_back_;
@@ -226,10 +226,10 @@ class RingCore {
   std::deque<Request*> fresh_;
   bool forced_ = false;
   uint64_t timeouts_fired_ = 0;
-  uint64_t timeouts_ended_ = 0;  // By time or by count.
+  uint64_t timeouts_ended_ = 0;      // By time or by count.
   bool timeouts_counted_ = false;    // There was one with a count.
   uint32_t timeouts_looked_at_ = 0;  // cq_last_tm_flush: the sequence then.
-  uint64_t unflushed_ = 0;       // CQEs of the batch that runs.
+  uint64_t unflushed_ = 0;           // CQEs of the batch that runs.
 
   unsigned refusals_in_a_row_ = 0;
   bool sleeping_ = false;

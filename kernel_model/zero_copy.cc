@@ -18,10 +18,7 @@ void RingCore::EndZeroCopy(Request& request, int32_t result, uint32_t flags) {
   if (request.state != RequestState::kFailing) flags |= IORING_CQE_F_MORE;
   if (!request.silent) {
     const uint64_t written = completions.written();
-    completions.Post({.user_data = request.user_data,
-                      .res = result,
-                      .flags = flags,
-                      .buffer = {}});
+    completions.Post({.user_data = request.user_data, .res = result, .flags = flags, .buffer = {}});
     machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(request.user_data), result,
                  flags);
     unflushed_ += completions.written() - written;

@@ -102,7 +102,8 @@ void Print(const Failure& failure, const std::string& repeat) {
   const auto said = [](const std::string& text) { return text.empty() ? "nothing more" : text; };
   fmt::print("not explained: {}\nthe model did: {}\n", said(failure.verdict.observed),
              said(failure.verdict.modelled));
-  if (!failure.verdict.violation.empty()) fmt::print("violation:     {}\n", failure.verdict.violation);
+  if (!failure.verdict.violation.empty())
+    fmt::print("violation:     {}\n", failure.verdict.violation);
   fmt::print("to repeat:     {}\n\n", repeat);
 }
 

@@ -221,7 +221,7 @@ class Search {
   struct Node {
     Script script;
     size_t settled = 0;
-    size_t matched = 0;    // By the parent.
+    size_t matched = 0;  // By the parent.
     size_t sequence = 0;
     friend bool operator<(const Node& left, const Node& right) {
       // Best last, as std::priority_queue wants it.
@@ -245,8 +245,8 @@ class Search {
     attempted.asked = choice.asked();
     attempted.modelled = follower.modelled();
     attempted.violation = world.violation();
-    attempted.complete = ran && attempted.matched == trace_.observations.size() &&
-                         attempted.violation.empty();
+    attempted.complete =
+        ran && attempted.matched == trace_.observations.size() && attempted.violation.empty();
     return attempted;
   }
 

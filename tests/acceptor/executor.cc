@@ -75,8 +75,8 @@ char SentByte(uint32_t id, size_t position) {
 class Buffers {
  public:
   explicit Buffers(Ring& ring) : memory_(size_t{Program::kBuffers} * Program::kBufferBytes) {
-    void* shared = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                          0);
+    void* shared =
+        ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ORRERY_CHECK(shared != MAP_FAILED);
     shared_ = static_cast<io_uring_buf_ring*>(shared);
     io_uring_buf_reg registration{};
@@ -162,8 +162,7 @@ class Executor {
     ORRERY_CHECK(UpdateFixedFile(*ring_, kListenerSlot, listener_).has_value());
     for (unsigned i = 0; i < Program::kEventFds; ++i) {
       event_fds_.push_back(world_.kernel().MakeEventFd().value());
-      ORRERY_CHECK(
-          UpdateFixedFile(*ring_, kEventFdSlot + i, event_fds_.back()).has_value());
+      ORRERY_CHECK(UpdateFixedFile(*ring_, kEventFdSlot + i, event_fds_.back()).has_value());
     }
   }
 
@@ -288,14 +287,14 @@ class Executor {
         }
         const auto sent = world_.Send(peer.peer, bytes);
         if (sent) peer.sent += *sent;
+        if (!sent) peer.ended = true;  // It was told of the reset, and will not be again.
         Observe({.kind = Observation::Kind::kPeer,
                  .id = number,
                  .result = sent ? static_cast<int32_t>(*sent) : -1});
         return;
       }
       case StepKind::kPeerReceive: {
-        conformance::PeerRead read =
-            world_.Receive(peer.peer, static_cast<size_t>(step.amount));
+        conformance::PeerRead read = world_.Receive(peer.peer, static_cast<size_t>(step.amount));
         peer.ended = read.end || read.reset;
         Observe({.kind = Observation::Kind::kPeer,
                  .id = number,
@@ -362,8 +361,8 @@ class Executor {
       const auto id = static_cast<uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
       observation.bytes = buffers_->Take(id, cqe.res);
     } else if (operation->kind == StepKind::kReceive || operation->kind == StepKind::kRead) {
-      const size_t bytes = std::min(operation->memory.size(),
-                                    static_cast<size_t>(std::max(cqe.res, 0)));
+      const size_t bytes =
+          std::min(operation->memory.size(), static_cast<size_t>(std::max(cqe.res, 0)));
       const auto* start = reinterpret_cast<const char*>(operation->memory.data());  // As above.
       observation.bytes.assign(start, bytes);
     }
@@ -450,10 +449,10 @@ class Executor {
                                  (step.flags & kAll) != 0 ? IORING_ASYNC_CANCEL_ALL : 0);
         return;
       case StepKind::kCancelFile:
-        ::io_uring_prep_cancel_fd(&sqe, NumberOf(step),
-                                  ((step.flags & kAll) != 0 ? IORING_ASYNC_CANCEL_ALL : 0U) |
-                                      ((step.flags & kFixed) != 0 ? IORING_ASYNC_CANCEL_FD_FIXED
-                                                                  : 0U));
+        ::io_uring_prep_cancel_fd(
+            &sqe, NumberOf(step),
+            ((step.flags & kAll) != 0 ? IORING_ASYNC_CANCEL_ALL : 0U) |
+                ((step.flags & kFixed) != 0 ? IORING_ASYNC_CANCEL_FD_FIXED : 0U));
         return;
       case StepKind::kCancelAny:
         ::io_uring_prep_cancel64(&sqe, 0, IORING_ASYNC_CANCEL_ANY);

@@ -15,12 +15,35 @@ namespace orrery::acceptor {
 namespace {
 
 constexpr std::array<std::string_view, static_cast<size_t>(StepKind::kCount)> kNames = {
-    "nop",          "accept",         "accept-multishot", "receive",     "receive-multishot",
-    "read",         "send",           "send-message",     "write",       "poll",
-    "poll-multishot", "poll-remove",  "timeout",          "timeout-remove", "cancel",
-    "cancel-file",  "cancel-any",     "close",            "shutdown",    "enter",
-    "publish",      "peer-connect",   "peer-send",        "peer-receive", "peer-shutdown",
-    "peer-close",   "peer-reset",     "signal",           "pause"};
+    "nop",
+    "accept",
+    "accept-multishot",
+    "receive",
+    "receive-multishot",
+    "read",
+    "send",
+    "send-message",
+    "write",
+    "poll",
+    "poll-multishot",
+    "poll-remove",
+    "timeout",
+    "timeout-remove",
+    "cancel",
+    "cancel-file",
+    "cancel-any",
+    "close",
+    "shutdown",
+    "enter",
+    "publish",
+    "peer-connect",
+    "peer-send",
+    "peer-receive",
+    "peer-shutdown",
+    "peer-close",
+    "peer-reset",
+    "signal",
+    "pause"};
 
 constexpr size_t kStepsMin = 6;
 constexpr size_t kStepsMax = 40;

@@ -58,8 +58,8 @@ std::string ToText(const Observation& observation) {
     if (printable) {
       text << '"' << observation.bytes << '"';
     } else {
-      for (const char c : observation.bytes) text << static_cast<unsigned>(static_cast<uint8_t>(c))
-                                                  << ' ';
+      for (const char c : observation.bytes)
+        text << static_cast<unsigned>(static_cast<uint8_t>(c)) << ' ';
     }
   }
   return text.str();

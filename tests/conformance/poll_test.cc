@@ -114,6 +114,18 @@ TEST_P(Polling, P6_ASingleShotThatAnUpdateFindsReadyEnds) {
   kernel().Close(fd);
 }
 
+TEST_P(Polling, P9_SpaceThatNobodyMissedWakesNobody) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().PollMultishot(File::Descriptor(connection.fd), POLLOUT, Id(1)));
+  EXPECT_THAT(Await(1), ElementsAre(More(1, POLLOUT)));
+  ASSERT_TRUE(queue().Send(File::Descriptor(connection.fd), AsBytes("some bytes"), 0, Id(2)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, 10)));
+  EXPECT_EQ(ReadFromPeer(connection.peer, 10).bytes, "some bytes");
+  ExpectQuiet();
+  ASSERT_TRUE(queue().Cancel(Id(1), Id(3)));
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(1, -ECANCELED), Final(3, 0)));
+}
+
 TEST_P(Polling, P8_AReadOfAnEventFdIsEightBytes) {
   const int fd = kernel().MakeEventFd().value();
   std::array<std::byte, 4> too_short{};

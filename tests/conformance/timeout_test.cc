@@ -49,6 +49,12 @@ TEST_P(Timeouts, K1_ACountThatIsReachedIsZero) {
   EXPECT_THAT(Await(2), ElementsAre(Final(3, 0), Final(1, 0)));
 }
 
+TEST_P(Timeouts, K1b_ABatchCountsForATimeoutAtItsEnd) {
+  ASSERT_TRUE(queue().Nop(Id(1)));
+  ASSERT_TRUE(queue().Timeout(kLong, 1, Id(2)));
+  EXPECT_THAT(Await(2), ElementsAre(Final(1, 0), Final(2, 0)));
+}
+
 TEST_P(Timeouts, K1_ACancelledOneIsEcanceled) {
   ASSERT_TRUE(queue().Timeout(kLong, 0, Id(1)));
   Submit();
