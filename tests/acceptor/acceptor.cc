@@ -109,7 +109,8 @@ class GuidedChoice final : public model::Choice {
 
  private:
   bool Searched(Site site) const {
-    return site == kTimerSlot || site == Site::kWorkerDelay ||
+    return site == kTimerSlot || site == Site::kWorkerDelay || site == Site::kWorkerOrder ||
+           site == Site::kWorkerStarted ||
            (site == Site::kTaskWorkOrder && worker_in_flight_);
   }
   const Script& script_;

@@ -35,6 +35,7 @@ class ModelWorld final : public conformance::World {
   void Close(Peer peer) override { kernel_.PeerClose(peer); }
   void Reset(Peer peer) override { kernel_.PeerReset(peer); }
   void SignalEventFd(int fd) override { kernel_.SignalEventFd(fd); }
+  std::string Directory() override { return "/"; }
   bool AwaitReadable(int, size_t) override { return true; }
   bool AwaitHangup(int) override { return true; }
   void AwaitSteadyOutput(int) override {}
