@@ -110,8 +110,7 @@ class GuidedChoice final : public model::Choice {
  private:
   bool Searched(Site site) const {
     return site == kTimerSlot || site == Site::kWorkerDelay || site == Site::kWorkerOrder ||
-           site == Site::kWorkerStarted ||
-           (site == Site::kTaskWorkOrder && worker_in_flight_);
+           site == Site::kWorkerStarted || (site == Site::kTaskWorkOrder && worker_in_flight_);
   }
   const Script& script_;
   std::vector<Question> asked_;
