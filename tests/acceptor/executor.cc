@@ -207,7 +207,7 @@ class Executor {
       worker = std::exchange(worker_submitted_, false);
       Enter(static_cast<unsigned>(step.amount));
     } else {
-      World_(step);
+      CarryOutBeside(step);
     }
     if (worker) AwaitWorker();
     driver_.EndTurn(worker);
@@ -257,7 +257,7 @@ class Executor {
   }
 
   // --- The world.
-  void World_(const Step& step) {
+  void CarryOutBeside(const Step& step) {
     const auto number = static_cast<uint32_t>(step.object);
     switch (step.kind) {
       case StepKind::kPublish:
