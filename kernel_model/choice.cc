@@ -46,6 +46,8 @@ constexpr SiteInfo kSites[] = {
      "fsync(2), EIO; file_check_and_advance_wb_err() reports a lost page once"},
     {Site::kLinkTimeoutRace, "link_timeout.race", Evidence::kDocumented,
      "fact Q3; io_link_timeout_fn() may run while __io_disarm_linked_timeout() waits for its lock"},
+    {Site::kBundleShort, "bundle.short", Evidence::kWitnessed, "fact D2"},
+    {Site::kBundleEnds, "bundle.ends", Evidence::kWitnessed, "fact D3"},
 };
 
 constexpr bool InOrder() {

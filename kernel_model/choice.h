@@ -54,6 +54,9 @@ enum class Site : uint16_t {
   kDiskError,           // A read or a write answers EIO (inode).
   kSyncFails,           // A sync answers EIO, and what it was to sync is lost (inode).
   kLinkTimeoutRace,     // A linked timeout expires although its operation just ended (ring).
+  kBundleShort,         // A bundle takes fewer buffers than there are bytes for (connection: k).
+  kBundleEnds,  // A multishot bundle ends, or not, against its habit: to end when it has emptied
+                // its group (connection).
   kCount,
 };
 

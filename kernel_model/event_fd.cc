@@ -22,6 +22,28 @@ Attempt TryEventFdRead(RingCore& ring, Request& request) {
   return Attempt::Done(static_cast<int64_t>(request.done_bytes));
 }
 
+Attempt TryEventFdReadMultishot(RingCore& ring, Request& request) {
+  OpenFile& file = *request.file;
+  for (;;) {
+    BufferGroup* const group = ring.FindGroup(request.buffer_group);
+    if (group == nullptr || group->empty()) return Attempt::Done(-ENOBUFS);
+    const BufferGroup::Buffer buffer = group->front();
+    if (buffer.length < sizeof file.event_count) return Attempt::Done(-EINVAL);  // Fact P8.
+    if (file.event_count == 0) return Attempt::Wait();
+    group->Open();
+    std::memcpy(buffer.address, &file.event_count, sizeof file.event_count);
+    const HandedBuffer handed = group->HandOver(sizeof file.event_count);
+    file.event_count = 0;
+    ring.machine.Wake(file, POLLOUT);
+    constexpr auto kResult = static_cast<int32_t>(sizeof file.event_count);
+    if (!ring.PostMore(request, kResult, handed.flags, handed)) {
+      return Attempt::Done(kResult, handed.flags, handed);
+    }
+    // It tries again only when it is woken, or finds that there is more when it comes to wait.
+    if (file.event_count == 0 || request.state != RequestState::kArmed) return Attempt::Wait();
+  }
+}
+
 Attempt TryEventFdWrite(RingCore& ring, Request& request) {
   OpenFile& file = *request.file;
   uint64_t value = 0;

@@ -2,6 +2,8 @@
 
 #include <iterator>
 
+#include "base/check.h"
+
 namespace orrery::model {
 
 bool MemoryLedger::Claim(Range& range, uintptr_t begin, uintptr_t end) {
@@ -32,6 +34,13 @@ bool MemoryLedger::Claim(Range& range, uintptr_t begin, uintptr_t end) {
   range = {.begin = begin, .end = end, .owned = true};
   ranges_[begin] = &range;
   return true;
+}
+
+void MemoryLedger::MoveBegin(Range& range, uintptr_t begin) {
+  ORRERY_CHECK(range.owned && begin < range.end);
+  ranges_.erase(range.begin);
+  range.begin = begin;
+  ranges_[begin] = &range;
 }
 
 void MemoryLedger::Forget(Range& range) {

@@ -23,6 +23,8 @@ class MemoryLedger {
   // stay where it is until Forget().
   bool Claim(Range& range, uintptr_t begin, uintptr_t end);
   void HandOver(Range& range) { range.owned = false; }
+  // The part below `begin` is the program's again. REQUIRES: owned, begin < range.end.
+  void MoveBegin(Range& range, uintptr_t begin);
   void Forget(Range& range);
 
  private:

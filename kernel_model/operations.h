@@ -14,7 +14,10 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe);
 // Whether the operation works on a file named by sqe->fd from its first attempt on.
 bool NeedsFile(const Request& request);
 
-// receive.cc: RECV; READ and READV on a stream.
+// Not in the headers of liburing 2.3.
+inline constexpr uint8_t kOpReadMultishot = 49;
+
+// receive.cc: RECV; READ, READV and READ_MULTISHOT on a stream.
 Attempt TryReceive(RingCore& ring, Request& request);
 // send.cc: SEND, SENDMSG and their zero-copy forms; WRITE and WRITEV on a stream.
 Attempt TrySend(RingCore& ring, Request& request);
@@ -22,6 +25,7 @@ Attempt TrySend(RingCore& ring, Request& request);
 Attempt TryAccept(RingCore& ring, Request& request);
 // event_fd.cc: reading and writing an eventfd.
 Attempt TryEventFdRead(RingCore& ring, Request& request);
+Attempt TryEventFdReadMultishot(RingCore& ring, Request& request);
 Attempt TryEventFdWrite(RingCore& ring, Request& request);
 // poll.cc
 Attempt TryPollAdd(RingCore& ring, Request& request);

@@ -14,6 +14,7 @@ constexpr unsigned kIovecsMax = 1024;        // UIO_MAXIOV
 constexpr size_t kTransferMax = 0x7ffff000;  // MAX_RW_COUNT
 constexpr uint32_t kNopInjectResult = 1;
 constexpr uint32_t kRwfNowait = 8;
+constexpr unsigned kBundle = 1U << 4;                          // IORING_RECVSEND_BUNDLE
 constexpr unsigned kReportUsage = 1U << 3;                     // IORING_SEND_ZC_REPORT_USAGE
 constexpr unsigned kSendVectorized = 1U << 5;                  // IORING_SEND_VECTORIZED
 constexpr auto kUsageCopied = static_cast<int32_t>(1U << 31);  // IORING_NOTIF_USAGE_ZC_COPIED
@@ -30,6 +31,7 @@ bool TakesIoprio(uint8_t opcode) {
   switch (opcode) {
     case IORING_OP_READ:
     case IORING_OP_READV:
+    case kOpReadMultishot:
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
     case IORING_OP_RECV:
@@ -104,13 +106,24 @@ int32_t PrepareReadOrWrite(Request& request, const io_uring_sqe& sqe, bool read,
   return ImportIovecs(request, Pointer<const iovec>(sqe.addr), sqe.len, EINVAL);
 }
 
+int32_t PrepareReadMultishot(Request& request, const io_uring_sqe& sqe) {
+  if (!request.buffer_select) return -EINVAL;
+  if (sqe.ioprio != 0) StopUnknown("I/O priorities, such as", sqe.ioprio);
+  if (sqe.rw_flags != 0) StopUnknown("rw_flags", static_cast<uint32_t>(sqe.rw_flags));
+  if (sqe.addr != 0 || sqe.len != 0) return -EINVAL;
+  request.multishot = true;
+  request.buffer_group = sqe.buf_group;
+  request.offset = sqe.off;
+  WaitFor(request, POLLIN | POLLRDNORM);
+  return 0;
+}
+
 int32_t PrepareReceive(Request& request, const io_uring_sqe& sqe) {
-  constexpr unsigned kKnown = IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT;
+  constexpr unsigned kKnown = IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT | kBundle;
   if ((sqe.ioprio & ~kKnown) != 0) StopUnknown("receive flags in ioprio", sqe.ioprio);
   constexpr uint32_t kKnownMessage = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
   if ((sqe.msg_flags & ~kKnownMessage) != 0) StopUnknown("msg_flags of a receive", sqe.msg_flags);
   if (sqe.addr2 != 0) return -EINVAL;
-  if (sqe.file_index != 0) StopUnknown("a receive total", sqe.file_index);
   request.multishot = (sqe.ioprio & IORING_RECV_MULTISHOT) != 0;
   request.poll_first = (sqe.ioprio & IORING_RECVSEND_POLL_FIRST) != 0;
   request.wait_all = (sqe.msg_flags & MSG_WAITALL) != 0;
@@ -118,8 +131,12 @@ int32_t PrepareReceive(Request& request, const io_uring_sqe& sqe) {
   request.length = sqe.len;
   WaitFor(request, POLLIN | POLLRDNORM);
   if (request.multishot && (!request.buffer_select || request.wait_all)) return -EINVAL;  // M1
+  if (!request.multishot && sqe.file_index != 0) return -EINVAL;
+  request.total_limit = sqe.file_index;  // Fact M10; it is named optlen there.
+  request.bundle = (sqe.ioprio & kBundle) != 0 && request.buffer_select;  // Fact D5.
   if (!request.buffer_select) return ImportBuffer(request, sqe);
-  if (request.wait_all) StopUnknown("MSG_WAITALL with buffer selection, opcode", sqe.opcode);
+  if (request.wait_all && request.bundle)
+    StopUnknown("MSG_WAITALL with bundles, opcode", sqe.opcode);
   request.buffer_group = sqe.buf_group;
   return 0;
 }
@@ -347,6 +364,8 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
       return PrepareReadOrWrite(request, sqe, /*read=*/false, /*vector=*/false);
     case IORING_OP_WRITEV:
       return PrepareReadOrWrite(request, sqe, /*read=*/false, /*vector=*/true);
+    case kOpReadMultishot:
+      return PrepareReadMultishot(request, sqe);
     case IORING_OP_RECV:
       return PrepareReceive(request, sqe);
     case IORING_OP_SEND:

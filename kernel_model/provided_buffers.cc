@@ -9,6 +9,8 @@
 namespace orrery::model {
 namespace {
 
+constexpr uint32_t kBufferMore = 1U << 4;  // IORING_CQE_F_BUF_MORE
+
 std::string Name(uint16_t group, uint16_t id) {
   return "buffer " + std::to_string(id) + " of group " + std::to_string(group);
 }
@@ -16,11 +18,12 @@ std::string Name(uint16_t group, uint16_t id) {
 }  // namespace
 
 BufferGroup::BufferGroup(Machine& machine, uint16_t group, io_uring_buf* entries,
-                         uint32_t entry_count)
+                         uint32_t entry_count, bool incremental)
     : machine_(machine),
       group_(group),
       entries_(entries),
       mask_(static_cast<uint16_t>(entry_count - 1)),
+      incremental_(incremental),
       slots_(entry_count) {
   ORRERY_CHECK(entry_count >= 1);
   ORRERY_CHECK(entry_count <= kEntriesMax);
@@ -92,11 +95,32 @@ void BufferGroup::PutBack() {
   Poison(buffer.address, buffer.length);
 }
 
-HandedBuffer BufferGroup::HandOver() {
-  const Buffer& buffer = slots_[head_ & mask_];
-  machine_.ledger.HandOver(ranges_by_id_[buffer.id]);
+HandedBuffer BufferGroup::HandOver(size_t bytes) {
+  ORRERY_CHECK(bytes > 0);
+  Buffer& buffer = slots_[head_ & mask_];
+  MemoryLedger::Range& range = ranges_by_id_[buffer.id];
+  HandedBuffer handed = {
+      .address = buffer.address,
+      .length = buffer.length,
+      .flags = IORING_CQE_F_BUFFER | (uint32_t{buffer.id} << IORING_CQE_BUFFER_SHIFT)};
+  if (incremental_) {
+    ORRERY_CHECK(bytes <= buffer.length);
+    // As io_kbuf_inc_commit() does, in the program's sight.
+    handed.length = static_cast<uint32_t>(bytes);
+    buffer.address += bytes;
+    buffer.length -= handed.length;
+    entries_[head_ & mask_].addr += bytes;
+    entries_[head_ & mask_].len = buffer.length;
+    if (buffer.length > 0) {
+      machine_.ledger.MoveBegin(range, reinterpret_cast<uintptr_t>(buffer.address));
+      Poison(buffer.address, buffer.length);
+      handed.flags |= kBufferMore;
+      return handed;
+    }
+  }
+  machine_.ledger.HandOver(range);
   ++head_;
-  return {.address = buffer.address, .length = buffer.length};
+  return handed;
 }
 
 }  // namespace orrery::model

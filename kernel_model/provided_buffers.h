@@ -22,18 +22,23 @@ class Machine;
 struct HandedBuffer {
   std::byte* address = nullptr;
   uint32_t length = 0;
+  uint32_t flags = 0;  // Its CQE's: F_BUFFER and the id, F_BUF_MORE.
 };
 
 class BufferGroup {
  public:
   static constexpr uint32_t kEntriesMax = 32768;
 
-  BufferGroup(Machine& machine, uint16_t group, io_uring_buf* entries, uint32_t entry_count);
+  // `incremental`: transfers take what they need of a buffer, and it stays in front (fact I1).
+  BufferGroup(Machine& machine, uint16_t group, io_uring_buf* entries, uint32_t entry_count,
+              bool incremental);
   BufferGroup(const BufferGroup&) = delete;
   BufferGroup& operator=(const BufferGroup&) = delete;
   ~BufferGroup();
 
   uint16_t group() const { return group_; }
+  bool incremental() const { return incremental_; }
+  uint16_t head() const { return head_; }
   // Takes note of what the program has published since.
   void Look();
   // Published and not handed over yet.
@@ -46,13 +51,16 @@ class BufferGroup {
     uint16_t id = 0;
   };
   // The next one (fact B2). REQUIRES: !empty().
-  Buffer front() const { return slots_[head_ & mask_]; }
+  Buffer front() const { return At(0); }
+  // The one that many behind it. REQUIRES: ahead < owned().
+  Buffer At(size_t ahead) const { return slots_[(head_ + ahead) & mask_]; }
   // Takes the next one for writing into it: its memory is checked and open to the model.
   // REQUIRES: !empty().
   void Open();
-  // After Open(): closes it again (nothing came), or hands it over.
+  // After Open(): closes it again (nothing came), or hands it over with so many bytes in it. Of an
+  // incremental group only these bytes are handed over. REQUIRES: bytes > 0.
   void PutBack();
-  HandedBuffer HandOver();
+  HandedBuffer HandOver(size_t bytes);
 
  private:
   void Publish(const io_uring_buf& entry, Buffer& slot);
@@ -62,6 +70,7 @@ class BufferGroup {
   const uint16_t group_;
   io_uring_buf* const entries_;  // The program's memory.
   const uint16_t mask_;
+  const bool incremental_;
   uint16_t head_ = 0;
   uint16_t seen_tail_ = 0;
   std::vector<Buffer> slots_;  // As they were when they were seen.

@@ -11,6 +11,14 @@ namespace orrery::model {
 namespace {
 
 constexpr uint64_t kPageBytes = 4096;
+constexpr uint16_t kBuffersIncremental = 2;     // IOU_PBUF_RING_INC
+constexpr unsigned kRegisterBufferStatus = 26;  // IORING_REGISTER_PBUF_STATUS
+
+struct BufferStatus {  // io_uring_buf_status
+  uint32_t group = 0;
+  uint32_t head = 0;
+  uint32_t reserved[8] = {};
+};
 
 std::unexpected<Errno> Fail(int error) { return std::unexpected(Errno(error)); }
 
@@ -23,6 +31,8 @@ std::expected<unsigned, Errno> RingCore::Register(unsigned opcode, const void* a
       return RegisterBufferRing(argument, count);
     case IORING_UNREGISTER_PBUF_RING:
       return UnregisterBufferRing(argument, count);
+    case kRegisterBufferStatus:
+      return ReportBuffers(argument, count);
     case IORING_REGISTER_FILES2:
       return RegisterFiles(argument, count);
     case IORING_REGISTER_FILES_UPDATE:
@@ -40,7 +50,7 @@ std::expected<unsigned, Errno> RingCore::RegisterBufferRing(const void* argument
   if (argument == nullptr || count != 1) return Fail(EINVAL);
   io_uring_buf_reg request;
   std::memcpy(&request, argument, sizeof request);
-  if (request.pad != 0) StopUnknown("buffer ring flags", request.pad);
+  if ((request.pad & ~kBuffersIncremental) != 0) StopUnknown("buffer ring flags", request.pad);
   for (const uint64_t reserved : request.resv) {
     if (reserved != 0) return Fail(EINVAL);
   }
@@ -54,7 +64,8 @@ std::expected<unsigned, Errno> RingCore::RegisterBufferRing(const void* argument
   // The ABI carries pointers as 64-bit integers.
   auto* const entries = reinterpret_cast<io_uring_buf*>(request.ring_addr);
   groups_[request.bgid] =
-      std::make_unique<BufferGroup>(machine, request.bgid, entries, request.ring_entries);
+      std::make_unique<BufferGroup>(machine, request.bgid, entries, request.ring_entries,
+                                    (request.pad & kBuffersIncremental) != 0);
   return 0;
 }
 
@@ -70,6 +81,21 @@ std::expected<unsigned, Errno> RingCore::UnregisterBufferRing(const void* argume
   if (group == nullptr) return Fail(ENOENT);
   group->Look();  // A last look at what the program did with it.
   groups_.erase(request.bgid);
+  return 0;
+}
+
+std::expected<unsigned, Errno> RingCore::ReportBuffers(const void* argument, unsigned count) {
+  if (argument == nullptr || count != 1) return Fail(EINVAL);
+  BufferStatus status;
+  std::memcpy(&status, argument, sizeof status);
+  for (const uint32_t reserved : status.reserved) {
+    if (reserved != 0) return Fail(EINVAL);
+  }
+  BufferGroup* const group = FindGroup(static_cast<uint16_t>(status.group));
+  if (group == nullptr) return Fail(ENOENT);
+  status.head = group->head();
+  // The kernel writes where it reads; register calls hand all arguments over as constants.
+  std::memcpy(const_cast<void*>(argument), &status, sizeof status);
   return 0;
 }
 

@@ -63,6 +63,7 @@ struct Request {
   bool no_wait = false;       // MSG_DONTWAIT, RWF_NOWAIT
   bool poll_first = false;    // Skip the first attempt.
   bool skip_success = false;  // IOSQE_CQE_SKIP_SUCCESS
+  bool bundle = false;        // IORING_RECVSEND_BUNDLE
   uint16_t buffer_group = 0;
   uint32_t length = 0;       // sqe->len
   uint32_t poll_events = 0;  // POLL_ADD
@@ -78,6 +79,9 @@ struct Request {
   size_t done_bytes = 0;
   size_t cursor_index = 0;  // Where done_bytes lies: iovec and offset in it.
   size_t cursor_offset = 0;
+  uint32_t held_flags = 0;   // Its memory is a provided buffer: the flags that hand it over.
+  uint64_t total_limit = 0;  // A multishot receive that has given this much ends; 0: never.
+  uint64_t total_received = 0;
   bool guarded = false;   // Has waited: the memory is watched.
   uint64_t checksum = 0;  // Of send memory, when guarded.
 

@@ -76,6 +76,9 @@ Attempt Try(RingCore& ring, Request& request) {
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
       return TryReadOrWrite(ring, request);
+    case kOpReadMultishot:
+      return request.file->kind == FileKind::kEventFd ? TryEventFdReadMultishot(ring, request)
+                                                      : TryReceive(ring, request);
     case IORING_OP_RECV:
       return TryReceive(ring, request);
     case IORING_OP_SEND:
@@ -441,6 +444,13 @@ void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffe
     return;
   }
   CheckGuardedMemory(request);
+  if (request.held_flags != 0) {  // Fact B8: whatever it ends with.
+    flags |= request.held_flags;
+    const iovec& held = request.iovecs.front();
+    buffer = {.address = static_cast<std::byte*>(held.iov_base),
+              .length = static_cast<uint32_t>(held.iov_len),
+              .flags = request.held_flags};
+  }
   if (request.file != nullptr) request.file->waiters.Remove(request);
   table.Remove(request);
   machine.timers.Disarm(request.timer);

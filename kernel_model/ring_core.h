@@ -191,6 +191,7 @@ class RingCore {
   // register.cc
   std::expected<unsigned, Errno> RegisterBufferRing(const void* argument, unsigned count);
   std::expected<unsigned, Errno> UnregisterBufferRing(const void* argument, unsigned count);
+  std::expected<unsigned, Errno> ReportBuffers(const void* argument, unsigned count);
   std::expected<unsigned, Errno> RegisterFiles(const void* argument, unsigned count);
   std::expected<unsigned, Errno> UpdateFiles(const void* argument, unsigned count);
   std::expected<unsigned, Errno> UnregisterFiles(const void* argument, unsigned count);

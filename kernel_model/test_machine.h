@@ -87,11 +87,12 @@ class TestBuffers {
   TestBuffers& operator=(const TestBuffers&) = delete;
   ~TestBuffers() { ::operator delete(ring_, std::align_val_t{kPageBytes}); }
 
-  std::expected<unsigned, Errno> Register(Ring& ring) {
+  std::expected<unsigned, Errno> Register(Ring& ring, uint16_t flags = 0) {
     io_uring_buf_reg request{};
     request.ring_addr = reinterpret_cast<uint64_t>(ring_);
     request.ring_entries = entries_;
     request.bgid = group_;
+    request.pad = flags;  // Where newer headers have the flags.
     return ring.Register(IORING_REGISTER_PBUF_RING, &request, 1);
   }
   std::expected<unsigned, Errno> Unregister(Ring& ring) {

@@ -49,7 +49,8 @@ void PrintTo(const Seen& seen, std::ostream* out) {
   *out << "}";
 }
 
-BufferGroup::BufferGroup(Ring& ring, uint16_t group, unsigned entries, unsigned buffer_bytes)
+BufferGroup::BufferGroup(Ring& ring, uint16_t group, unsigned entries, unsigned buffer_bytes,
+                         uint16_t flags)
     : group_(group),
       entries_(entries),
       buffer_bytes_(buffer_bytes),
@@ -62,6 +63,7 @@ BufferGroup::BufferGroup(Ring& ring, uint16_t group, unsigned entries, unsigned 
   registration.ring_addr = reinterpret_cast<uint64_t>(shared);  // The ABI carries a pointer so.
   registration.ring_entries = entries;
   registration.bgid = group;
+  registration.pad = flags;  // Where newer headers have the flags.
   const auto result = ring.Register(IORING_REGISTER_PBUF_RING, &registration, 1);
   ORRERY_CHECK(result.has_value());
 }
@@ -91,6 +93,16 @@ std::string BufferGroup::BytesOf(const Seen& seen) const {
   return {bytes, static_cast<size_t>(seen.result)};
 }
 
+std::string BufferGroup::Bytes(uint16_t buffer, size_t begin, size_t count) const {
+  std::string bytes;
+  // Bytes that were received are text to these tests.
+  const auto* memory = reinterpret_cast<const char*>(memory_.data());
+  for (size_t at = size_t{buffer} * buffer_bytes_ + begin; bytes.size() < count; ++at) {
+    bytes += memory[at % memory_.size()];
+  }
+  return bytes;
+}
+
 Conformance::Conformance() : world_(MakeWorld(GetParam())) {}
 
 Conformance::~Conformance() {
@@ -115,8 +127,9 @@ void Conformance::UseRing(const RingOptions& options) {
   queue_.emplace(*ring_);
 }
 
-BufferGroup& Conformance::UseBuffers(uint16_t group, unsigned entries, unsigned buffer_bytes) {
-  groups_.push_back(std::make_unique<BufferGroup>(ring(), group, entries, buffer_bytes));
+BufferGroup& Conformance::UseBuffers(uint16_t group, unsigned entries, unsigned buffer_bytes,
+                                     uint16_t flags) {
+  groups_.push_back(std::make_unique<BufferGroup>(ring(), group, entries, buffer_bytes, flags));
   groups_.back()->PublishAll();
   return *groups_.back();
 }

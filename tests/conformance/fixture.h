@@ -58,7 +58,9 @@ MATCHER_P2(More, id, result, "") {
 class BufferGroup {
  public:
   // `entries`: a power of two. All buffers are empty and unpublished.
-  BufferGroup(Ring& ring, uint16_t group, unsigned entries, unsigned buffer_bytes);
+  // `flags`: of the registration, such as IOU_PBUF_RING_INC.
+  BufferGroup(Ring& ring, uint16_t group, unsigned entries, unsigned buffer_bytes,
+              uint16_t flags = 0);
   BufferGroup(const BufferGroup&) = delete;
   BufferGroup& operator=(const BufferGroup&) = delete;
   ~BufferGroup();
@@ -70,6 +72,8 @@ class BufferGroup {
   void PublishWithLength(uint16_t buffer, unsigned bytes);
   // What a completion left in its buffer. REQUIRES: it has one.
   std::string BytesOf(const Seen& seen) const;
+  // `count` bytes from `begin` on in `buffer`, or, with wrap-around, in those behind it.
+  std::string Bytes(uint16_t buffer, size_t begin, size_t count) const;
 
  private:
   uint16_t group_;
@@ -103,7 +107,8 @@ class Conformance : public testing::TestWithParam<WorldKind> {
   // Replaces the ring. REQUIRES: nothing was submitted to the old one.
   void UseRing(const RingOptions& options);
   // A group of provided buffers that dies after the ring; all published.
-  BufferGroup& UseBuffers(uint16_t group, unsigned entries, unsigned buffer_bytes);
+  BufferGroup& UseBuffers(uint16_t group, unsigned entries, unsigned buffer_bytes,
+                          uint16_t flags = 0);
 
   // A listener of the program's, made at the first call.
   int listener();

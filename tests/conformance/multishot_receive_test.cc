@@ -1,5 +1,6 @@
 // The multishot receive: which completion is its last, and what that means. The reactor re-arms,
 // starves or closes a connection by these.
+#include <array>
 #include <cerrno>
 #include <string>
 #include <vector>
@@ -204,6 +205,118 @@ TEST_P(MultishotReceive, M14_BuffersThatComeBackAreUsedAgain) {
     buffers.Publish(*seen.buffer());
   }
   EXPECT_EQ(all, Pattern(0, 60));
+}
+
+TEST_P(MultishotReceive, M1_NeedsAGroupAndDoesNotWaitForAll) {
+  const Connection connection = Connect();
+  (void)UseBuffers(7, 1, 64);
+  std::array<std::byte, 8> memory{};
+  Add(1, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_recv_multishot(sqe, connection.fd, memory.data(), memory.size(), 0);
+  });
+  EXPECT_THAT(AwaitOne(), Final(1, -EINVAL));
+  Add(2, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_recv_multishot(sqe, connection.fd, nullptr, 0, MSG_WAITALL);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 7;
+  });
+  EXPECT_THAT(AwaitOne(), Final(2, -EINVAL));
+}
+
+TEST_P(MultishotReceive, M10_ALengthCapsEachCompletion) {
+  const Connection connection = Connect();
+  (void)UseBuffers(7, 8, 64);
+  ASSERT_EQ(world().Send(connection.peer, Pattern(0, 25)), 25U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 25));
+  Add(1, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_recv_multishot(sqe, connection.fd, nullptr, 10, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 7;
+  });
+  EXPECT_THAT(Await(3), ElementsAre(More(1, 10), More(1, 10), More(1, 5)));
+}
+
+TEST_P(MultishotReceive, M10_ATotalEndsItOnceItIsReached) {
+  const Connection connection = Connect();
+  (void)UseBuffers(7, 8, 64);
+  ASSERT_EQ(world().Send(connection.peer, Pattern(0, 40)), 40U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 40));
+  Add(1, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_recv_multishot(sqe, connection.fd, nullptr, 10, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 7;
+    sqe->file_index = 25;  // Newer headers name it optlen.
+  });
+  EXPECT_THAT(Await(3), ElementsAre(More(1, 10), More(1, 10), Final(1, 10)));
+  ExpectQuiet();
+}
+
+TEST_P(MultishotReceive, M11_UnregisteringTheGroupEndsItAtTheNextEvent) {
+  const Connection connection = Connect();
+  (void)UseBuffers(7, 2, 64);
+  ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), 7, Id(1)));
+  Submit();
+  io_uring_buf_reg registration{};
+  registration.bgid = 7;
+  ASSERT_TRUE(ring().Register(IORING_UNREGISTER_PBUF_RING, &registration, 1).has_value());
+  world().ShutdownWrite(connection.peer);
+  EXPECT_THAT(AwaitOne(), Final(1, -ENOBUFS));
+}
+
+class MultishotRead : public Conformance {
+ protected:
+  void Read(uint32_t id, int fd, uint16_t group) {
+    Add(id, [&](io_uring_sqe* sqe) {
+      ::io_uring_prep_rw(49, sqe, fd, nullptr, 0, 0);  // IORING_OP_READ_MULTISHOT
+      sqe->flags |= IOSQE_BUFFER_SELECT;
+      sqe->buf_group = group;
+    });
+    Submit();
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Kernels, MultishotRead, AllWorlds(), WorldName);
+
+TEST_P(MultishotRead, M15_GivesEachWriteOfAnEventFd) {
+  BufferGroup& buffers = UseBuffers(7, 4, 64);
+  const int fd = kernel().MakeEventFd().value();
+  Read(1, fd, 7);
+  ExpectQuiet();
+  for (uint16_t round = 0; round < 2; ++round) {
+    world().SignalEventFd(fd);
+    const Seen seen = AwaitOne();
+    EXPECT_THAT(seen, More(1, 8));
+    EXPECT_EQ(seen.buffer(), round);
+    EXPECT_EQ(buffers.BytesOf(seen), std::string("\1\0\0\0\0\0\0\0", 8));
+  }
+  ASSERT_TRUE(queue().Cancel(Id(1), Id(2)));
+  EXPECT_THAT(Await(2), testing::UnorderedElementsAre(Final(1, -ECANCELED), Final(2, 0)));
+  (void)UseBuffers(8, 1, 4);
+  Read(3, fd, 8);
+  EXPECT_THAT(AwaitOne(), Final(3, -EINVAL));
+  kernel().Close(fd);
+}
+
+TEST_P(MultishotRead, M15_OnASocketItGivesNoHint) {
+  const Connection connection = Connect();
+  BufferGroup& buffers = UseBuffers(7, 4, 4);
+  ASSERT_EQ(world().Send(connection.peer, "abcdefghij"), 10U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 10));
+  Read(1, connection.fd, 7);
+  const std::vector<Seen> seen = Await(3);
+  ASSERT_THAT(seen, ElementsAre(More(1, 4), More(1, 4), More(1, 2)));
+  EXPECT_EQ(buffers.BytesOf(seen[0]) + buffers.BytesOf(seen[1]) + buffers.BytesOf(seen[2]),
+            "abcdefghij");
+  EXPECT_FALSE(seen[0].not_empty());
+  world().ShutdownWrite(connection.peer);
+  const Seen end = AwaitOne();
+  EXPECT_THAT(end, Final(1, 0));
+  EXPECT_EQ(end.flags, 0U);
+}
+
+TEST_P(MultishotRead, M15_NeedsAGroup) {
+  const Connection connection = Connect();
+  Add(1, [&](io_uring_sqe* sqe) { ::io_uring_prep_rw(49, sqe, connection.fd, nullptr, 0, 0); });
+  EXPECT_THAT(AwaitOne(), Final(1, -EINVAL));
 }
 
 }  // namespace

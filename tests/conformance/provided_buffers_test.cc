@@ -16,6 +16,18 @@ class ProvidedBuffers : public Conformance {
     ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), buffers.group(), Id(id)));
     Submit();
   }
+  // The kernel's position in a group.
+  unsigned Head(uint16_t group) {
+    constexpr unsigned kRegisterBufferStatus = 26;  // IORING_REGISTER_PBUF_STATUS
+    struct {                                        // io_uring_buf_status
+      uint32_t group;
+      uint32_t head;
+      uint32_t reserved[8];
+    } status{};
+    status.group = group;
+    EXPECT_TRUE(ring().Register(kRegisterBufferStatus, &status, 1).has_value());
+    return status.head;
+  }
 };
 INSTANTIATE_TEST_SUITE_P(Kernels, ProvidedBuffers, AllWorlds(), WorldName);
 
@@ -138,6 +150,70 @@ TEST_P(ProvidedBuffers, M12_OnlyWhoFindsTheGroupEmptyIsEnded) {
   buffers.Publish(0);
   ASSERT_EQ(world().Send(idle.peer, "z"), 1U);
   EXPECT_THAT(Await(1), ElementsAre(More(3, 1)));
+}
+
+TEST_P(ProvidedBuffers, B8_WaitAllFillsOneBuffer) {
+  const Connection connection = Connect();
+  BufferGroup& buffers = UseBuffers(7, 2, 8);
+  const auto receive = [&](uint32_t id) {
+    Add(id, [&](io_uring_sqe* sqe) {
+      ::io_uring_prep_recv(sqe, connection.fd, nullptr, 0, MSG_WAITALL);
+      sqe->flags |= IOSQE_BUFFER_SELECT;
+      sqe->buf_group = 7;
+    });
+    Submit();
+  };
+  receive(1);
+  ASSERT_EQ(world().Send(connection.peer, "abc"), 3U);
+  ExpectQuiet();
+  EXPECT_EQ(Head(7), 1U);  // Taken at the first byte.
+  ASSERT_EQ(world().Send(connection.peer, "defghij"), 7U);
+  const Seen whole = AwaitOne();
+  EXPECT_THAT(whole, Final(1, 8));
+  EXPECT_EQ(whole.buffer(), 0);
+  EXPECT_EQ(buffers.BytesOf(whole), "abcdefgh");
+  receive(2);
+  ExpectQuiet();
+  world().ShutdownWrite(connection.peer);
+  const Seen part = AwaitOne();
+  EXPECT_THAT(part, Final(2, 2));
+  EXPECT_EQ(part.buffer(), 1);
+  EXPECT_EQ(buffers.BytesOf(part), "ij");
+}
+
+TEST_P(ProvidedBuffers, B8_ACancelHandsThePartOver) {
+  const Connection connection = Connect();
+  BufferGroup& buffers = UseBuffers(7, 1, 8);
+  Add(1, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_recv(sqe, connection.fd, nullptr, 0, MSG_WAITALL);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 7;
+  });
+  Submit();
+  ASSERT_EQ(world().Send(connection.peer, "abc"), 3U);
+  ExpectQuiet();
+  ASSERT_TRUE(queue().Cancel(Id(1), Id(2)));
+  std::vector<Seen> seen = Await(2);
+  ASSERT_EQ(seen.size(), 2U);
+  if (seen[0].id != 1) std::swap(seen[0], seen[1]);
+  EXPECT_THAT(seen, ElementsAre(Final(1, 3), Final(2, 0)));
+  EXPECT_EQ(seen[0].buffer(), 0);
+  EXPECT_EQ(buffers.BytesOf(seen[0]), "abc");
+}
+
+TEST_P(ProvidedBuffers, B11_UnregisteringLeavesItsUsersWithoutBuffers) {
+  const Connection connection = Connect();
+  BufferGroup& buffers = UseBuffers(7, 2, 64);
+  Arm(connection, buffers, 1);
+  ASSERT_EQ(world().Send(connection.peer, "x"), 1U);
+  EXPECT_THAT(AwaitOne(), More(1, 1));
+  EXPECT_EQ(Head(7), 1U);
+  io_uring_buf_reg registration{};
+  registration.bgid = 7;
+  ASSERT_TRUE(ring().Register(IORING_UNREGISTER_PBUF_RING, &registration, 1).has_value());
+  ExpectQuiet();
+  ASSERT_EQ(world().Send(connection.peer, "x"), 1U);
+  EXPECT_THAT(AwaitOne(), Final(1, -ENOBUFS));
 }
 
 }  // namespace

@@ -141,5 +141,92 @@ TEST_P(Receive, R12_AReceiveSubmittedBeforeTaskWorkRanTakesTheBytes) {
   EXPECT_EQ(std::memcmp(other.data(), "taken", 5), 0);
 }
 
+TEST_P(Receive, R2_NothingAskedForStillWaits) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), {}, 0, Id(1)));
+  Submit();
+  ExpectQuiet();
+  ASSERT_EQ(world().Send(connection.peer, "abc"), 3U);
+  EXPECT_THAT(AwaitOne(), Final(1, 0));
+  const Seen bytes = ReceiveUpTo(connection, 10);
+  EXPECT_THAT(bytes, Final(1, 3));
+  EXPECT_EQ(Received(bytes), "abc");
+}
+
+TEST_P(Receive, R5_WaitAllAccumulates) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), std::span(memory_).first(8),
+                              MSG_WAITALL, Id(1)));
+  Submit();
+  for (const std::string_view part : {"ab", "cde"}) {
+    ASSERT_EQ(world().Send(connection.peer, part), part.size());
+    ExpectQuiet();
+  }
+  ASSERT_EQ(world().Send(connection.peer, "fghij"), 5U);
+  const Seen whole = AwaitOne();
+  EXPECT_THAT(whole, Final(1, 8));
+  EXPECT_EQ(Received(whole), "abcdefgh");
+  EXPECT_THAT(ReceiveUpTo(connection, 10), Final(1, 2));
+}
+
+TEST_P(Receive, R5_AnEndCutsWaitAllShort) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), std::span(memory_).first(8),
+                              MSG_WAITALL, Id(1)));
+  Submit();
+  ASSERT_EQ(world().Send(connection.peer, "abc"), 3U);
+  ExpectQuiet();
+  world().ShutdownWrite(connection.peer);
+  const Seen part = AwaitOne();
+  EXPECT_THAT(part, Final(1, 3));
+  EXPECT_EQ(Received(part), "abc");
+}
+
+TEST_P(Receive, R5_WaitAllSwallowsTheResetThatCutsIt) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), std::span(memory_).first(8),
+                              MSG_WAITALL, Id(1)));
+  Submit();
+  ASSERT_EQ(world().Send(connection.peer, "abc"), 3U);
+  ExpectQuiet();
+  world().Reset(connection.peer);
+  EXPECT_THAT(AwaitOne(), Final(1, 3));
+  EXPECT_THAT(ReceiveUpTo(connection, 10), Final(1, 0));
+}
+
+TEST_P(Receive, R6_WaitAllDontWaitIsShort) {
+  const Connection connection = Connect();
+  EXPECT_THAT(ReceiveUpTo(connection, 8, MSG_WAITALL | MSG_DONTWAIT), Final(1, -EAGAIN));
+  Deliver(connection, "abc");
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 3));
+  EXPECT_THAT(ReceiveUpTo(connection, 8, MSG_WAITALL | MSG_DONTWAIT), Final(1, 3));
+}
+
+TEST_P(Receive, R11_AReadTakesTheCurrentPositionOnly) {
+  const Connection connection = Connect();
+  ASSERT_EQ(world().Send(connection.peer, "abcd"), 4U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 4));
+  const auto read = [&](uint64_t offset) {
+    EXPECT_TRUE(
+        queue().Read(File::Descriptor(connection.fd), std::span(memory_).first(2), offset, Id(1)));
+    return AwaitOne();
+  };
+  EXPECT_THAT(read(5), Final(1, -ESPIPE));
+  EXPECT_THAT(read(0), Final(1, 2));
+  EXPECT_THAT(read(SubmissionQueue::kCurrentOffset), Final(1, 2));
+}
+
+TEST_P(Receive, R13_PollFirstGoesThroughTaskWork) {
+  const Connection connection = Connect();
+  ASSERT_EQ(world().Send(connection.peer, "abcd"), 4U);
+  ASSERT_TRUE(world().AwaitReadable(connection.fd, 4));
+  Add(1, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_recv(sqe, connection.fd, memory_.data(), memory_.size(), 0);
+    sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+  });
+  ASSERT_TRUE(queue().Nop(Id(2)));
+  EXPECT_THAT(Await(2), ElementsAre(Final(2, 0), Final(1, 4)));
+}
+
 }  // namespace
 }  // namespace orrery::conformance

@@ -217,5 +217,28 @@ TEST_P(Sending, U8_IovecsAndMessageAreReadWhenConsumed) {
   EXPECT_EQ(ReadFromPeer(connection.peer, 6).bytes, "before");
 }
 
+TEST_P(Sending, T2_WaitAllSendsEverything) {
+  const Connection connection = Connect();
+  const std::string bytes = Pattern(0, kTooMuch);
+  ASSERT_TRUE(queue().Send(File::Descriptor(connection.fd), AsBytes(bytes), MSG_WAITALL, Id(1)));
+  Submit();
+  EXPECT_THAT(Visible(), testing::IsEmpty());
+  EXPECT_EQ(ReadFromPeer(connection.peer, kTooMuch).bytes, bytes);
+  EXPECT_THAT(AwaitOne(), Final(1, kTooMuch));
+}
+
+TEST_P(Sending, T5_AResetAfterProgressGivesTheProgress) {
+  const Connection connection = Connect();
+  const std::string bytes = Pattern(0, kTooMuch);
+  ASSERT_TRUE(queue().Send(File::Descriptor(connection.fd), AsBytes(bytes), MSG_WAITALL, Id(1)));
+  Submit();
+  world().AwaitSteadyOutput(connection.fd);
+  world().Reset(connection.peer);
+  const Seen seen = AwaitOne();
+  EXPECT_GT(seen.result, 0);
+  EXPECT_LT(seen.result, static_cast<int>(kTooMuch));
+  EXPECT_THAT(Send(connection, "x"), Final(1, -EPIPE));
+}
+
 }  // namespace
 }  // namespace orrery::conformance
