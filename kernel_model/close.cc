@@ -1,6 +1,5 @@
 // CLOSE of descriptors and fixed slots, and SHUTDOWN.
 #include <cerrno>
-#include <utility>
 
 #include "kernel_model/operations.h"
 
@@ -10,7 +9,7 @@ namespace {
 int32_t CloseFixed(RingCore& ring, uint32_t slot) {
   if (!ring.fixed_files.has_value()) return -ENXIO;
   if (slot >= ring.fixed_files->size()) return -EINVAL;
-  OpenFile* const file = std::exchange((*ring.fixed_files)[slot], nullptr);
+  OpenFile* const file = ring.fixed_files->Replace(slot, nullptr);
   if (file == nullptr) return -EBADF;
   ring.machine.DropReference(*file);
   return 0;

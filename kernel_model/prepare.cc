@@ -179,12 +179,15 @@ int32_t PrepareZeroCopySend(Request& request, const io_uring_sqe& sqe) {
 int32_t PrepareAccept(Request& request, const io_uring_sqe& sqe) {
   if (sqe.len != 0 || sqe.buf_index != 0) return -EINVAL;
   if (sqe.addr != 0 || sqe.addr2 != 0) StopUnknown("the address of an ACCEPT, at", sqe.addr);
-  if (sqe.file_index != 0) StopUnknown("accepting into a fixed slot", sqe.file_index);
+  request.file_index = sqe.file_index;
   if ((sqe.ioprio & ~IORING_ACCEPT_MULTISHOT) != 0) {
     StopUnknown("accept flags in ioprio", sqe.ioprio);
   }
+  if (sqe.file_index != 0 && (sqe.accept_flags & SOCK_CLOEXEC) != 0) return -EINVAL;  // Fact A9.
   if ((sqe.accept_flags & ~uint32_t{SOCK_CLOEXEC | SOCK_NONBLOCK}) != 0) return -EINVAL;
   request.multishot = (sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
+  const bool slot = sqe.file_index != 0 && sqe.file_index != IORING_FILE_INDEX_ALLOC;
+  if (request.multishot && slot) return -EINVAL;
   request.argument = static_cast<int>(sqe.accept_flags);
   request.exclusive = true;
   WaitFor(request, POLLIN | POLLRDNORM);
@@ -309,6 +312,16 @@ int32_t PrepareShutdown(Request& request, const io_uring_sqe& sqe) {
   return 0;
 }
 
+int32_t PrepareFilesUpdate(Request& request, const io_uring_sqe& sqe) {
+  if ((sqe.flags & IOSQE_FIXED_FILE) != 0) return -EINVAL;
+  if (sqe.rw_flags != 0 || sqe.splice_fd_in != 0 || sqe.len == 0) return -EINVAL;
+  request.offset = static_cast<uint32_t>(sqe.off);  // io_rsrc_update::offset
+  request.length = sqe.len;
+  if (sqe.addr == 0) return -EFAULT;
+  request.address = Pointer<void>(sqe.addr);
+  return 0;
+}
+
 int32_t PrepareNop(Request& request, const io_uring_sqe& sqe) {
   if (sqe.rw_flags == 0) return 0;
   if (static_cast<uint32_t>(sqe.rw_flags) != kNopInjectResult) {
@@ -326,6 +339,7 @@ bool NeedsFile(const Request& request) {
   if (IsNameOperation(request.opcode)) return false;
   switch (request.opcode) {
     case IORING_OP_NOP:
+    case IORING_OP_FILES_UPDATE:
     case IORING_OP_POLL_REMOVE:
     case IORING_OP_TIMEOUT:
     case IORING_OP_LINK_TIMEOUT:
@@ -390,6 +404,8 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
       return PrepareCancel(request, sqe);
     case IORING_OP_CLOSE:
       return PrepareClose(request, sqe);
+    case IORING_OP_FILES_UPDATE:
+      return PrepareFilesUpdate(request, sqe);
     case IORING_OP_SHUTDOWN:
       return PrepareShutdown(request, sqe);
     default:

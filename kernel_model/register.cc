@@ -37,6 +37,8 @@ std::expected<unsigned, Errno> RingCore::Register(unsigned opcode, const void* a
       return RegisterFiles(argument, count);
     case IORING_REGISTER_FILES_UPDATE:
       return UpdateFiles(argument, count);
+    case IORING_REGISTER_FILE_ALLOC_RANGE:
+      return SetAllocationRange(argument, count);
     case IORING_UNREGISTER_FILES:
       return UnregisterFiles(argument, count);
     case IORING_REGISTER_SYNC_CANCEL:
@@ -109,7 +111,7 @@ std::expected<unsigned, Errno> RingCore::RegisterFiles(const void* argument, uns
   if (request.tags != 0) StopUnknown("tags of fixed files, at", request.tags);
   if (fixed_files.has_value()) return Fail(EBUSY);
   if (request.nr > machine.options.descriptors_max) return Fail(EMFILE);
-  fixed_files.emplace(request.nr, nullptr);
+  fixed_files.emplace(request.nr);
   return 0;
 }
 
@@ -119,34 +121,30 @@ std::expected<unsigned, Errno> RingCore::UpdateFiles(const void* argument, unsig
   io_uring_files_update request;
   std::memcpy(&request, argument, sizeof request);
   if (request.resv != 0) return Fail(EINVAL);
-  if (!fixed_files.has_value()) return Fail(ENXIO);
-  if (uint64_t{request.offset} + count > fixed_files->size()) return Fail(EINVAL);
-  if (request.fds == 0) return Fail(EFAULT);
   // The ABI carries pointers as 64-bit integers.
-  const auto* const numbers = reinterpret_cast<const int*>(request.fds);
-  for (unsigned done = 0; done < count; ++done) {
-    int fd;
-    std::memcpy(&fd, numbers + done, sizeof fd);
-    if (fd == IORING_REGISTER_FILES_SKIP) continue;
-    OpenFile*& slot = (*fixed_files)[request.offset + done];
-    // __io_sqe_files_update() empties the slot before it looks at the new descriptor.
-    if (OpenFile* const old = std::exchange(slot, nullptr)) machine.DropReference(*old);
-    if (fd == -1) continue;
-    OpenFile* const file = machine.descriptors.Find(fd);
-    if (file == nullptr || file->kind == FileKind::kRing) {
-      if (done > 0) return done;
-      return Fail(EBADF);
-    }
-    machine.AddReference(*file);
-    slot = file;
-  }
-  return count;
+  const int32_t done =
+      UpdateSlots(request.offset, reinterpret_cast<const int*>(request.fds), count);
+  if (done < 0) return Fail(-done);
+  return static_cast<unsigned>(done);
+}
+
+std::expected<unsigned, Errno> RingCore::SetAllocationRange(const void* argument, unsigned count) {
+  if (argument == nullptr || count != 0) return Fail(EINVAL);
+  io_uring_file_index_range range;
+  std::memcpy(&range, argument, sizeof range);
+  if (range.resv != 0) return Fail(EINVAL);
+  const size_t slots = fixed_files.has_value() ? fixed_files->size() : 0;
+  const uint64_t end = uint64_t{range.off} + range.len;
+  if (end > UINT32_MAX) return Fail(EOVERFLOW);
+  if (end > slots) return Fail(EINVAL);
+  if (fixed_files.has_value()) fixed_files->SetRange(range.off, end);
+  return 0;
 }
 
 std::expected<unsigned, Errno> RingCore::UnregisterFiles(const void* argument, unsigned count) {
   if (argument != nullptr || count != 0) return Fail(EINVAL);
   if (!fixed_files.has_value()) return Fail(ENXIO);
-  const std::vector<OpenFile*> files = std::move(*fixed_files);
+  const FixedFileTable files = std::move(*fixed_files);
   fixed_files.reset();
   for (OpenFile* file : files) {
     if (file != nullptr) machine.DropReference(*file);

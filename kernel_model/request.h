@@ -72,6 +72,8 @@ struct Request {
   bool force_worker = false;  // IOSQE_ASYNC
   bool never_fails = false;   // Its result is its own: an error is no failure (fact L11).
   std::unique_ptr<NameArguments> names;
+  uint32_t file_index = 0;  // Of the file that it makes: a slot + 1, ALLOC, or 0 for a descriptor.
+  void* address = nullptr;  // An array that it reads and writes when it is carried out.
 
   // Memory of the program's, gathered or scattered; empty with buffer_select.
   std::vector<iovec> iovecs;

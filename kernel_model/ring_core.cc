@@ -102,6 +102,8 @@ Attempt Try(RingCore& ring, Request& request) {
       return TryCancel(ring, request);
     case IORING_OP_CLOSE:
       return TryClose(ring, request);
+    case IORING_OP_FILES_UPDATE:
+      return TryFilesUpdate(ring, request);
     case IORING_OP_SHUTDOWN:
       return TryShutdown(ring, request);
     default:

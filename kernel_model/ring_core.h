@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "kernel_model/completion_queue.h"
+#include "kernel_model/fixed_file_table.h"
 #include "kernel_model/machine.h"
 #include "kernel_model/provided_buffers.h"
 #include "kernel_model/request.h"
@@ -90,6 +91,11 @@ class RingCore {
   }
   // The file that a number names now, or null.
   OpenFile* FindFile(int number, bool fixed) const;
+  // Puts a file into a slot, as sqe->file_index says it (the slot + 1, or ALLOC): 0, or the slot
+  // that was allocated, or -errno. Takes over a reference, which is dropped on errors.
+  int32_t InstallFixed(OpenFile& file, uint32_t file_index);
+  // Files of descriptors into the slots from `offset` on; how many, or -errno (fact F2).
+  int32_t UpdateSlots(uint64_t offset, const int* numbers, unsigned count);
   BufferGroup* FindGroup(uint16_t group) const;
   void AddCountedTimeout(Request& request);
   // The timeout counts completions, or its expiries, no more.
@@ -116,7 +122,7 @@ class RingCore {
   RequestTable table;
   CompletionQueue completions;
   // Fixed files: counted references or null. Without a table, nothing.
-  std::optional<std::vector<OpenFile*>> fixed_files;
+  std::optional<FixedFileTable> fixed_files;
 
  private:
   static constexpr unsigned kTaskWorkBatch = 20;  // IO_LOCAL_TW_DEFAULT_MAX
@@ -194,6 +200,7 @@ class RingCore {
   std::expected<unsigned, Errno> ReportBuffers(const void* argument, unsigned count);
   std::expected<unsigned, Errno> RegisterFiles(const void* argument, unsigned count);
   std::expected<unsigned, Errno> UpdateFiles(const void* argument, unsigned count);
+  std::expected<unsigned, Errno> SetAllocationRange(const void* argument, unsigned count);
   std::expected<unsigned, Errno> UnregisterFiles(const void* argument, unsigned count);
 
   io_uring& memory_;

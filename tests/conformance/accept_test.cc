@@ -131,5 +131,102 @@ TEST_P(Accept, A8_AConnectionThatWasResetIsStillAccepted) {
   EXPECT_THAT(Await(1), ElementsAre(Final(2, -ECONNRESET)));
 }
 
+TEST_P(Accept, A2_TheOldestOfSeveralIsServedFirst) {
+  ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), 0, Id(1)));
+  ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), 0, Id(2)));
+  Submit();
+  for (const uint32_t id : {1U, 2U}) {
+    ASSERT_TRUE(world().Connect(port()).has_value());
+    const Seen seen = AwaitOne();
+    EXPECT_EQ(seen.id, id);
+    EXPECT_GE(seen.result, 0);
+    kernel().Close(seen.result);
+  }
+}
+
+class DirectAccept : public Conformance {
+ protected:
+  void Accept(uint32_t id, uint32_t file_index, bool multishot = false, int flags = 0) {
+    Add(id, [&](io_uring_sqe* sqe) {
+      ::io_uring_prep_accept(sqe, listener(), nullptr, nullptr, flags);
+      if (multishot) sqe->ioprio |= IORING_ACCEPT_MULTISHOT;
+      sqe->file_index = file_index;
+    });
+  }
+  bool IsLost(World::Peer peer) {
+    const PeerRead read = ReadToEnd(peer);
+    return read.end || read.reset;
+  }
+  void ExpectAlive(int slot, World::Peer peer) {
+    ASSERT_TRUE(queue().Send(File::Fixed(slot), AsBytes("!"), 0, Id(900)));
+    EXPECT_THAT(AwaitOne(), Final(900, 1));
+    EXPECT_EQ(ReadFromPeer(peer, 1).bytes, "!");
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Kernels, DirectAccept, AllWorlds(), WorldName);
+
+TEST_P(DirectAccept, A9_PutsTheConnectionIntoASlot) {
+  ASSERT_TRUE(RegisterSparseFiles(ring(), 4));
+  const World::Peer first = world().Connect(port()).value();
+  Accept(1, 3);  // Slot 2.
+  EXPECT_THAT(AwaitOne(), Final(1, 0));
+  ExpectAlive(2, first);
+  const World::Peer second = world().Connect(port()).value();
+  Accept(2, IORING_FILE_INDEX_ALLOC);
+  const Seen allocated = AwaitOne();
+  ASSERT_EQ(allocated.id, 2U);
+  ASSERT_GE(allocated.result, 0);
+  ExpectAlive(allocated.result, second);
+}
+
+TEST_P(DirectAccept, A9_AnOccupiedSlotIsReplaced) {
+  ASSERT_TRUE(RegisterSparseFiles(ring(), 4));
+  const World::Peer first = world().Connect(port()).value();
+  Accept(1, 1);
+  EXPECT_THAT(AwaitOne(), Final(1, 0));
+  const World::Peer second = world().Connect(port()).value();
+  Accept(2, 1);
+  EXPECT_THAT(AwaitOne(), Final(2, 0));
+  EXPECT_TRUE(IsLost(first));
+  ExpectAlive(0, second);
+}
+
+TEST_P(DirectAccept, A9_ANamedSlotTakesOneAndIsNoDescriptor) {
+  ASSERT_TRUE(RegisterSparseFiles(ring(), 4));
+  Accept(1, 1, /*multishot=*/true);
+  EXPECT_THAT(AwaitOne(), Final(1, -EINVAL));
+  Accept(2, 1, /*multishot=*/false, SOCK_CLOEXEC);
+  EXPECT_THAT(AwaitOne(), Final(2, -EINVAL));
+}
+
+TEST_P(DirectAccept, A10_WithoutATableTheConnectionIsLost) {
+  const World::Peer first = world().Connect(port()).value();
+  Accept(1, 1);
+  EXPECT_THAT(AwaitOne(), Final(1, -ENXIO));
+  EXPECT_TRUE(IsLost(first));
+  const World::Peer second = world().Connect(port()).value();
+  Accept(2, IORING_FILE_INDEX_ALLOC);
+  EXPECT_THAT(AwaitOne(), Final(2, -ENFILE));
+  EXPECT_TRUE(IsLost(second));
+}
+
+TEST_P(DirectAccept, A10_AFullTableEndsAMultishotAndLosesOne) {
+  ASSERT_TRUE(RegisterSparseFiles(ring(), 1));
+  const World::Peer fits = world().Connect(port()).value();
+  const World::Peer lost = world().Connect(port()).value();
+  const World::Peer waits = world().Connect(port()).value();
+  Accept(1, IORING_FILE_INDEX_ALLOC, /*multishot=*/true);
+  EXPECT_THAT(Await(2), ElementsAre(More(1, 0), Final(1, -ENFILE)));
+  EXPECT_TRUE(IsLost(lost));
+  ExpectAlive(0, fits);
+  Accept(2, 1);
+  EXPECT_THAT(AwaitOne(), Final(2, 0));
+  ExpectAlive(0, waits);
+  Accept(3, 7);
+  const World::Peer outside = world().Connect(port()).value();
+  EXPECT_THAT(AwaitOne(), Final(3, -EINVAL));
+  EXPECT_TRUE(IsLost(outside));
+}
+
 }  // namespace
 }  // namespace orrery::conformance

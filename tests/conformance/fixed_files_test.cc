@@ -131,5 +131,72 @@ TEST_P(FixedFiles, F6_ReplacingASlotDoesNotDisturbWhatIsInFlight) {
   ExpectSends(2, next.peer);
 }
 
+TEST_P(FixedFiles, F4_AllocationTakesTheSlotBehindTheLastOrTheOneFreedLast) {
+  const int fd = kernel().MakeEventFd().value();
+  const auto allocate = [&] {
+    std::array<int, 1> slot = {fd};
+    Add(1, [&](io_uring_sqe* sqe) {
+      ::io_uring_prep_files_update(sqe, slot.data(), 1, static_cast<int>(IORING_FILE_INDEX_ALLOC));
+    });
+    const Seen seen = AwaitOne();
+    return seen.result == 1 ? slot[0] : seen.result;
+  };
+  for (int slot = 0; slot < 8; ++slot) EXPECT_EQ(allocate(), slot);
+  EXPECT_EQ(allocate(), -ENFILE);
+  ASSERT_TRUE(UpdateFixedFile(ring(), 2, -1));
+  ASSERT_TRUE(UpdateFixedFile(ring(), 5, -1));
+  EXPECT_EQ(allocate(), 5);
+  EXPECT_EQ(allocate(), 2);
+  kernel().Close(fd);
+}
+
+TEST_P(FixedFiles, F4_ARangeKeepsAllocationsTogether) {
+  const int fd = kernel().MakeEventFd().value();
+  io_uring_file_index_range range{};
+  range.off = 4;
+  range.len = 2;
+  ASSERT_TRUE(ring().Register(IORING_REGISTER_FILE_ALLOC_RANGE, &range, 0).has_value());
+  std::array<int, 3> slots = {fd, fd, fd};
+  Add(1, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_files_update(sqe, slots.data(), 3, static_cast<int>(IORING_FILE_INDEX_ALLOC));
+  });
+  EXPECT_THAT(AwaitOne(), Final(1, 2));
+  EXPECT_THAT(slots, ElementsAre(4, 5, fd));
+  ASSERT_TRUE(UpdateFixedFile(ring(), 7, fd));  // Named, it may lie outside.
+  kernel().Close(fd);
+  range.len = 5;
+  EXPECT_EQ(ring().Register(IORING_REGISTER_FILE_ALLOC_RANGE, &range, 0).error(), Errno(EINVAL));
+}
+
+TEST_P(FixedFiles, F5_ClosingASlot) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(UpdateFixedFile(ring(), 3, connection.fd));
+  kernel().Close(connection.fd);
+  const auto close = [&](uint32_t file_index, int fd, unsigned flags) {
+    Add(1, [&](io_uring_sqe* sqe) {
+      ::io_uring_prep_close(sqe, fd);
+      sqe->file_index = file_index;
+      sqe->flags |= static_cast<uint8_t>(flags);
+    });
+    return AwaitOne().result;
+  };
+  EXPECT_EQ(close(4, 1, 0), -EINVAL);
+  EXPECT_EQ(close(0, 3, IOSQE_FIXED_FILE), -EBADF);
+  EXPECT_EQ(close(4, 0, 0), 0);
+  EXPECT_TRUE(ReadToEnd(connection.peer).end);
+  EXPECT_EQ(close(4, 0, 0), -EBADF);
+  EXPECT_EQ(close(9, 0, 0), -EINVAL);
+}
+
+TEST_P(FixedFiles, F5_AnUpdateByTheRingIsAnOperation) {
+  const int fd = kernel().MakeEventFd().value();
+  std::array<int, 2> fds = {fd, 12345};
+  Add(1, [&](io_uring_sqe* sqe) { ::io_uring_prep_files_update(sqe, fds.data(), 2, 6); });
+  EXPECT_THAT(AwaitOne(), Final(1, 1));
+  Add(2, [&](io_uring_sqe* sqe) { ::io_uring_prep_files_update(sqe, fds.data(), 2, 7); });
+  EXPECT_THAT(AwaitOne(), Final(2, -EINVAL));
+  kernel().Close(fd);
+}
+
 }  // namespace
 }  // namespace orrery::conformance
