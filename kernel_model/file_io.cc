@@ -22,11 +22,13 @@ constexpr uint32_t kRwfLast = 1U << 8;  // The highest that 6.18 knows.
 constexpr size_t kDirectAlignment = 512;
 
 bool IsRead(const Request& request) {
-  return request.opcode == IORING_OP_READ || request.opcode == IORING_OP_READV;
+  return request.opcode == IORING_OP_READ || request.opcode == IORING_OP_READV ||
+         request.opcode == IORING_OP_READ_FIXED;
 }
 
 bool IsTransfer(const Request& request) {
-  return IsRead(request) || request.opcode == IORING_OP_WRITE || request.opcode == IORING_OP_WRITEV;
+  return IsRead(request) || request.opcode == IORING_OP_WRITE ||
+         request.opcode == IORING_OP_WRITEV || request.opcode == IORING_OP_WRITE_FIXED;
 }
 
 bool MayRead(const OpenFile& file) { return (file.open_flags & O_ACCMODE) != O_WRONLY; }

@@ -50,6 +50,9 @@ inline constexpr uint32_t kCancelFlags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_
 // close.cc: CLOSE, SHUTDOWN.
 Attempt TryClose(RingCore& ring, Request& request);
 Attempt TryShutdown(RingCore& ring, Request& request);
+// fixed_buffers.cc: whether a request's memory is what it says it is; true for those that say
+// nothing.
+bool ImportFixedBuffer(RingCore& ring, Request& request);
 // fixed_files.cc: FILES_UPDATE.
 Attempt TryFilesUpdate(RingCore& ring, Request& request);
 // The worker's part of a SHUTDOWN.

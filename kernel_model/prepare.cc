@@ -20,6 +20,7 @@ constexpr unsigned kSendVectorized = 1U << 5;                  // IORING_SEND_VE
 constexpr auto kUsageCopied = static_cast<int32_t>(1U << 31);  // IORING_NOTIF_USAGE_ZC_COPIED
 constexpr unsigned kTimeoutMultishot = 1U << 6;
 constexpr uint32_t kOpcodes = 63;  // IORING_OP_LAST of 6.18, fact S9.
+constexpr unsigned kSendFlags = IORING_RECVSEND_POLL_FIRST | kBundle | kSendVectorized;
 
 // io_init_poll_iocb(): what every waiter wants to hear of.
 constexpr uint32_t kAlways = POLLERR | POLLHUP | POLLNVAL;
@@ -31,6 +32,8 @@ bool TakesIoprio(uint8_t opcode) {
   switch (opcode) {
     case IORING_OP_READ:
     case IORING_OP_READV:
+    case IORING_OP_READ_FIXED:
+    case IORING_OP_WRITE_FIXED:
     case kOpReadMultishot:
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
@@ -106,6 +109,13 @@ int32_t PrepareReadOrWrite(Request& request, const io_uring_sqe& sqe, bool read,
   return ImportIovecs(request, Pointer<const iovec>(sqe.addr), sqe.len, EINVAL);
 }
 
+int32_t PrepareFixed(Request& request, const io_uring_sqe& sqe, bool read) {
+  if (request.buffer_select) return -EOPNOTSUPP;
+  request.fixed_buffer = true;
+  request.fixed_buffer_index = sqe.buf_index;
+  return PrepareReadOrWrite(request, sqe, read, /*vector=*/false);
+}
+
 int32_t PrepareReadMultishot(Request& request, const io_uring_sqe& sqe) {
   if (!request.buffer_select) return -EINVAL;
   if (sqe.ioprio != 0) StopUnknown("I/O priorities, such as", sqe.ioprio);
@@ -142,8 +152,16 @@ int32_t PrepareReceive(Request& request, const io_uring_sqe& sqe) {
 }
 
 int32_t PrepareSend(Request& request, const io_uring_sqe& sqe) {
-  constexpr unsigned kKnown = IORING_RECVSEND_POLL_FIRST | kReportUsage;
-  if ((sqe.ioprio & ~kKnown) != 0) StopUnknown("send flags in ioprio", sqe.ioprio);
+  const bool zero_copy = sqe.opcode == IORING_OP_SEND_ZC || sqe.opcode == IORING_OP_SENDMSG_ZC;
+  if (!zero_copy && (sqe.ioprio & ~kSendFlags) != 0) return -EINVAL;  // Fact T11.
+  if ((sqe.ioprio & kBundle) != 0) StopUnknown("bundles of a send, flags", sqe.ioprio);
+  if ((sqe.ioprio & IORING_RECVSEND_FIXED_BUF) != 0) {
+    if (sqe.opcode != IORING_OP_SEND_ZC || (sqe.ioprio & kSendVectorized) != 0) {
+      StopUnknown("several registered buffers in one send, flags", sqe.ioprio);
+    }
+    request.fixed_buffer = true;
+    request.fixed_buffer_index = sqe.buf_index;
+  }
   constexpr uint32_t kKnownMessage = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_MORE;
   if ((sqe.msg_flags & ~kKnownMessage) != 0) StopUnknown("msg_flags of a send", sqe.msg_flags);
   if (request.buffer_select) StopUnknown("buffer selection with opcode", sqe.opcode);
@@ -153,6 +171,9 @@ int32_t PrepareSend(Request& request, const io_uring_sqe& sqe) {
   WaitFor(request, POLLOUT | POLLWRNORM);
   if (sqe.opcode == IORING_OP_SEND || sqe.opcode == IORING_OP_SEND_ZC) {
     if (sqe.addr2 != 0) StopUnknown("a destination address, at", sqe.addr2);
+    if ((sqe.ioprio & kSendVectorized) != 0) {
+      return ImportIovecs(request, Pointer<const iovec>(sqe.addr), sqe.len, EMSGSIZE);
+    }
     return ImportBuffer(request, sqe);
   }
   if (sqe.addr == 0) return -EFAULT;
@@ -376,6 +397,10 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
       return PrepareReadOrWrite(request, sqe, /*read=*/true, /*vector=*/true);
     case IORING_OP_WRITE:
       return PrepareReadOrWrite(request, sqe, /*read=*/false, /*vector=*/false);
+    case IORING_OP_READ_FIXED:
+      return PrepareFixed(request, sqe, /*read=*/true);
+    case IORING_OP_WRITE_FIXED:
+      return PrepareFixed(request, sqe, /*read=*/false);
     case IORING_OP_WRITEV:
       return PrepareReadOrWrite(request, sqe, /*read=*/false, /*vector=*/true);
     case kOpReadMultishot:

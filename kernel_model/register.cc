@@ -33,6 +33,15 @@ std::expected<unsigned, Errno> RingCore::Register(unsigned opcode, const void* a
       return UnregisterBufferRing(argument, count);
     case kRegisterBufferStatus:
       return ReportBuffers(argument, count);
+    case IORING_REGISTER_BUFFERS:
+      if (argument == nullptr) return Fail(EFAULT);
+      return RegisterBuffers(argument, count);
+    case IORING_REGISTER_BUFFERS2:
+      return RegisterBufferTable(argument, count);
+    case IORING_REGISTER_BUFFERS_UPDATE:
+      return UpdateBuffers(argument, count);
+    case IORING_UNREGISTER_BUFFERS:
+      return UnregisterBuffers(argument, count);
     case IORING_REGISTER_FILES2:
       return RegisterFiles(argument, count);
     case IORING_REGISTER_FILES_UPDATE:

@@ -75,6 +75,10 @@ struct Request {
   uint32_t file_index = 0;  // Of the file that it makes: a slot + 1, ALLOC, or 0 for a descriptor.
   void* address = nullptr;  // An array that it reads and writes when it is carried out.
 
+  // Its memory must lie in this registered buffer; looked at when it is issued.
+  bool fixed_buffer = false;
+  uint16_t fixed_buffer_index = 0;
+
   // Memory of the program's, gathered or scattered; empty with buffer_select.
   std::vector<iovec> iovecs;
   size_t total_bytes = 0;

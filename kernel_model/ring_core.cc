@@ -35,21 +35,25 @@ struct SharedWords {
 
 bool IsReadOrWrite(uint8_t opcode) {
   return opcode == IORING_OP_READ || opcode == IORING_OP_WRITE || opcode == IORING_OP_READV ||
-         opcode == IORING_OP_WRITEV;
+         opcode == IORING_OP_WRITEV || opcode == IORING_OP_READ_FIXED ||
+         opcode == IORING_OP_WRITE_FIXED;
 }
 
 // kiocb_done(): the errors of writes are posted by task work, those of reads are not.
 bool EndsByTaskWork(const Request& request) {
   if (request.file != nullptr && request.file->on_disk()) return false;  // Its worker posts them.
-  return request.opcode == IORING_OP_WRITE || request.opcode == IORING_OP_WRITEV;
+  return request.opcode == IORING_OP_WRITE || request.opcode == IORING_OP_WRITEV ||
+         request.opcode == IORING_OP_WRITE_FIXED;
 }
 
 bool WritesMemory(uint8_t opcode) {
-  return opcode == IORING_OP_RECV || opcode == IORING_OP_READ || opcode == IORING_OP_READV;
+  return opcode == IORING_OP_RECV || opcode == IORING_OP_READ || opcode == IORING_OP_READV ||
+         opcode == IORING_OP_READ_FIXED;
 }
 
 Attempt TryReadOrWrite(RingCore& ring, Request& request) {
-  const bool read = request.opcode == IORING_OP_READ || request.opcode == IORING_OP_READV;
+  const bool read = request.opcode == IORING_OP_READ || request.opcode == IORING_OP_READV ||
+                    request.opcode == IORING_OP_READ_FIXED;
   if (request.file->on_disk()) return TryFileTransfer(ring, request);
   if (request.buffer_select) StopUnknown("buffer selection with opcode", request.opcode);
   const auto rw_flags = static_cast<uint32_t>(request.argument);
@@ -66,6 +70,7 @@ Attempt OnWorker(RingCore& ring, Request& request) {
 }
 
 Attempt Try(RingCore& ring, Request& request) {
+  if (!ImportFixedBuffer(ring, request)) return Attempt::Done(-EFAULT);
   if (request.force_worker || IsFileOperation(request.opcode)) return OnWorker(ring, request);
   if (IsNameOperation(request.opcode)) return TryNameOperation(ring, request);
   switch (request.opcode) {
@@ -73,8 +78,10 @@ Attempt Try(RingCore& ring, Request& request) {
       return Attempt::Done(request.result);
     case IORING_OP_READ:
     case IORING_OP_READV:
+    case IORING_OP_READ_FIXED:
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
+    case IORING_OP_WRITE_FIXED:
       return TryReadOrWrite(ring, request);
     case kOpReadMultishot:
       return request.file->kind == FileKind::kEventFd ? TryEventFdReadMultishot(ring, request)

@@ -123,6 +123,8 @@ class RingCore {
   CompletionQueue completions;
   // Fixed files: counted references or null. Without a table, nothing.
   std::optional<FixedFileTable> fixed_files;
+  // Registered buffers; empty slots are null. Without a table, nothing.
+  std::optional<std::vector<iovec>> fixed_buffers;
 
  private:
   static constexpr unsigned kTaskWorkBatch = 20;  // IO_LOCAL_TW_DEFAULT_MAX
@@ -202,6 +204,12 @@ class RingCore {
   std::expected<unsigned, Errno> UpdateFiles(const void* argument, unsigned count);
   std::expected<unsigned, Errno> SetAllocationRange(const void* argument, unsigned count);
   std::expected<unsigned, Errno> UnregisterFiles(const void* argument, unsigned count);
+
+  // fixed_buffers.cc. Without iovecs: empty slots.
+  std::expected<unsigned, Errno> RegisterBuffers(const void* iovecs, unsigned count);
+  std::expected<unsigned, Errno> RegisterBufferTable(const void* argument, unsigned count);
+  std::expected<unsigned, Errno> UpdateBuffers(const void* argument, unsigned count);
+  std::expected<unsigned, Errno> UnregisterBuffers(const void* argument, unsigned count);
 
   io_uring& memory_;
   const bool deferred_;

@@ -8,7 +8,8 @@ namespace orrery::model {
 namespace {
 
 bool IsWrite(const Request& request) {
-  return request.opcode == IORING_OP_WRITE || request.opcode == IORING_OP_WRITEV;
+  return request.opcode == IORING_OP_WRITE || request.opcode == IORING_OP_WRITEV ||
+         request.opcode == IORING_OP_WRITE_FIXED;
 }
 
 // Fact T8: sends never raise SIGPIPE here, writes do.
