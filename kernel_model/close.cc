@@ -49,8 +49,8 @@ void FinishShutdown(RingCore& ring, Request& request) {
     return;
   }
   request.never_fails = true;
-  const bool socket = file->kind == FileKind::kStream || file->kind == FileKind::kListener;
-  const int32_t result = socket ? ring.machine.tcp.Shutdown(*file, request.argument) : -ENOTSOCK;
+  const int32_t result =
+      IsSocket(*file) ? ring.machine.tcp.Shutdown(*file, request.argument) : -ENOTSOCK;
   ring.EndLater(request, result, /*forced=*/true);
 }
 

@@ -112,6 +112,7 @@ void Machine::DropReference(OpenFile& file) {
   if (file.kind == FileKind::kStream) tcp.CloseStream(*file.connection);
   if (file.kind == FileKind::kListener) tcp.CloseListener(file);
   if (file.on_disk()) file_system.DropOpen(*file.inode);
+  if (file.kind == FileKind::kSocket) tcp.CloseSocket(file);
   --files_alive;
   delete &file;
 }

@@ -73,15 +73,14 @@ std::expected<uint16_t, Errno> ModelKernel::LocalPort(int listener) {
   if (file == nullptr) return std::unexpected(Errno(EBADF));
   if (file->kind == FileKind::kListener) return file->listener->port;
   if (file->kind == FileKind::kStream) return file->connection->port;
+  if (file->kind == FileKind::kSocket) return file->bound_port;
   return std::unexpected(Errno(ENOTSOCK));
 }
 
 std::expected<void, Errno> ModelKernel::SetSocketOption(int socket, int level, int option, int) {
   const OpenFile* const file = machine_->descriptors.Find(socket);
   if (file == nullptr) return std::unexpected(Errno(EBADF));
-  if (file->kind != FileKind::kStream && file->kind != FileKind::kListener) {
-    return std::unexpected(Errno(ENOTSOCK));
-  }
+  if (!IsSocket(*file)) return std::unexpected(Errno(ENOTSOCK));
   if (!IsKnownOption(level, option)) {
     StopUnknown("socket option of level " + std::to_string(level) + ", number",
                 static_cast<uint64_t>(option));

@@ -17,7 +17,15 @@ namespace orrery::model {
 struct Connection;
 struct Inode;
 
-enum class FileKind : uint8_t { kStream, kListener, kEventFd, kRing, kRegular, kDirectory };
+enum class FileKind : uint8_t {
+  kStream,
+  kListener,
+  kEventFd,
+  kRing,
+  kRegular,
+  kDirectory,
+  kSocket,  // A stream socket that does not listen and is not connected yet.
+};
 
 // Requests that wait for a file, in the order in which a wake-up visits them: shared waiters newest
 // first, then exclusive ones oldest first (facts R10, A2).
@@ -53,9 +61,17 @@ struct OpenFile {
   Inode* inode = nullptr;              // kRegular, kDirectory: counted as open.
   uint32_t open_flags = 0;             // As open(2) has them.
   uint64_t position = 0;
+  uint16_t bound_port = 0;             // kSocket, and what becomes of it; 0: not bound by name.
+  int connect_error = 0;               // kSocket: of the connect that is under way.
+  bool connecting = false;             // kSocket, with its connection.
 
   bool on_disk() const { return inode != nullptr; }
 };
+
+inline bool IsSocket(const OpenFile& file) {
+  return file.kind == FileKind::kStream || file.kind == FileKind::kListener ||
+         file.kind == FileKind::kSocket;
+}
 
 // Descriptors: the lowest free number is given out, from 3 on, as if the standard streams were
 // open.

@@ -50,6 +50,13 @@ inline constexpr uint32_t kCancelFlags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_
 // close.cc: CLOSE, SHUTDOWN.
 Attempt TryClose(RingCore& ring, Request& request);
 Attempt TryShutdown(RingCore& ring, Request& request);
+// socket.cc: SOCKET, BIND, LISTEN, CONNECT.
+inline constexpr uint8_t kOpBind = 56;
+inline constexpr uint8_t kOpListen = 57;
+Attempt TrySocket(RingCore& ring, Request& request);
+Attempt TryBind(RingCore& ring, Request& request);
+Attempt TryListen(RingCore& ring, Request& request);
+Attempt TryConnect(RingCore& ring, Request& request);
 // fixed_buffers.cc: whether a request's memory is what it says it is; true for those that say
 // nothing.
 bool ImportFixedBuffer(RingCore& ring, Request& request);

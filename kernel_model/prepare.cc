@@ -333,6 +333,45 @@ int32_t PrepareShutdown(Request& request, const io_uring_sqe& sqe) {
   return 0;
 }
 
+int32_t PrepareSocket(Request& request, const io_uring_sqe& sqe) {
+  if (sqe.addr != 0 || sqe.rw_flags != 0 || sqe.buf_index != 0) return -EINVAL;
+  constexpr uint32_t kFlags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+  const auto type = static_cast<uint32_t>(sqe.off);
+  if (sqe.file_index != 0 && (type & SOCK_CLOEXEC) != 0) return -EINVAL;
+  if (sqe.fd != AF_INET) StopUnknown("sockets of domain", static_cast<uint64_t>(sqe.fd));
+  if ((type & ~kFlags) != SOCK_STREAM) StopUnknown("sockets of type", type);
+  if (sqe.len != 0 && sqe.len != IPPROTO_TCP) StopUnknown("sockets of protocol", sqe.len);
+  request.file_index = sqe.file_index;
+  return 0;
+}
+
+// CONNECT and BIND.
+int32_t PrepareAddress(Request& request, const io_uring_sqe& sqe) {
+  if (sqe.len != 0 || sqe.buf_index != 0 || sqe.rw_flags != 0 || sqe.splice_fd_in != 0) {
+    return -EINVAL;
+  }
+  // move_addr_to_kernel()
+  const auto bytes = static_cast<int>(sqe.addr2);
+  if (bytes < 0 || static_cast<size_t>(bytes) > sizeof(sockaddr_storage)) return -EINVAL;
+  if (bytes > 0 && sqe.addr == 0) return -EFAULT;
+  request.length = static_cast<uint32_t>(bytes);
+  if (bytes > 0) {
+    std::memcpy(&request.socket_address, Pointer<const void>(sqe.addr),
+                std::min<size_t>(request.length, sizeof request.socket_address));
+  }
+  WaitFor(request, POLLOUT | POLLWRNORM);
+  return 0;
+}
+
+int32_t PrepareListen(Request& request, const io_uring_sqe& sqe) {
+  if (sqe.addr != 0 || sqe.buf_index != 0 || sqe.rw_flags != 0 || sqe.splice_fd_in != 0 ||
+      sqe.addr2 != 0) {
+    return -EINVAL;
+  }
+  request.length = sqe.len;
+  return 0;
+}
+
 int32_t PrepareFilesUpdate(Request& request, const io_uring_sqe& sqe) {
   if ((sqe.flags & IOSQE_FIXED_FILE) != 0) return -EINVAL;
   if (sqe.rw_flags != 0 || sqe.splice_fd_in != 0 || sqe.len == 0) return -EINVAL;
@@ -360,6 +399,7 @@ bool NeedsFile(const Request& request) {
   if (IsNameOperation(request.opcode)) return false;
   switch (request.opcode) {
     case IORING_OP_NOP:
+    case IORING_OP_SOCKET:
     case IORING_OP_FILES_UPDATE:
     case IORING_OP_POLL_REMOVE:
     case IORING_OP_TIMEOUT:
@@ -429,6 +469,13 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
       return PrepareCancel(request, sqe);
     case IORING_OP_CLOSE:
       return PrepareClose(request, sqe);
+    case IORING_OP_SOCKET:
+      return PrepareSocket(request, sqe);
+    case IORING_OP_CONNECT:
+    case kOpBind:
+      return PrepareAddress(request, sqe);
+    case kOpListen:
+      return PrepareListen(request, sqe);
     case IORING_OP_FILES_UPDATE:
       return PrepareFilesUpdate(request, sqe);
     case IORING_OP_SHUTDOWN:

@@ -138,7 +138,9 @@ bool IsOver(RingCore& ring, Request& request, const Connection& connection, int3
 }  // namespace
 
 Attempt TryReceive(RingCore& ring, Request& request) {
-  if (request.file->kind == FileKind::kListener) return Attempt::Done(-ENOTCONN);
+  if (request.file->kind == FileKind::kListener || request.file->kind == FileKind::kSocket) {
+    return Attempt::Done(-ENOTCONN);
+  }
   if (request.file->kind != FileKind::kStream) return Attempt::Done(-ENOTSOCK);
   Connection& connection = *request.file->connection;
   const bool is_recv = request.opcode == IORING_OP_RECV;

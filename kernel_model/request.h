@@ -4,6 +4,7 @@
 // drops its reference to its file.
 #pragma once
 
+#include <netinet/in.h>
 #include <sys/uio.h>
 
 #include <cstddef>
@@ -73,7 +74,9 @@ struct Request {
   bool never_fails = false;   // Its result is its own: an error is no failure (fact L11).
   std::unique_ptr<NameArguments> names;
   uint32_t file_index = 0;  // Of the file that it makes: a slot + 1, ALLOC, or 0 for a descriptor.
-  void* address = nullptr;  // An array that it reads and writes when it is carried out.
+  sockaddr_in socket_address{};  // CONNECT, BIND; `length` bytes of it are meant.
+  bool connecting = false;       // CONNECT has started.
+  void* address = nullptr;       // An array that it reads and writes when it is carried out.
 
   // Its memory must lie in this registered buffer; looked at when it is issued.
   bool fixed_buffer = false;

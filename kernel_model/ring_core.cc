@@ -109,6 +109,14 @@ Attempt Try(RingCore& ring, Request& request) {
       return TryCancel(ring, request);
     case IORING_OP_CLOSE:
       return TryClose(ring, request);
+    case IORING_OP_SOCKET:
+      return TrySocket(ring, request);
+    case kOpBind:
+      return TryBind(ring, request);
+    case kOpListen:
+      return TryListen(ring, request);
+    case IORING_OP_CONNECT:
+      return TryConnect(ring, request);
     case IORING_OP_FILES_UPDATE:
       return TryFilesUpdate(ring, request);
     case IORING_OP_SHUTDOWN:

@@ -24,7 +24,9 @@ Attempt Broken(RingCore& ring, const Request& request, int64_t error) {
 }  // namespace
 
 Attempt TrySend(RingCore& ring, Request& request) {
-  if (request.file->kind == FileKind::kListener) return Broken(ring, request, -EPIPE);
+  if (request.file->kind == FileKind::kListener || request.file->kind == FileKind::kSocket) {
+    return Broken(ring, request, -EPIPE);
+  }
   if (request.file->kind != FileKind::kStream) return Attempt::Done(-ENOTSOCK);
   if (IsWrite(request) && request.offset != 0 && request.offset != ~uint64_t{0}) {
     return Attempt::Done(-ESPIPE);

@@ -36,17 +36,21 @@ bool IsDead(const Connection& connection) {
 
 // --- Listeners
 
-std::expected<OpenFile*, Errno> Tcp::Listen(uint16_t port, int backlog) {
-  if (port == 0) {
-    for (int tries = 0; listeners_.contains(next_port_); ++tries) {
-      if (tries > UINT16_MAX - kEphemeralFirst) return std::unexpected(Errno(EADDRINUSE));
-      next_port_ =
-          next_port_ == UINT16_MAX ? kEphemeralFirst : static_cast<uint16_t>(next_port_ + 1);
-    }
-    port = next_port_;
-    next_port_ = next_port_ == UINT16_MAX ? kEphemeralFirst : static_cast<uint16_t>(next_port_ + 1);
+uint16_t Tcp::FindPort() {
+  for (int tries = 0; tries <= UINT16_MAX - kEphemeralFirst; ++tries) {
+    const uint16_t port = next_port_;
+    next_port_ = port == UINT16_MAX ? kEphemeralFirst : static_cast<uint16_t>(port + 1);
+    if (!listeners_.contains(port) && !bound_.contains(port)) return port;
   }
-  if (listeners_.contains(port)) return std::unexpected(Errno(EADDRINUSE));
+  return 0;
+}
+
+std::expected<OpenFile*, Errno> Tcp::Listen(uint16_t port, int backlog) {
+  if (port == 0) port = FindPort();
+  if (port == 0) return std::unexpected(Errno(EADDRINUSE));
+  if (listeners_.contains(port) || bound_.contains(port)) {
+    return std::unexpected(Errno(EADDRINUSE));
+  }
   OpenFile& file = machine_.NewFile(FileKind::kListener);
   file.listener = std::make_unique<Listener>();
   file.listener->port = port;
@@ -79,6 +83,7 @@ int64_t Tcp::Receive(Connection& connection, std::byte* bytes, size_t count) {
     const size_t taken = std::min(count, connection.arrived);
     connection.inbound.Take(bytes, taken);
     connection.arrived -= taken;
+    if (connection.other != nullptr) Pump(*connection.other);
     return static_cast<int64_t>(taken);
   }
   if (connection.fin_arrived) return 0;
@@ -118,10 +123,12 @@ void Tcp::FinishSend(Connection& connection, size_t count) {
   if (connection.peer_gone && count > 0) {
     Transmit(connection, Packet::Kind::kReset, 0, machine_.ChooseDelay(connection.number));
   }
+  if (connection.other != nullptr) Pump(connection);
 }
 
 int32_t Tcp::Shutdown(OpenFile& file, int how) {
   if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return -EINVAL;
+  if (file.kind == FileKind::kSocket) return -ENOTCONN;
   const bool read = how != SHUT_WR;
   const bool write = how != SHUT_RD;
   if (file.kind == FileKind::kListener) {
@@ -132,6 +139,7 @@ int32_t Tcp::Shutdown(OpenFile& file, int how) {
     while (Connection* connection = Accept(file)) {
       connection->closed = true;
       ResetToPeer(*connection);
+      if (connection->other != nullptr) Pump(*connection);
       Reap(*connection);
     }
     machine_.Wake(file, kStateChange);
@@ -148,10 +156,15 @@ int32_t Tcp::Shutdown(OpenFile& file, int how) {
     connection.program_fin = true;
   }
   WakeStream(connection, kStateChange);
+  if (connection.other != nullptr) Pump(connection);
   return 0;
 }
 
 uint32_t Tcp::Readiness(const OpenFile& file) const {
+  if (file.kind == FileKind::kSocket) {
+    if (file.connect_error != 0) return POLLERR | POLLHUP | POLLIN | POLLOUT;
+    return file.connecting ? 0 : POLLHUP | POLLOUT | POLLWRNORM;
+  }
   if (file.kind == FileKind::kListener) {
     if (file.listener->shut) return POLLHUP | POLLOUT | POLLWRNORM;
     return file.listener->queue.empty() ? 0 : POLLIN | POLLRDNORM;
@@ -191,6 +204,7 @@ void Tcp::CloseStream(Connection& connection) {
     }
   }
   machine_.Emit(EventKind::kClosed, connection.number);
+  if (connection.other != nullptr) Pump(connection);
   Reap(connection);
 }
 
@@ -280,6 +294,7 @@ void Tcp::OnArrival(Connection& connection) {
   if (!connection.wire.empty()) {
     machine_.timers.Arm(connection.arrival, connection.wire.front().due);
   }
+  if (connection.other != nullptr) Pump(connection);
   Reap(connection);
 }
 
@@ -338,11 +353,13 @@ void Tcp::DeliverConnect(Connection& connection) {
   if (file == nullptr || file->number != connection.listener_number || file->listener->shut) {
     connection.closed = true;
     ResetToPeer(connection);
+    if (connection.other != nullptr) FinishConnect(connection, /*accepted=*/false);
     return;
   }
   --file->listener->arriving;
   file->listener->queue.push_back(&connection);
   machine_.Wake(*file, kReadable);
+  if (connection.other != nullptr) FinishConnect(connection, /*accepted=*/true);
 }
 
 void Tcp::DeliverReset(Connection& connection) {
@@ -368,24 +385,30 @@ std::expected<uint64_t, Errno> Tcp::PeerConnect(uint16_t port) {
   if (found == listeners_.end() || found->second->listener->shut) {
     return std::unexpected(Errno(ECONNREFUSED));
   }
-  OpenFile& file = *found->second;
+  Connection* const connection = Arrive(*found->second);
+  if (connection == nullptr) return std::unexpected(Errno(EAGAIN));
+  const uint64_t number = connection->number;
+  machine_.Emit(EventKind::kPeer, number, static_cast<int64_t>(PeerAction::kConnect));
+  Transmit(*connection, Packet::Kind::kConnect, 0, machine_.ChooseDelay(number));
+  return number;
+}
+
+Connection* Tcp::Arrive(OpenFile& file) {
   Listener& listener = *file.listener;
   // Fact A11: one more than the backlog.
   if (listener.queue.size() + listener.arriving > static_cast<size_t>(listener.backlog)) {
-    return std::unexpected(Errno(EAGAIN));
+    return nullptr;
   }
   const uint64_t number = machine_.next_file_number++;
   connections_.resize(number + 1);
   connections_[number] = std::make_unique<Connection>();
   Connection& connection = *connections_[number];
   connection.number = number;
-  connection.port = port;
+  connection.port = listener.port;
   connection.listener_number = file.number;
   connection.arrival.connection = &connection;
   ++listener.arriving;
-  machine_.Emit(EventKind::kPeer, number, static_cast<int64_t>(PeerAction::kConnect));
-  Transmit(connection, Packet::Kind::kConnect, 0, machine_.ChooseDelay(number));
-  return number;
+  return &connection;
 }
 
 std::expected<size_t, Errno> Tcp::PeerSend(uint64_t peer, std::span<const std::byte> bytes) {

@@ -78,6 +78,9 @@ struct Connection {
   bool program_fin = false;  // The program ended its direction.
   bool program_reset = false;
 
+  // The other end is a socket of the program's, too, and this is its side of the connection.
+  Connection* other = nullptr;
+
   std::deque<Packet> wire;
   Timer arrival;  // Of the wire's front.
 };
@@ -89,6 +92,12 @@ class Tcp {
   // --- For the program's side. Results are byte counts or -errno; EAGAIN means: wait.
   // EADDRINUSE: somebody listens there. Port 0 chooses one.
   std::expected<OpenFile*, Errno> Listen(uint16_t port, int backlog);
+  // For sockets by the ring; tcp_local.cc. 0 or -errno.
+  int32_t Bind(OpenFile& socket, uint16_t port);
+  int32_t ListenOn(OpenFile& socket, int backlog);
+  // Starts or finishes connecting. EAGAIN: wait until the socket is writable.
+  int32_t Connect(OpenFile& socket, uint16_t port);
+  void CloseSocket(OpenFile& socket);
   // Moves up to `count` arrived bytes. 0 at the end of the stream, or for count 0 once readable.
   int64_t Receive(Connection& connection, std::byte* bytes, size_t count);
   // Whether more is known to be there (fact R1).
@@ -141,6 +150,18 @@ class Tcp {
   // Bytes have left the send buffer; the second: all of them.
   void Release(Connection& connection, size_t bytes);
   void ReleaseAll(Connection& connection);
+  // tcp_local.cc: lets everything that the program did at this end, of a connection between two
+  // sockets of its own, be seen at the other.
+  void Pump(Connection& one);
+  bool MoveBytes(Connection& near, Connection& far);
+  void Unlink(Connection& one, Connection& other);
+  void ReapUnlinked();
+  // The handshake has ended at the listener.
+  void FinishConnect(Connection& far, bool accepted);
+  // A port that nobody has, or 0.
+  uint16_t FindPort();
+  // A connection to a listener; null when its backlog is full.
+  Connection* Arrive(OpenFile& listener);
   // Frees it when both ends are gone and nothing is on the wire.
   void Reap(Connection& connection);
 
@@ -148,6 +169,8 @@ class Tcp {
   // By connection number; null where one is gone or the number names another file.
   std::vector<std::unique_ptr<Connection>> connections_;
   std::map<uint16_t, OpenFile*> listeners_;  // By port.
+  std::vector<uint64_t> unlinked_;           // Ends whose other end has become unreachable.
+  std::map<uint16_t, OpenFile*> bound_;      // Sockets that do not listen, by port.
   uint16_t next_port_ = 32768;
 };
 

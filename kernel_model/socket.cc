@@ -1,0 +1,60 @@
+// SOCKET, BIND, LISTEN and CONNECT.
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "kernel_model/operations.h"
+
+namespace orrery::model {
+namespace {
+
+// What connecting and binding take: 0 with the port, or -errno.
+int32_t PortOf(const Request& request, uint16_t* port) {
+  if (request.length < sizeof(sockaddr_in)) return -EINVAL;
+  const sockaddr_in& address = request.socket_address;
+  if (address.sin_family != AF_INET) StopUnknown("addresses of family", address.sin_family);
+  const uint32_t host = ntohl(address.sin_addr.s_addr);
+  if (host != INADDR_ANY && host >> 24 != IN_LOOPBACKNET) StopUnknown("the host", host);
+  *port = ntohs(address.sin_port);
+  return 0;
+}
+
+}  // namespace
+
+Attempt TrySocket(RingCore& ring, Request& request) {
+  Machine& machine = ring.machine;
+  if (request.file_index == 0 && machine.descriptors.full()) return Attempt::Done(-EMFILE);
+  OpenFile& socket = machine.NewFile(FileKind::kSocket);
+  if (request.file_index == 0) return Attempt::Done(machine.InsertDescriptor(socket));
+  return Attempt::Done(ring.InstallFixed(socket, request.file_index));
+}
+
+Attempt TryBind(RingCore& ring, Request& request) {
+  if (!IsSocket(*request.file)) return Attempt::Done(-ENOTSOCK);
+  uint16_t port = 0;
+  if (const int32_t error = PortOf(request, &port); error < 0) return Attempt::Done(error);
+  return Attempt::Done(ring.machine.tcp.Bind(*request.file, port));
+}
+
+Attempt TryListen(RingCore& ring, Request& request) {
+  if (!IsSocket(*request.file)) return Attempt::Done(-ENOTSOCK);
+  return Attempt::Done(ring.machine.tcp.ListenOn(*request.file, static_cast<int>(request.length)));
+}
+
+Attempt TryConnect(RingCore& ring, Request& request) {
+  OpenFile& file = *request.file;
+  if (!IsSocket(file)) return Attempt::Done(-ENOTSOCK);
+  if (request.connecting) {
+    if (file.kind == FileKind::kStream) return Attempt::Done(0);
+    if (file.connecting) return Attempt::Wait();
+  }
+  uint16_t port = 0;
+  if (const int32_t error = PortOf(request, &port); error < 0) return Attempt::Done(error);
+  const int32_t result = ring.machine.tcp.Connect(file, port);
+  if (result != -EAGAIN) return Attempt::Done(result);
+  request.connecting = true;
+  return Attempt::Wait();
+}
+
+}  // namespace orrery::model

@@ -1,0 +1,153 @@
+// Sockets that the program makes itself: binding, listening, connecting, and connections of which
+// both ends are the program's. Private to kernel_model.
+//
+// Such a connection is two Connections, each the other's peer: what one end did is handed on as if
+// a peer had done it. Invariant: bytes are in one queue only, the sender's until the receiver has
+// room.
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "kernel_model/machine.h"
+#include "kernel_model/tcp.h"
+
+namespace orrery::model {
+
+int32_t Tcp::Bind(OpenFile& socket, uint16_t port) {
+  if (socket.kind != FileKind::kSocket || socket.bound_port != 0) return -EINVAL;
+  if (port == 0) port = FindPort();
+  if (port == 0 || listeners_.contains(port) || bound_.contains(port)) return -EADDRINUSE;
+  socket.bound_port = port;
+  bound_[port] = &socket;
+  return 0;
+}
+
+int32_t Tcp::ListenOn(OpenFile& socket, int backlog) {
+  if (socket.kind == FileKind::kListener) {
+    socket.listener->backlog = std::max(backlog, 0);
+    return 0;
+  }
+  if (socket.kind != FileKind::kSocket || socket.connecting) return -EINVAL;
+  if (socket.bound_port == 0) {
+    if (const int32_t bound = Bind(socket, 0); bound < 0) return bound;
+  }
+  bound_.erase(socket.bound_port);
+  socket.kind = FileKind::kListener;
+  socket.listener = std::make_unique<Listener>();
+  socket.listener->port = socket.bound_port;
+  socket.listener->backlog = std::max(backlog, 0);
+  listeners_[socket.bound_port] = &socket;
+  return 0;
+}
+
+int32_t Tcp::Connect(OpenFile& socket, uint16_t port) {
+  // Fact A12.
+  if (socket.kind == FileKind::kStream || socket.kind == FileKind::kListener) return -EISCONN;
+  if (socket.kind != FileKind::kSocket) return -ENOTSOCK;
+  if (socket.connect_error != 0) return -std::exchange(socket.connect_error, 0);
+  if (socket.connecting) return -EALREADY;  // Fact A13.
+  ReapUnlinked();
+  const auto found = listeners_.find(port);
+  if (found == listeners_.end() || found->second->listener->shut) {
+    socket.connect_error = ECONNREFUSED;
+    return -EAGAIN;
+  }
+  Connection* const far = Arrive(*found->second);
+  if (far == nullptr) StopUnknown("connecting to a listener whose backlog is full, port", port);
+  const uint64_t number = machine_.next_file_number++;
+  connections_.resize(number + 1);
+  connections_[number] = std::make_unique<Connection>();
+  Connection& near = *connections_[number];
+  near.number = number;
+  near.port = socket.bound_port != 0 ? socket.bound_port : FindPort();
+  near.arrival.connection = &near;
+  near.file = &socket;
+  near.other = far;
+  far->other = &near;
+  socket.connection = &near;
+  socket.connecting = true;
+  Transmit(*far, Packet::Kind::kConnect, 0, machine_.ChooseDelay(far->number));
+  return -EAGAIN;  // Fact A12: even when it is done, by task work.
+}
+
+void Tcp::FinishConnect(Connection& far, bool accepted) {
+  Connection& near = *far.other;
+  OpenFile* const socket = near.file;
+  if (!accepted) {
+    Unlink(near, far);
+    near.file = nullptr;
+    near.closed = true;
+    if (socket != nullptr) {
+      socket->connection = nullptr;
+      socket->connecting = false;
+      socket->connect_error = ECONNREFUSED;
+      machine_.Wake(*socket, POLLERR | POLLHUP | POLLOUT);
+    }
+    return;
+  }
+  if (socket == nullptr) {  // Closed before it was connected.
+    Pump(near);
+    return;
+  }
+  socket->connecting = false;
+  socket->kind = FileKind::kStream;
+  bound_.erase(socket->bound_port);
+  socket->number = near.number;
+  machine_.Wake(*socket, POLLOUT);
+}
+
+void Tcp::CloseSocket(OpenFile& socket) {
+  if (socket.bound_port != 0) bound_.erase(socket.bound_port);
+  if (!socket.connecting) return;
+  Connection& near = *socket.connection;
+  near.file = nullptr;
+  near.closed = true;
+  near.program_fin = true;
+}
+
+void Tcp::Unlink(Connection& one, Connection& other) {
+  for (Connection* end : {&one, &other}) {
+    end->other = nullptr;
+    end->peer_gone = true;
+    end->outbound.Clear();
+    ReleaseAll(*end);
+    unlinked_.push_back(end->number);
+  }
+}
+
+void Tcp::ReapUnlinked() {
+  for (const uint64_t number : std::exchange(unlinked_, {})) {
+    if (connections_[number] != nullptr) Reap(*connections_[number]);
+  }
+}
+
+bool Tcp::MoveBytes(Connection& near, Connection& far) {
+  const size_t space = machine_.options.socket_buffer_bytes - far.inbound.size();
+  std::vector<std::byte> bytes(far.program_reset ? 0 : std::min(space, near.outbound.size()));
+  if (bytes.empty()) return false;
+  PeerReceive(near.number, bytes);
+  const auto sent = PeerSend(far.number, bytes);
+  ORRERY_CHECK(sent.has_value() && *sent == bytes.size());
+  return true;
+}
+
+void Tcp::Pump(Connection& one) {
+  Connection& other = *one.other;
+  while (MoveBytes(one, other) || MoveBytes(other, one)) continue;
+  for (Connection* near : {&one, &other}) {
+    Connection& far = *near->other;
+    if (near->program_reset) {
+      Unlink(one, other);
+      Transmit(far, Packet::Kind::kReset, 0, machine_.ChooseDelay(far.number));
+      return;
+    }
+    if (near->program_fin && near->outbound.empty()) PeerShutdownWrite(far.number);
+  }
+  if (one.closed && other.closed) Unlink(one, other);
+}
+
+}  // namespace orrery::model
