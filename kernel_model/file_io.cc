@@ -135,6 +135,7 @@ Attempt ReadIntoGroup(RingCore& ring, Request& request) {
   }
   BufferGroup* const group = ring.FindGroup(request.buffer_group);
   if (group == nullptr || group->empty()) return Attempt::Done(-ENOBUFS);
+  if (group->incremental()) StopUnknown("incremental buffers with a file, group", group->group());
   const BufferGroup::Buffer buffer = group->front();
   const bool capped = request.length != 0 && request.length < buffer.length;
   const size_t bytes = capped ? request.length : buffer.length;
@@ -142,8 +143,8 @@ Attempt ReadIntoGroup(RingCore& ring, Request& request) {
   request.iovecs.assign(1, {.iov_base = buffer.address, .iov_len = bytes});
   request.total_bytes = bytes;
   const int32_t result = Transfer(ring.machine, *request.file, request);
-  const uint32_t flags = IORING_CQE_F_BUFFER | uint32_t{buffer.id} << IORING_CQE_BUFFER_SHIFT;
-  return Attempt::Done(result, flags, group->HandOver());
+  const HandedBuffer handed = group->HandOver(bytes);
+  return Attempt::Done(result, handed.flags, handed);
 }
 
 int32_t Allocate(Machine& machine, OpenFile& file, const Request& request) {

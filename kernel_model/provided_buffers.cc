@@ -96,7 +96,6 @@ void BufferGroup::PutBack() {
 }
 
 HandedBuffer BufferGroup::HandOver(size_t bytes) {
-  ORRERY_CHECK(bytes > 0);
   Buffer& buffer = slots_[head_ & mask_];
   MemoryLedger::Range& range = ranges_by_id_[buffer.id];
   HandedBuffer handed = {
@@ -104,6 +103,7 @@ HandedBuffer BufferGroup::HandOver(size_t bytes) {
       .length = buffer.length,
       .flags = IORING_CQE_F_BUFFER | (uint32_t{buffer.id} << IORING_CQE_BUFFER_SHIFT)};
   if (incremental_) {
+    ORRERY_CHECK(bytes > 0);
     ORRERY_CHECK(bytes <= buffer.length);
     // As io_kbuf_inc_commit() does, in the program's sight.
     handed.length = static_cast<uint32_t>(bytes);

@@ -58,7 +58,7 @@ class BufferGroup {
   // REQUIRES: !empty().
   void Open();
   // After Open(): closes it again (nothing came), or hands it over with so many bytes in it. Of an
-  // incremental group only these bytes are handed over. REQUIRES: bytes > 0.
+  // incremental group only these bytes are handed over. REQUIRES: bytes > 0, if it is one.
   void PutBack();
   HandedBuffer HandOver(size_t bytes);
 

@@ -84,6 +84,7 @@ Attempt Try(RingCore& ring, Request& request) {
     case IORING_OP_WRITE_FIXED:
       return TryReadOrWrite(ring, request);
     case kOpReadMultishot:
+      if (request.file->on_disk()) return Attempt::Done(-EBADFD);  // Fact M15.
       return request.file->kind == FileKind::kEventFd ? TryEventFdReadMultishot(ring, request)
                                                       : TryReceive(ring, request);
     case IORING_OP_RECV:
