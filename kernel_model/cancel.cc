@@ -116,9 +116,9 @@ std::vector<Request*> FindVictims(const RingCore& ring, const Target& target) {
     if (Matches(target, *next)) victims.push_back(next);
   }
   if (by_user_data) return victims;
-  std::stable_sort(
-      victims.begin(), victims.end(),
-      [&](const Request* left, const Request* right) { return FoundEarlier(ring, *left, *right); });
+  std::stable_sort(victims.begin(), victims.end(), [&](const Request* left, const Request* right) {
+    return FoundEarlier(ring, *left, *right);
+  });
   return victims;
 }
 
