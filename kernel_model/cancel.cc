@@ -116,10 +116,15 @@ std::vector<Request*> FindVictims(const RingCore& ring, const Target& target) {
     if (Matches(target, *next)) victims.push_back(next);
   }
   if (by_user_data) return victims;
-  std::stable_sort(victims.begin(), victims.end(), [&](const Request* left, const Request* right) {
+  const auto earlier = [&](const Request* left, const Request* right) {
     return FoundEarlier(ring, *left, *right);
-  });
-  return victims;
+  };
+  // Each behind its equals, so that they keep the order of the walk.
+  std::vector<Request*> ordered;
+  for (Request* victim : victims) {
+    ordered.insert(std::upper_bound(ordered.begin(), ordered.end(), victim, earlier), victim);
+  }
+  return ordered;
 }
 
 // How many, or -errno. `free_order`: a lone victim may come before its cancel.

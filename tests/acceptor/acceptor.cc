@@ -82,9 +82,9 @@ std::map<uint32_t, TimerSlots> FindTimerSlots(const Program& program, const Trac
       }
       if (real.waits) found.emplace_back(distance(real.start, real.end), start + kInWait);
     }
-    std::stable_sort(found.begin(), found.end(),
-                     [](const auto& left, const auto& right) { return left.first < right.first; });
-    for (const auto& [unlikely, due] : found) slots[seen.id].due.push_back(due);
+    // Where two are equally near, the one that was found first is tried first.
+    std::multimap<Nanoseconds, Nanoseconds> by_distance(found.begin(), found.end());
+    for (const auto& [unlikely, due] : by_distance) slots[seen.id].due.push_back(due);
   }
   return slots;
 }
