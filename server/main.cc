@@ -151,5 +151,6 @@ int main(int argc, char** argv) {
                 std::to_string(kReceiveMemoryMax) + " (--help lists the options)");
   }
   options.reactor.connections_max = kConnectionsMax;
+  options.process_id = getpid();
   return Serve(options, ring_options);
 }

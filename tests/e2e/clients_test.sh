@@ -13,6 +13,7 @@ start_server
 expect "PING" "PONG" "$(cli PING)"
 expect "SET" "OK" "$(cli SET greeting hello)"
 expect "GET" "hello" "$(cli GET greeting)"
+expect "INFO's process_id" "$pid" "$(cli INFO server | tr -d '\r' | sed -n 's/^process_id://p')"
 expect "GET of nothing" "" "$(cli GET nothing)"
 expect "INCR" "2" "$(cli INCR counter >/dev/null; cli INCR counter)"
 expect "unknown command" "ERR unknown command 'NOSUCH', with args beginning with: 'x' " "$(cli NOSUCH x 2>&1)"
