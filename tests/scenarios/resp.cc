@@ -16,20 +16,27 @@ bool IsPlain(char byte) {
   return byte > ' ' && byte < 0x7f && byte != '"' && byte != '\'' && byte != '\\';
 }
 
+// A printable byte as it is, a line's end as \n, any other as \xNN.
+void AppendReadable(std::string& text, char byte) {
+  if (byte == '\n') {
+    text += "\\n";
+  } else if (byte >= ' ' && byte < 0x7f) {
+    text += byte;
+  } else {
+    char escape[8];
+    std::snprintf(escape, sizeof(escape), "\\x%02x", static_cast<unsigned char>(byte));
+    text += escape;
+  }
+}
+
 std::string QuoteDouble(std::string_view argument) {
   std::string text = "\"";
   for (const char byte : argument) {
     if (byte == '"' || byte == '\\') {
       text += '\\';
       text += byte;
-    } else if (byte == '\n') {
-      text += "\\n";
-    } else if (byte >= ' ' && byte < 0x7f) {
-      text += byte;
     } else {
-      char escape[8];
-      std::snprintf(escape, sizeof(escape), "\\x%02x", static_cast<unsigned char>(byte));
-      text += escape;
+      AppendReadable(text, byte);
     }
   }
   return text + "\"";
@@ -149,14 +156,8 @@ std::string Printable(std::string_view bytes, size_t bytes_max) {
   for (const char byte : bytes.substr(0, bytes_max)) {
     if (byte == '\r') {
       text += "\\r";
-    } else if (byte == '\n') {
-      text += "\\n";
-    } else if (byte >= ' ' && byte < 0x7f) {
-      text += byte;
     } else {
-      char escape[8];
-      std::snprintf(escape, sizeof(escape), "\\x%02x", static_cast<unsigned char>(byte));
-      text += escape;
+      AppendReadable(text, byte);
     }
   }
   text += "'";
