@@ -67,7 +67,6 @@ void Reactor::Watch(int eventfd) {
 }
 
 // --- The turn
-// ---------------------------------------------------------------------------------------------------
 
 EnterRequest Reactor::Turn() {
   ++counters_.turns;
@@ -125,7 +124,6 @@ Nanoseconds Reactor::NextDeadline(Nanoseconds application_deadline) {
 }
 
 // --- Completions in
-// ---------------------------------------------------------------------------------------------
 
 void Reactor::Reap() {
   io_uring* memory = &ring_.memory();
@@ -336,7 +334,6 @@ void Reactor::ReleaseClosed() {
 }
 
 // --- Operations out
-// ---------------------------------------------------------------------------------------------
 
 void Reactor::Queue(Connection& connection) {
   if (connection.wants_anything()) arm_queue_.Push(connection);
@@ -439,7 +436,6 @@ bool Reactor::ArmSend(Connection& connection) {
 }
 
 // --- Starving, lingering, ending
-// --------------------------------------------------------------------------------
 
 void Reactor::WakeStarved() {
   // As many as there are buffers; if more wait, MustNotSleep() brings us back for them.
@@ -487,7 +483,6 @@ void Reactor::EnterClosing(Connection& connection) {
 }
 
 // --- For the application
-// ----------------------------------------------------------------------------------------
 
 void Reactor::Flush(Connection& connection) { Queue(connection); }
 

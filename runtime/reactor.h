@@ -54,8 +54,8 @@ struct ReactorOptions {
   uint32_t connections_max = 65536;  // Above it, an accepted connection is closed at once.
   unsigned buffers = 1024;           // Provided buffers for receiving; a power of two.
   size_t buffer_bytes = 16 * kKiB;
-  unsigned iovecs_max =
-      1024;  // A chunk's iovecs: at most IOV_MAX, above which the kernel refuses the send.
+  // A chunk's iovecs: at most IOV_MAX, above which the kernel refuses the send.
+  unsigned iovecs_max = 1024;
   // How long the output of a finishing connection may stand still before the connection is closed:
   // a slow reader makes room in steps of megabytes. Once the reactor stops, `linger` holds instead.
   Nanoseconds flush_timeout = 30 * kSecond;
