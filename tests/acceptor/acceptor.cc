@@ -4,14 +4,17 @@
 #include <cerrno>
 #include <map>
 #include <queue>
+#include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
 #include "kernel_model/choice.h"
+#include "kernel_model/observer.h"
 #include "tests/acceptor/executor.h"
-#include "tests/acceptor/model_world.h"
+#include "tests/conformance/model_world.h"
 
 namespace orrery::acceptor {
 namespace {
@@ -121,12 +124,28 @@ std::string Said(const Observation& observation) {
   return "turn " + std::to_string(observation.turn) + ": " + ToText(observation);
 }
 
+// Keeps the first rule that a program broke.
+class Collector final : public model::Observer {
+ public:
+  void OnEvent(const model::Event&) override {}
+  void OnViolation(std::string_view invariant, std::string_view detail) override {
+    // The recording process ignores the signal, as these programs write to broken streams.
+    if (invariant == "sigpipe" || !violation_.empty()) return;
+    violation_ = std::string(invariant) + ": " + std::string(detail);
+  }
+  // Empty: none.
+  const std::string& violation() const { return violation_; }
+
+ private:
+  std::string violation_;
+};
+
 // The model's side of the lockstep.
 class Follower final : public Driver {
  public:
-  Follower(ModelWorld& world, GuidedChoice& choice, const Program& program, const Trace& trace,
-           const std::map<uint32_t, TimerSlots>& slots)
-      : world_(world), choice_(choice), trace_(trace), slots_(slots) {
+  Follower(model::ModelKernel& kernel, const Collector& collector, GuidedChoice& choice,
+           const Program& program, const Trace& trace, const std::map<uint32_t, TimerSlots>& slots)
+      : kernel_(kernel), collector_(collector), choice_(choice), trace_(trace), slots_(slots) {
     for (const Step& step : program.steps) {
       if (step.kind == StepKind::kShutdown) shutdowns_.push_back(step.id);
     }
@@ -134,13 +153,13 @@ class Follower final : public Driver {
 
   void BeginTurn(const Turn&) override {
     const Nanoseconds start = static_cast<Nanoseconds>(turn_) * kTurn;
-    world_.model().AdvanceTo(std::max(start, world_.model().MonotonicNow()));
+    kernel_.AdvanceTo(std::max(start, kernel_.MonotonicNow()));
     choice_.set_worker_in_flight(!shutdowns_.empty());
   }
   void EndTurn(bool) override { ++turn_; }
 
   bool Observe(const Observation& observation) override {
-    if (!world_.violation().empty()) return false;
+    if (!collector_.violation().empty()) return false;
     if (next_ == trace_.observations.size() ||
         !SameOutcome(trace_.observations[next_], observation)) {
       modelled_ = Said(observation);
@@ -156,7 +175,7 @@ class Follower final : public Driver {
     const auto found = slots_.find(id);
     if (found == slots_.end()) return kNeverFires;
     const uint64_t answer = choice_.Choose(kTimerSlot, id, 0, found->second.due.size());
-    return std::max<Nanoseconds>(1, found->second.due[answer] - world_.model().MonotonicNow());
+    return std::max<Nanoseconds>(1, found->second.due[answer] - kernel_.MonotonicNow());
   }
   void Pause() override {}
 
@@ -164,7 +183,8 @@ class Follower final : public Driver {
   const std::string& modelled() const { return modelled_; }
 
  private:
-  ModelWorld& world_;
+  model::ModelKernel& kernel_;
+  const Collector& collector_;
   GuidedChoice& choice_;
   const Trace& trace_;
   const std::map<uint32_t, TimerSlots>& slots_;
@@ -237,14 +257,15 @@ class Search {
     GuidedChoice choice(script);
     model::ModelOptions options;
     options.defect = options_.defect;
-    ModelWorld world(options, choice);
-    Follower follower(world, choice, program_, trace_, slots_);
+    Collector collector;
+    conformance::ModelWorld world(options, choice, collector);
+    Follower follower(world.model(), collector, choice, program_, trace_, slots_);
     Attempted attempted;
     const bool ran = acceptor::Run(program_, world, follower);
     attempted.matched = follower.matched();
     attempted.asked = choice.asked();
     attempted.modelled = follower.modelled();
-    attempted.violation = world.violation();
+    attempted.violation = collector.violation();
     attempted.complete =
         ran && attempted.matched == trace_.observations.size() && attempted.violation.empty();
     return attempted;

@@ -7,6 +7,9 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "kernel_model/choice.h"
+#include "kernel_model/model_kernel.h"
+#include "kernel_model/observer.h"
 #include "tests/conformance/model_world.h"
 #include "tests/conformance/real_world.h"
 
@@ -18,6 +21,24 @@ constexpr uint32_t kHelperId = 0xfffff0;
 // More than a stream of either world holds, in pieces of this size.
 constexpr size_t kFillBytes = 16 * kKiB;
 constexpr size_t kReadBytes = 64 * kKiB;
+
+class FailingObserver final : public model::Observer {
+ public:
+  void OnEvent(const model::Event&) override {}
+  void OnViolation(std::string_view invariant, std::string_view detail) override {
+    ADD_FAILURE() << invariant << ": " << detail;
+  }
+};
+
+// A benign kernel (every choice is 0). A rule of the ring that the test body breaks fails the test.
+std::unique_ptr<World> MakeModelWorld(bool deferred) {
+  // Neither has a state.
+  static model::BenignChoice choice;
+  static FailingObserver observer;
+  const model::ModelOptions options{.task_work = deferred ? model::TaskWork::kDeferred
+                                                          : model::TaskWork::kPrompt};
+  return std::make_unique<ModelWorld>(options, choice, observer);
+}
 
 std::unique_ptr<World> MakeWorld(WorldKind kind) {
   switch (kind) {

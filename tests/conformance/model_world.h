@@ -1,13 +1,67 @@
-// The model as a World: a benign kernel (every choice is 0) whose clock moves when a test waits.
+// The model as a World: peers whose packets go as the choices say, and a clock that moves when a
+// test waits.
+//
+// Who decides, and who is told of broken rules, is up to the maker: the fixture takes a benign
+// kernel and fails the test, the acceptor guides the choices and looks afterwards. One thread.
 #pragma once
 
+#include <cstddef>
+#include <expected>
 #include <memory>
+#include <string>
+#include <string_view>
 
+#include "kernel_model/choice.h"
+#include "kernel_model/model_kernel.h"
+#include "kernel_model/observer.h"
 #include "tests/conformance/world.h"
 
 namespace orrery::conformance {
 
-// A rule of the ring that the test body breaks fails the test.
-std::unique_ptr<World> MakeModelWorld(bool deferred);
+class ModelWorld final : public World {
+ public:
+  // `choice` and `observer` outlive the world.
+  ModelWorld(const model::ModelOptions& options, model::Choice& choice, model::Observer& observer)
+      : choice_(choice), kernel_(options, choice_, &observer) {}
+
+  model::ModelKernel& model() { return kernel_; }
+
+  Kernel& kernel() override { return kernel_; }
+  std::expected<std::unique_ptr<Ring>, std::string> MakeRing(const RingOptions& options) override {
+    return kernel_.MakeRing(options);
+  }
+  void PrepareListener(int) override {}
+  std::expected<Peer, Errno> Connect(uint16_t port) override { return kernel_.PeerConnect(port); }
+  std::expected<size_t, Errno> Send(Peer peer, std::string_view bytes) override;
+  PeerRead Receive(Peer peer, size_t bytes_max) override;
+  void ShutdownWrite(Peer peer) override { kernel_.PeerShutdownWrite(peer); }
+  void Close(Peer peer) override { kernel_.PeerClose(peer); }
+  void Reset(Peer peer) override { kernel_.PeerReset(peer); }
+  void SignalEventFd(int fd) override { kernel_.SignalEventFd(fd); }
+  std::string Directory() override { return "/"; }
+  // With a benign choice, what a peer does has arrived when its call returns.
+  bool AwaitReadable(int, size_t) override { return true; }
+  bool AwaitHangup(int) override { return true; }
+  void AwaitSteadyOutput(int) override {}
+  void Pause() override;
+  void InterruptWaits(bool on) override { choice_.interrupt_waits = on; }
+  void LowerDescriptorLimit() override {}
+
+ private:
+  // Passes questions on, but for signals while a test asks for them.
+  class Decider final : public model::Choice {
+   public:
+    explicit Decider(model::Choice& inner) : inner_(inner) {}
+    uint64_t Choose(model::Site site, uint64_t entity, uint64_t ordinal,
+                    uint64_t alternatives) override;
+    bool interrupt_waits = false;
+
+   private:
+    model::Choice& inner_;
+  };
+
+  Decider choice_;
+  model::ModelKernel kernel_;
+};
 
 }  // namespace orrery::conformance
