@@ -24,39 +24,11 @@ enum class Evidence : uint8_t {
   kDocumented,  // A man page or the kernel's source says so.
 };
 
-// In parentheses: the entity, and what an answer k > 0 means.
+// The sites, as choice_sites.inc lists them: there is no other place to add one.
 enum class Site : uint16_t {
-  kSendPartial,    // A send takes fewer bytes than fit (connection: k bytes).
-  kReceiveShort,   // Bytes arrive in pieces, so that a receive is short (connection: first k).
-  kWakeDelay,      // Time that a packet of the peer takes (connection: delay k).
-  kWorkerDelay,    // When a worker runs, not after its batch (ring: after delay k - 1).
-  kTaskWorkOrder,  // Which of the queued wake-ups of different requests runs first (ring: k-th).
-  kCancelOrder,    // A victim's CQE comes before its cancel's (ring).
-  kNotEmptyHint,   // A completion lacks SOCK_NONEMPTY though more is there (file).
-  kTimerOrder,     // Which of several timers of one deadline fires first (0: k-th).
-  kEnterConsumesFewer,  // Enter takes k fewer SQEs than it was given (ring).
-  kEnterInterrupted,    // A signal ends a wait (ring: after delay k - 1).
-  kEnterAgain,          // Enter answers EAGAIN and does nothing (ring).
-  kEnterBusy,           // Enter answers EBUSY and consumes nothing (ring).
-  kAcceptFails,         // An accept meets the descriptor limit (listener).
-  kResetLosesData,      // A reset sent takes the last k unread bytes along (connection).
-  kSchedule,            // The world's: who runs next (who is due: the k-th after it).
-  kInterrupt,           // The world's: a prompt ring's interrupt comes later (shard).
-  kNotificationTime,    // A zero-copy send's notification, not when it would come by its size: a
-                        // small one when its bytes were read, a large one at once (connection).
-  kWorkerOrder,         // Which of the operations of a batch a worker takes first (ring: k-th).
-  kWorkerStarted,       // A cancel finds a worker at work already (ring).
-  kReadCold,            // A read has to wait for the disk (inode: after delay k - 1).
-  kNameCold,            // A name is not in memory: a worker opens the file (ring).
-  kReadFileShort,       // A read of a file gives less than there is (inode: k bytes).
-  kWriteFileShort,      // A write to a file takes less than it was given (inode: k bytes).
-  kNoSpace,             // What needs space answers ENOSPC (inode).
-  kDiskError,           // A read or a write answers EIO (inode).
-  kSyncFails,           // A sync answers EIO, and what it was to sync is lost (inode).
-  kLinkTimeoutRace,     // A linked timeout expires although its operation just ended (ring).
-  kBundleShort,         // A bundle takes fewer buffers than there are bytes for (connection: k).
-  kBundleEnds,  // A multishot bundle ends, or not, against its habit: to end when it has emptied
-                // its group (connection).
+#define ORRERY_CHOICE_SITE(enumerator, ...) enumerator,
+#include "kernel_model/choice_sites.inc"
+#undef ORRERY_CHOICE_SITE
   kCount,
 };
 
@@ -65,7 +37,9 @@ struct SiteInfo {
   Site site;
   std::string_view name;  // As plans write it: "send.partial".
   Evidence evidence;
-  std::string_view source;  // The fact, man page or kernel function that allows it.
+  std::string_view entity;   // What is numbered.
+  std::string_view meaning;  // Of an answer k > 0.
+  std::string_view source;   // The facts, man page or kernel function that allow it.
 };
 
 // All sites in the order of the enumeration.

@@ -22,6 +22,8 @@ namespace {
 TEST(Choice, EverySiteHasAName) {
   for (const SiteInfo& info : Sites()) {
     EXPECT_FALSE(info.source.empty());
+    EXPECT_FALSE(info.entity.empty());
+    EXPECT_FALSE(info.meaning.empty());
     EXPECT_EQ(FindSite(info.name), &info);
     EXPECT_EQ(&InfoOf(info.site), &info);
   }

@@ -227,5 +227,22 @@ TEST_P(Submission, V8_TaskWorkRunsAlthoughEnoughHasCompleted) {
   EXPECT_THAT(Visible(), ElementsAre(Final(2, 0), Final(1, 5)));
 }
 
+TEST_P(Submission, V12_WakeUpsOfDifferentFilesRunInTheOrderInWhichTheyCame) {
+  const Connection first = Connect();
+  const Connection second = Connect();
+  std::array<std::byte, 16> of_first{};
+  std::array<std::byte, 16> of_second{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(first.fd), of_first, 0, Id(1)));
+  ASSERT_TRUE(queue().Receive(File::Descriptor(second.fd), of_second, 0, Id(2)));
+  Submit();
+  Deliver(second, "second");
+  Deliver(first, "first");
+  if (deferred()) {
+    EXPECT_THAT(Await(2), ElementsAre(Final(2, 6), Final(1, 5)));
+  } else {
+    EXPECT_THAT(Await(2), testing::UnorderedElementsAre(Final(2, 6), Final(1, 5)));
+  }
+}
+
 }  // namespace
 }  // namespace orrery::conformance

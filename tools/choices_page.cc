@@ -1,0 +1,99 @@
+#include "tools/choices_page.h"
+
+#include <algorithm>
+#include <cctype>
+#include <sstream>
+
+namespace orrery::tools {
+namespace {
+
+constexpr std::string_view kHead = R"(# Where the model may go one way or another
+
+<!-- Made by `bazel run //tools:choices` from kernel_model/choice_sites.inc: do not edit. -->
+
+Every point of freedom of the fake kernel is a site. It is asked for an entity, with an ordinal (how often it was asked for
+that entity before), and answers a number; 0 is always the benign answer, what an idle, healthy machine does. *Witnessed*
+means seen on a real kernel; *documented* means that a man page or the kernel's source allows it. The tests are those of the
+facts that a source cites: one body, run on Linux and on the model (`tests/conformance`, [kernel_facts.md](kernel_facts.md)).
+
+To add a site, add a row to `kernel_model/choice_sites.inc`, and run the command above.
+
+)";
+
+// A fact's id: a capital letter, digits, and perhaps a small letter.
+bool IsFact(std::string_view word) {
+  if (word.size() < 2 || std::isupper(static_cast<unsigned char>(word.front())) == 0) return false;
+  if (std::isdigit(static_cast<unsigned char>(word[1])) == 0) return false;
+  return std::all_of(word.begin() + 1, word.end(), [](char c) {
+    return std::isdigit(static_cast<unsigned char>(c)) != 0 || c == 'a' || c == 'b';
+  });
+}
+
+std::string_view Trim(std::string_view text) {
+  while (text.starts_with(' ')) text.remove_prefix(1);
+  while (text.ends_with(' ')) text.remove_suffix(1);
+  return text;
+}
+
+// The part of `text` before `mark`, which is taken off with it; all of it when there is no mark.
+std::string_view Next(std::string_view& text, std::string_view mark) {
+  const size_t end = text.find(mark);
+  const std::string_view part = text.substr(0, end);
+  text.remove_prefix(end == std::string_view::npos ? text.size() : end + mark.size());
+  return part;
+}
+
+std::string Tests(const model::SiteInfo& info, std::string_view facts_page) {
+  std::set<std::string> tests;
+  std::string all;
+  for (const std::string& id : CitedFacts(info.source)) {
+    const std::string found = TestsOfFact(facts_page, id);
+    if (!found.empty() && tests.insert(found).second) all += (all.empty() ? "" : ", ") + found;
+  }
+  return all;
+}
+
+}  // namespace
+
+std::vector<std::string> CitedFacts(std::string_view source) {
+  std::vector<std::string> facts;
+  while (!source.empty()) {
+    std::string_view clause = Trim(Next(source, ";"));
+    if (!clause.starts_with("fact ") && !clause.starts_with("facts ")) continue;
+    (void)Next(clause, " ");
+    while (!clause.empty()) {
+      const std::string_view id = Trim(Next(clause, ","));
+      if (IsFact(id)) facts.emplace_back(id);
+    }
+  }
+  return facts;
+}
+
+std::string TestsOfFact(std::string_view facts_page, std::string_view id) {
+  const std::string row = "\n| " + std::string(id) + " | ";
+  const size_t found = facts_page.find(row);
+  if (found == std::string_view::npos) return "";
+  std::string_view line = facts_page.substr(found + 1);
+  line = Trim(Next(line, "\n"));
+  if (line.ends_with('|')) line.remove_suffix(1);
+  return std::string(Trim(line.substr(line.rfind('|') + 1)));
+}
+
+std::string ChoicesPage(std::span<const model::SiteInfo> sites, std::string_view facts_page) {
+  const auto witnessed = std::count_if(sites.begin(), sites.end(), [](const model::SiteInfo& info) {
+    return info.evidence == model::Evidence::kWitnessed;
+  });
+  std::ostringstream page;
+  page << kHead << sites.size() << " sites: " << witnessed << " witnessed, "
+       << static_cast<std::ptrdiff_t>(sites.size()) - witnessed << " documented.\n\n"
+       << "| Site | Entity | An answer k > 0 | Evidence | What allows it | Conformance tests |\n"
+       << "|---|---|---|---|---|---|\n";
+  for (const model::SiteInfo& info : sites) {
+    page << "| `" << info.name << "` | " << info.entity << " | " << info.meaning << " | "
+         << (info.evidence == model::Evidence::kWitnessed ? "witnessed" : "documented") << " | "
+         << info.source << " | " << Tests(info, facts_page) << " |\n";
+  }
+  return page.str();
+}
+
+}  // namespace orrery::tools

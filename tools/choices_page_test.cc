@@ -1,0 +1,83 @@
+// What would break: the page of choice sites would say what the model no longer does, or cite facts
+// that nobody has shown.
+#include "tools/choices_page.h"
+
+#include <fstream>
+#include <sstream>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace orrery::tools {
+namespace {
+
+using model::Evidence;
+using model::Site;
+using model::SiteInfo;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr std::string_view kFacts =
+    "# Facts\n| T1 | A send takes what fits. | `Sending.T1_*` |\n"
+    "| T10 | Too many, EINVAL, or EMSGSIZE. | `Sending.T10_*`, `Other.T10_*` |\n";
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  EXPECT_TRUE(file.is_open()) << path;
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+TEST(ChoicesPage, FindsTheFactsThatASourceCites) {
+  EXPECT_THAT(CitedFacts("fact T1"), ElementsAre("T1"));
+  EXPECT_THAT(CitedFacts("facts T1, V7b; read(2), EIO; fact M8"), ElementsAre("T1", "V7b", "M8"));
+  EXPECT_THAT(CitedFacts("read(2): EIO, ENOSPC"), IsEmpty());
+}
+
+TEST(ChoicesPage, FindsTheTestsOfAFact) {
+  EXPECT_EQ(TestsOfFact(kFacts, "T1"), "`Sending.T1_*`");
+  EXPECT_EQ(TestsOfFact(kFacts, "T10"), "`Sending.T10_*`, `Other.T10_*`");
+  EXPECT_EQ(TestsOfFact(kFacts, "T2"), "");
+}
+
+TEST(ChoicesPage, ARowSaysEverything) {
+  const SiteInfo site{.site = Site::kSendPartial,
+                      .name = "send.partial",
+                      .evidence = Evidence::kWitnessed,
+                      .entity = "connection",
+                      .meaning = "a send takes k bytes",
+                      .source = "facts T1, T10; send(2)"};
+  const std::string page = ChoicesPage(std::span(&site, 1), kFacts);
+  EXPECT_THAT(page, HasSubstr("1 sites: 1 witnessed, 0 documented."));
+  EXPECT_THAT(page, HasSubstr("| `send.partial` | connection | a send takes k bytes | witnessed | "
+                              "facts T1, T10; send(2) | `Sending.T1_*`, `Sending.T10_*`, "
+                              "`Other.T10_*` |\n"));
+}
+
+TEST(ChoicesPage, TheCommittedPageIsNotStale) {
+  const std::string facts = ReadFile("docs/kernel_facts.md");
+  // Not EXPECT_EQ, which would print both pages.
+  EXPECT_TRUE(ReadFile("docs/choices.md") == ChoicesPage(model::Sites(), facts))
+      << "docs/choices.md is stale. To add or change a choice site, edit "
+         "kernel_model/choice_sites.inc and nothing else, then run: bazel run //tools:choices";
+}
+
+TEST(ChoicesPage, EveryCitedFactHasItsTests) {
+  const std::string facts = ReadFile("docs/kernel_facts.md");
+  for (const SiteInfo& site : model::Sites()) {
+    const std::vector<std::string> cited = CitedFacts(site.source);
+    for (const std::string& id : cited) {
+      EXPECT_NE(TestsOfFact(facts, id), "")
+          << site.name << " cites fact " << id << ", which docs/kernel_facts.md does not have";
+    }
+    if (site.evidence == Evidence::kWitnessed) {
+      EXPECT_THAT(cited, testing::Not(IsEmpty()))
+          << site.name << " is said to be witnessed, but cites no fact that a test shows";
+    }
+  }
+}
+
+}  // namespace
+}  // namespace orrery::tools
