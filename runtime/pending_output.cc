@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/mark.h"
+
 namespace orrery {
 
 OutputBlockPool::~OutputBlockPool() {
@@ -157,6 +159,9 @@ void PendingOutput::Advance(size_t bytes) {
     bytes -= part;
     if (part == body_left) PopFrontBody();
   }
+  ORRERY_MARK_IF(front_body_done_bytes_ > 0, "output.stops-inside-a-body");
+  ORRERY_MARK_IF(front_body_done_bytes_ == 0 && first_done_bytes_ > 0 && size_bytes_ > 0,
+                 "output.stops-inside-copied-bytes");
   if (size_bytes_ == 0) GiveBlocks();
 }
 

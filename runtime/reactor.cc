@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "base/mark.h"
 
 namespace orrery {
 namespace {
@@ -20,6 +21,22 @@ constexpr size_t kIovecsPerEnter = 8192;
 
 // Sources are one of a kind: their operation names them.
 constexpr UserData SourceTag(Operation operation) { return {.operation = operation, .slot = {}}; }
+
+void MarkRefusal([[maybe_unused]] Operation operation) {
+  ORRERY_MARK_IF(operation == Operation::kReceive, "sq-full.receive");
+  ORRERY_MARK_IF(operation == Operation::kReceiveCancel, "sq-full.receive-cancel");
+  ORRERY_MARK_IF(operation == Operation::kSend, "sq-full.send");
+  ORRERY_MARK_IF(operation == Operation::kSendCancel, "sq-full.send-cancel");
+  ORRERY_MARK_IF(operation == Operation::kShutdown, "sq-full.shutdown");
+  ORRERY_MARK_IF(operation == Operation::kClose, "sq-full.close");
+}
+
+void MarkCancel([[maybe_unused]] const Completion& completion,
+                [[maybe_unused]] bool target_in_flight) {
+  ORRERY_MARK_IF(completion.failed_with(ENOENT), "cancel.found-nothing");
+  ORRERY_MARK_IF(target_in_flight, "cancel.before-its-target");
+  ORRERY_MARK_IF(!target_in_flight, "cancel.after-its-target");
+}
 
 }  // namespace
 
@@ -92,7 +109,11 @@ EnterRequest Reactor::Turn() {
 void Reactor::OnEntered(const EnterResult& result) {
   // A short count is no error: what was not consumed is still in the queue and goes with the next
   // Enter.
+  ORRERY_MARK_IF(result && submission_.pending() > 0, "enter.consumed-fewer");
   if (result) return;
+  ORRERY_MARK_IF(result.error() == EINTR, "enter.interrupted");
+  ORRERY_MARK_IF(result.error() == EAGAIN, "enter.again");
+  ORRERY_MARK_IF(result.error() == EBUSY, "enter.busy");
   switch (result.error().value()) {
     case ETIME:
       return;
@@ -129,6 +150,7 @@ void Reactor::Reap() {
   io_uring* memory = &ring_.memory();
   // What is there now; what the handlers cause comes with a later Enter.
   unsigned ready = io_uring_cq_ready(memory);
+  ORRERY_MARK_IF(ready > kEventsMax, "reap.several-batches");
   while (ready > 0) {
     unsigned batch = 0;
     unsigned head = 0;
@@ -192,6 +214,9 @@ void Reactor::Handle(const Completion& completion) {
     case Operation::kReceiveCancel:
     case Operation::kSendCancel:
       // Whatever the cancel says, the terminal completion of its target tells what became of it.
+      MarkCancel(completion, connection->in_flight(tag.operation == Operation::kSendCancel
+                                                       ? Operation::kSend
+                                                       : Operation::kReceive));
       connection->clear_in_flight(tag.operation);
       return Queue(*connection);
     default:
@@ -217,6 +242,7 @@ void Reactor::HandleAccept(const Completion& completion) {
     if (stopping_) return;
     // EMFILE, ENFILE and the like last: accepting again at once would spin. A connection that
     // closes ends the pause.
+    ORRERY_MARK("accept.limit");
     ++counters_.accept_failures;
     listener_.retry_at = now_ + options_.accept_retry;
     return;
@@ -224,6 +250,8 @@ void Reactor::HandleAccept(const Completion& completion) {
   const int descriptor = static_cast<int>(completion.value());
   Connection* connection = stopping_ ? nullptr : connections_.Allocate(descriptor, blocks_);
   if (connection == nullptr) {
+    ORRERY_MARK_IF(stopping_, "accept.while-stopping");
+    ORRERY_MARK_IF(!stopping_, "accept.no-slot");
     ++counters_.connections_refused;
     kernel_.Close(descriptor);
     return;
@@ -247,14 +275,18 @@ void Reactor::HandleReceive(Connection& connection, const Completion& completion
   if (!data.empty()) {
     counters_.received_bytes += data.size();
     if (connection.open()) {
+      ORRERY_MARK_IF(connection.reads_paused(), "receive.data-while-paused");
       Emit(ConnectionEvent::Kind::kData, connection, data);
     } else {
+      ORRERY_MARK_IF(connection.phase() == Phase::kClosing, "receive.data-while-closing");
       Discard(connection, data.size());
     }
   }
   // F_MORE alone says whether the receive lives on: one that has brought data may have ended as
   // well (fact O5).
-  if (!completion.more()) HandleReceiveEnd(connection, completion);
+  if (completion.more()) return;
+  ORRERY_MARK_IF(!data.empty(), "receive.ended-with-data");
+  HandleReceiveEnd(connection, completion);
 }
 
 void Reactor::HandleReceiveEnd(Connection& connection, const Completion& completion) {
@@ -262,6 +294,8 @@ void Reactor::HandleReceiveEnd(Connection& connection, const Completion& complet
   connection.receive_cancel_sent_ = false;
   if (completion.ok() && completion.value() == 0) {
     connection.end_of_input_ = true;
+    ORRERY_MARK_IF(connection.phase() == Phase::kFlushing, "receive.end-while-flushing");
+    ORRERY_MARK_IF(connection.phase() == Phase::kDraining, "receive.end-while-draining");
     if (connection.open()) {
       Emit(ConnectionEvent::Kind::kEndOfInput, connection);
     } else if (connection.phase() == Phase::kDraining) {
@@ -276,6 +310,7 @@ void Reactor::HandleReceiveEnd(Connection& connection, const Completion& complet
     if (connection.wants_receive()) starved_.PushBack(connection);
   } else if (!completion.ok() && !completion.failed_with(ECANCELED) &&
              !completion.failed_with(EINTR) && !completion.failed_with(EAGAIN)) {
+    ORRERY_MARK("receive.failed");
     EnterClosing(connection);
   }
   Queue(connection);
@@ -283,7 +318,9 @@ void Reactor::HandleReceiveEnd(Connection& connection, const Completion& complet
 
 void Reactor::Discard(Connection& connection, size_t bytes) {
   connection.drained_bytes_ += bytes;
-  if (connection.drained_bytes_ > options_.drain_bytes_max) EnterClosing(connection);
+  if (connection.drained_bytes_ <= options_.drain_bytes_max) return;
+  ORRERY_MARK("linger.drained-too-much");
+  EnterClosing(connection);
 }
 
 void Reactor::HandleSend(Connection& connection, const Completion& completion) {
@@ -292,6 +329,7 @@ void Reactor::HandleSend(Connection& connection, const Completion& completion) {
   if (completion.ok()) {
     counters_.sent_bytes += completion.value();
     connection.output_.Advance(completion.value());
+    ORRERY_MARK_IF(!connection.output_.empty(), "send.continued");
     if (connection.phase() == Phase::kFlushing) {
       StartLinger(connection);  // It moves: the clock starts again.
       ContinueFinish(connection);
@@ -299,6 +337,7 @@ void Reactor::HandleSend(Connection& connection, const Completion& completion) {
       Emit(ConnectionEvent::Kind::kSent, connection);
     }
   } else if (!completion.failed_with(EINTR) && !completion.failed_with(EAGAIN)) {
+    ORRERY_MARK_IF(!completion.failed_with(ECANCELED), "send.failed");
     EnterClosing(connection);  // EPIPE, ECONNRESET: nobody will read the rest.
   }
   Queue(connection);
@@ -308,6 +347,8 @@ void Reactor::HandleShutdown(Connection& connection, const Completion& completio
   connection.clear_in_flight(Operation::kShutdown);
   if (connection.phase() == Phase::kFlushing) {
     if (!completion.ok() || connection.end_of_input_) {
+      ORRERY_MARK_IF(!completion.ok(), "shutdown.failed");
+      ORRERY_MARK_IF(completion.ok(), "shutdown.after-the-end");
       EnterClosing(connection);
     } else {
       connection.phase_ = Phase::kDraining;
@@ -328,6 +369,7 @@ void Reactor::HandleClose(Connection& connection, const Completion& completion) 
 
 void Reactor::ReleaseClosed() {
   for (const SlotHandle handle : closed_) connections_.Release(handle);
+  ORRERY_MARK_IF(!closed_.empty() && listener_.retry_at > now_, "accept.revived-by-close");
   // A descriptor is free again: an accept that met the limit may succeed.
   if (!closed_.empty()) listener_.retry_at = 0;
   closed_.clear();
@@ -350,7 +392,10 @@ bool Reactor::ArmSource(Source& source, Operation operation, Operation cancel) {
                                  (connections_.size() == 0 && listener_.descriptor < 0));
   if (end) {
     if (CloseSource(source) || source.cancel_sent) return true;
-    if (!submission_.Cancel(SourceTag(operation), SourceTag(cancel))) return false;
+    if (!submission_.Cancel(SourceTag(operation), SourceTag(cancel))) {
+      ORRERY_MARK("sq-full.source-cancel");
+      return false;
+    }
     source.cancel_sent = source.cancel_in_flight = true;
     return true;
   }
@@ -360,6 +405,9 @@ bool Reactor::ArmSource(Source& source, Operation operation, Operation cancel) {
                           ? submission_.AcceptMultishot(file, SOCK_CLOEXEC, SourceTag(operation))
                           : submission_.PollMultishot(file, POLLIN, SourceTag(operation));
   if (queued) source.in_flight = true;
+  ORRERY_MARK_IF(!queued && &source == &listener_, "sq-full.accept");
+  ORRERY_MARK_IF(!queued && &source == &waker_, "sq-full.waker");
+  ORRERY_MARK_IF(queued && source.retry_at != 0, "accept.retried-after-pause");
   return queued;
 }
 
@@ -374,6 +422,7 @@ bool Reactor::Submitted(Connection& connection, Operation operation, bool queued
   if (queued) {
     connection.set_in_flight(operation);
   } else {
+    MarkRefusal(operation);
     ++counters_.refused;
   }
   return queued;
@@ -424,6 +473,7 @@ bool Reactor::ArmSend(Connection& connection) {
   }
   const std::span<iovec> iovecs = std::span(iovecs_).subspan(iovecs_used_, iovecs_left);
   const Chunk chunk = connection.output_.Gather(iovecs);
+  ORRERY_MARK_IF(chunk.bytes < connection.output_.size_bytes(), "send.more-than-a-chunk");
   msghdr& message = messages_[messages_used_];
   message = {};
   message.msg_iov = iovecs.data();
@@ -440,8 +490,11 @@ bool Reactor::ArmSend(Connection& connection) {
 void Reactor::WakeStarved() {
   // As many as there are buffers; if more wait, MustNotSleep() brings us back for them.
   for (unsigned buffers = buffers_->with_kernel(); buffers > 0 && !starved_.empty(); --buffers) {
+    ORRERY_MARK("receive.starved-revived");
     Queue(*starved_.PopFront());
   }
+  ORRERY_MARK_IF(!starved_.empty() && buffers_->with_kernel() > 0,
+                 "receive.more-starved-than-buffers");
 }
 
 void Reactor::StopLinger(Connection& connection) {
@@ -461,6 +514,9 @@ void Reactor::ExpireLingering() {
   for (LingerList* list : {&flushing_, &lingering_}) {
     Connection* connection = nullptr;
     while ((connection = list->front()) != nullptr && connection->linger_deadline_ <= now_) {
+      ORRERY_MARK_IF(list == &flushing_, "linger.flush-expired");
+      ORRERY_MARK_IF(list == &lingering_ && connection->phase() == Phase::kDraining,
+                     "linger.drain-expired");
       EnterClosing(*connection);
     }
   }
@@ -478,6 +534,7 @@ void Reactor::EnterClosing(Connection& connection) {
   if (connection.phase() >= Phase::kClosing) return;
   connection.phase_ = Phase::kClosing;
   StopLinger(connection);
+  ORRERY_MARK_IF(connection.starved_link_.linked(), "receive.starved-closes");
   if (connection.starved_link_.linked()) starved_.Remove(connection);
   Queue(connection);
 }
@@ -489,12 +546,14 @@ void Reactor::Flush(Connection& connection) { Queue(connection); }
 void Reactor::PauseReads(Connection& connection) {
   if (!connection.open()) return;
   connection.reads_paused_ = true;
+  ORRERY_MARK_IF(connection.starved_link_.linked(), "receive.starved-paused");
   if (connection.starved_link_.linked()) starved_.Remove(connection);
   Queue(connection);
 }
 
 void Reactor::ResumeReads(Connection& connection) {
   if (!connection.open()) return;
+  ORRERY_MARK_IF(connection.in_flight(Operation::kReceive), "receive.resumed-before-cancelled");
   connection.reads_paused_ = false;
   Queue(connection);
 }

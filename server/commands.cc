@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/mark.h"
 #include "server/text.h"
 
 namespace orrery::server {
@@ -124,6 +125,8 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
     for (size_t i = 0; i < count; ++i) {
       if (output.size_bytes() >= output_bytes_max) {
         // The frame behind the batch, if one has begun, is presented again with what comes before.
+        ORRERY_MARK_IF(last.status == ParseStatus::kNeedMore,
+                       "output.full-before-an-unfinished-frame");
         client.parser.Reset();
         return {consumed, ProcessEnd::kOutputFull};
       }

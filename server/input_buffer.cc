@@ -4,6 +4,8 @@
 #include <cstring>
 #include <new>
 
+#include "base/mark.h"
+
 namespace orrery::server {
 
 void InputBuffer::Grow(size_t bytes) {
@@ -12,6 +14,7 @@ void InputBuffer::Grow(size_t bytes) {
   // Moving to the front is only worth it when at least half of the memory is free: amortised O(1).
   const bool move = block_ != nullptr && wanted <= block_->capacity && kept.size() <= block_->begin;
   if (move) {
+    ORRERY_MARK("input.moved-to-front");
     std::memmove(Bytes(block_), kept.data(), kept.size());
     block_->begin = 0;
     block_->end = kept.size();

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mark.h"
 
 namespace orrery::server {
 namespace {
@@ -151,6 +152,7 @@ Keyspace::Place Keyspace::Find(HashedKey key, int64_t now_ms) {
       if ((slot & (kTagMask | kUsedBit)) != tag) continue;
       if (EntryOf(slot)->key() != key.bytes) continue;
       if ((slot & kExpiresBit) != 0 && EntryOf(slot)->expired(now_ms)) [[unlikely]] {
+        ORRERY_MARK("keyspace.expired-when-asked-for");
         Erase(Place(&head, &slot));
         ++counters_.expired;
         return {};
@@ -170,6 +172,7 @@ bool Keyspace::AssignInPlace(uint64_t& slot, std::string_view value, int64_t exp
         entry.shared().capacity_bytes() == value.size()) {
       std::memcpy(entry.mutable_shared().mutable_bytes().data(), value.data(), value.size());
     } else {
+      ORRERY_MARK_IF(!entry.shared().unique(), "keyspace.assigned-while-borrowed");
       SetBody(entry, SharedBytes::Copy(value));
     }
   } else {
@@ -222,6 +225,7 @@ void Keyspace::Append(Place place, std::string_view bytes) {
   }
   // In place, unless somebody borrows the value.
   if (entry.is_shared() && entry.mutable_shared().TryAppend(bytes)) return;
+  ORRERY_MARK_IF(entry.is_shared() && !entry.shared().unique(), "keyspace.appended-while-borrowed");
   SharedBytes body = SharedBytes::Allocate(total, total + total / kSpareOneIn);
   char* to = body.mutable_bytes().data();
   if (!old.empty()) std::memcpy(to, old.data(), old.size());
@@ -317,6 +321,7 @@ void Keyspace::AddToChain(Bucket& head, uint64_t slot) {
       }
     }
     if (bucket->next == nullptr) {
+      ORRERY_MARK("keyspace.bucket-overflows");
       bucket->next = new Bucket;
       ++overflow_buckets_;
     }
@@ -361,6 +366,7 @@ void Keyspace::SplitBucket() {
   const size_t child = (size_t{1} << level_) + split_;
   if (child % kBucketsPerSegment == 0) segments_.push_back(new Segment);
   ++split_;
+  ORRERY_MARK("keyspace.bucket-split");
   ++counters_.splits;
   Redistribute(BucketAt(parent));
   if (split_ == size_t{1} << level_) {
@@ -376,6 +382,7 @@ void Keyspace::MergeBucket() {
     split_ = size_t{1} << level_;
   }
   --split_;
+  ORRERY_MARK("keyspace.bucket-merged");
   ++counters_.merges;
   const size_t child = (size_t{1} << level_) + split_;
   Redistribute(BucketAt(child));

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/mark.h"
 #include "server/inline_split.h"
 #include "server/number.h"
 
@@ -180,6 +181,10 @@ ParseResult RespParser::Parse(std::string_view input, const ParserLimits& limits
   Position position;
   if (unfinished_ != nullptr) {
     position = *unfinished_;
+    ORRERY_MARK_IF(position.missing_bytes > 0, "parse.resumed-in-a-bulk");
+    ORRERY_MARK_IF(position.missing_bytes == 0 && position.count_known,
+                   "parse.resumed-in-an-array");
+    ORRERY_MARK_IF(!position.count_known, "parse.resumed-in-the-first-line");
     position.missing_bytes = 0;
     command.spans_.swap(unfinished_->spans);
   }

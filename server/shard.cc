@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mark.h"
 #include "base/siphash.h"
 
 namespace orrery::server {
@@ -129,6 +130,7 @@ void Shard::Open(Connection& connection) {
   sessions_[index] = std::make_unique<Session>();
   Session& session = *sessions_[index];
   if (context_.connected_clients >= context_.config.clients_max) {
+    ORRERY_MARK("client.refused");
     ++context_.stats.connections_rejected;
     session.refused = true;
     connection.output().Append("-ERR max number of clients reached\r\n");
@@ -142,6 +144,7 @@ void Shard::Open(Connection& connection) {
 }
 
 void Shard::Receive(Connection& connection, Session& session, std::string_view data) {
+  ORRERY_MARK_IF(!session.input.empty(), "input.unfinished-frame-goes-on");
   // While reads are paused: it arrived before the kernel had stopped receiving.
   if (!session.input.empty() || connection.reads_paused()) {
     session.input.Append(data);
@@ -167,6 +170,8 @@ void Shard::Resume(Connection& connection, Session& session) {
 void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd end) {
   switch (end) {
     case ProcessEnd::kOutputFull:
+      ORRERY_MARK("output.full");
+      ORRERY_MARK_IF(connection.reads_paused(), "output.full-again");
       reactor_->PauseReads(connection);
       break;
     case ProcessEnd::kClosing:
@@ -174,6 +179,8 @@ void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd
       break;
     case ProcessEnd::kNeedMore:
       if (session.end_of_input) {
+        ORRERY_MARK_IF(connection.reads_paused(), "output.full-at-the-end-of-input");
+        ORRERY_MARK_IF(!session.input.empty(), "input.ends-inside-a-frame");
         reactor_->Finish(connection);
       } else if (session.input.size() > options_.input_bytes_max) {
         session.input.Clear();
@@ -204,6 +211,8 @@ Nanoseconds Shard::OnTurn(Nanoseconds now) {
         keyspace_.ExpireSome(context_.now_ms, options_.background_buckets);
     // Where so many of them had expired, many others will have.
     const bool stale = expiration.expired * kStaleOneIn > expiration.visited;
+    ORRERY_MARK_IF(expiration.expired > 0, "keyspace.expired-unasked");
+    ORRERY_MARK_IF(stale, "keyspace.many-expired");
     const bool busy = keyspace_.Step(options_.background_buckets) || stale;
     next_background_ = now + (busy ? options_.background_period_busy : options_.background_period);
   }

@@ -82,6 +82,7 @@ void PrintJson(const Scenario& scenario, const RunResult& result) {
   json["questions"] = result.questions;
   json["unused_choices"] = result.unused_choices;
   json["counters"] = result.counters;
+  json["marks"] = result.marks;
   json["violation"] = nullptr;
   if (result.violation.has_value()) {
     json["violation"] = {{"invariant", result.violation->invariant},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mark_counts.h"
 #include "kernel_model/choice.h"
 
 namespace orrery::scenarios {
@@ -16,6 +17,16 @@ std::string RenderAll(const std::vector<sim::LoggedEvent>& events) {
   return text;
 }
 
+// The marks that were passed since `before`.
+std::vector<std::string_view> MarksSince(const std::vector<MarkCount>& before) {
+  const std::vector<MarkCount> after = MarkCounts();
+  std::vector<std::string_view> names;
+  for (size_t index = 0; index < after.size(); ++index) {
+    if (after[index].hits != before[index].hits) names.push_back(after[index].name);
+  }
+  return names;
+}
+
 std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const sim::Plan& plan,
                                               model::Choice& choice, const RunOptions& options) {
   sim::EventLog::Limits limits;
@@ -25,6 +36,7 @@ std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const si
       .scenario = plan.scenario, .seed = plan.seed, .plan_path = options.plan_path};
   const sim::ScopedCheckReport check_report(identity, log);
   sim::RecordingChoice recorder(choice);
+  const std::vector<MarkCount> marks_before = MarkCounts();
   auto result = scenario.Run(plan, recorder, log);
   if (!result) return result;
   result->hash = log.hash();
@@ -33,6 +45,7 @@ std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const si
   result->violation = log.violation();
   if (log.violation().has_value()) result->report = sim::RenderFailure(identity, log, {});
   result->last_events = RenderAll(log.Recent(options.events_shown));
+  result->marks = MarksSince(marks_before);
   result->questions = recorder.asked();
   result->plan = plan;
   result->plan.choices = recorder.recorded();

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/units.h"
 #include "sim/choices.h"
@@ -46,6 +47,8 @@ struct RunResult {
   uint64_t unused_choices = 0;
   // Counts of the scenario's own, by name: commands executed, connections, faults by site.
   std::map<std::string, uint64_t> counters;
+  // The coverage marks (base/mark.h) that the run passed, by name; of a build without marks, none.
+  std::vector<std::string_view> marks;
 };
 
 class Scenario {

@@ -9,14 +9,12 @@
 #include <string>
 #include <tuple>
 
+#include "tests/scenarios/default_seeds.h"
 #include "tests/scenarios/registry.h"
 #include "tests/scenarios/scenario.h"
 
 namespace orrery::scenarios {
 namespace {
-
-constexpr uint64_t kBlocks = 16;
-constexpr uint64_t kSeedsABlock = 100;
 
 class SeedsTest : public testing::TestWithParam<std::tuple<const Scenario*, uint64_t>> {
  protected:
