@@ -88,6 +88,7 @@ class Machine {
   MemoryLedger ledger;
   Tcp tcp;
   Prng entropy;
+  Bystander* bystander = nullptr;
   std::vector<ModelRing*> rings;  // In order of creation; null where one is gone.
   size_t ring_descriptors = 0;
   size_t files_alive = 0;

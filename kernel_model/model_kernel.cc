@@ -151,6 +151,14 @@ void ModelKernel::SignalEventFd(int fd) {
   machine_->Wake(*file, POLLIN);
 }
 
+void ModelKernel::SetBystander(Bystander* bystander) { machine_->bystander = bystander; }
+
+bool ModelKernel::RunWorker(uint64_t ring, uint64_t user_data) {
+  ORRERY_CHECK(ring < machine_->rings.size());
+  ModelRing* const found = machine_->rings[ring];
+  return found != nullptr && found->RunWorker(user_data);
+}
+
 size_t ModelKernel::open_descriptors() const {
   return machine_->descriptors.size() - machine_->ring_descriptors;
 }

@@ -18,6 +18,7 @@
 
 #include "base/errno.h"
 #include "base/units.h"
+#include "kernel_model/bystander.h"
 #include "kernel_model/choice.h"
 #include "kernel_model/observer.h"
 #include "runtime/ring/kernel.h"
@@ -111,6 +112,13 @@ class ModelKernel final : public Kernel {
   bool PeerEnded(PeerId peer) const;
   // Adds to an eventfd's counter, as another thread or a signal handler does.
   void SignalEventFd(int fd);
+
+  // --- What happens while the program is inside Enter.
+  // Null takes it away. It must outlive its last Enter.
+  void SetBystander(Bystander* bystander);
+  // Runs the worker that has a ring's operation with this user data. False: there is none, or it
+  // does not wait for this.
+  bool RunWorker(uint64_t ring, uint64_t user_data);
 
   // --- For checks at the end of a run.
   // Descriptors that are open, those of rings not counted.

@@ -63,6 +63,8 @@ EnterResult ModelRing::Finish() { return core_->Finish(); }
 
 void ModelRing::Interrupt() { core_->Interrupt(); }
 
+bool ModelRing::RunWorker(uint64_t user_data) { return core_->RunWorker(user_data); }
+
 uint64_t ModelRing::number() const { return core_->number; }
 
 size_t ModelRing::requests_in_flight() const { return core_->requests_in_flight(); }

@@ -57,6 +57,7 @@ class ModelRing final : public Ring {
 
  private:
   friend class ModelKernel;
+  bool RunWorker(uint64_t user_data);
   ModelRing(Machine& machine, unsigned sq_entries, unsigned cq_entries);
 
   Machine& machine_;

@@ -121,6 +121,9 @@ Attempt ReceiveIntoGroup(RingCore& ring, Request& request, Connection& connectio
                                    : ReceiveIntoBuffer(ring, request, connection, *group);
   const bool hints = attempt.kind == Attempt::Kind::kDone && attempt.result >= 0;
   if (hints && request.opcode == IORING_OP_RECV) {
+    if (Bystander* const bystander = ring.machine.bystander) {
+      bystander->AfterReceive(ring.number, request.user_data, static_cast<size_t>(attempt.result));
+    }
     attempt.flags |= NotEmptyFlag(ring, connection, attempt.result);
   }
   return attempt;

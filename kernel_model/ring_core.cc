@@ -287,6 +287,7 @@ unsigned RingCore::ConsumeBatch(unsigned to_submit) {
 }
 
 void RingCore::Consume(const io_uring_sqe& sqe) {
+  if (machine.bystander != nullptr) machine.bystander->BeforeOperation(number, sqe);
   machine.Emit(EventKind::kSubmit, number, static_cast<int64_t>(sqe.user_data), sqe.opcode);
   if (sqe.user_data == kReservedUserData) {
     machine.Violate("reserved-user-data",
@@ -331,25 +332,25 @@ void RingCore::Issue(Request& request, bool from_task_work) {
   if (request.state != RequestState::kWorking) ArmLinkTimeout(*timeout);
 }
 
-void RingCore::Execute(Request& request, bool from_task_work) {
+bool RingCore::Execute(Request& request, bool from_task_work) {
   if (request.guarded && WritesMemory(request.opcode)) CheckGuardedMemory(request);
   const Attempt attempt = Try(*this, request);
   switch (attempt.kind) {
     case Attempt::Kind::kDone:
       if (attempt.result < 0 && EndsByTaskWork(request)) {
         EndLater(request, attempt.result, /*forced=*/false);
-        return;
+        return false;
       }
       End(request, attempt.result, attempt.flags, attempt.buffer);
-      return;
+      return false;
     case Attempt::Kind::kPending:
-      return;
+      return false;
     case Attempt::Kind::kRequeue:
       if (from_task_work) {
         request.wakes = 1;
         request.wake_mask = 0;
         QueueTaskWork(request, /*forced=*/false);
-        return;
+        return false;
       }
       break;
     case Attempt::Kind::kWait:
@@ -357,9 +358,10 @@ void RingCore::Execute(Request& request, bool from_task_work) {
   }
   if (request.no_wait) {
     End(request, CutShort(request, EAGAIN));
-  } else if (request.state != RequestState::kArmed) {
-    Arm(request);
+    return false;
   }
+  if (request.state != RequestState::kArmed) Arm(request);
+  return true;
 }
 
 void RingCore::Arm(Request& request) {
@@ -548,6 +550,10 @@ void RingCore::StartElsewhere(Request& request, RequestState state, Nanoseconds 
   GuardMemory(request);
   request.state = state;
   table.Insert(request);
+  if (state == RequestState::kWorking && machine.bystander != nullptr &&
+      machine.bystander->HoldsWorker(number, request.user_data)) {
+    return;
+  }
   if (delay == Machine::kAfterBatch && consuming_) {
     workers_.push_back(&request);
   } else if (delay <= 0) {
@@ -555,6 +561,17 @@ void RingCore::StartElsewhere(Request& request, RequestState state, Nanoseconds 
   } else {
     machine.timers.Arm(request.timer, machine.now + delay);
   }
+}
+
+bool RingCore::RunWorker(uint64_t user_data) {
+  Request* request = table.Find(user_data);
+  while (request != nullptr && request->state != RequestState::kWorking) {
+    request = RequestTable::NextSame(*request);
+  }
+  if (request == nullptr || request->timer.armed()) return false;
+  std::erase(workers_, request);
+  Work(*request);
+  return true;
 }
 
 void RingCore::RunWorkers() {

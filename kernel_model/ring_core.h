@@ -75,6 +75,8 @@ class RingCore {
   // Lazy work lets a sleeper sleep until there is enough of it; forced work makes it look.
   void QueueTaskWork(Request& request, bool forced);
   void OnTimer(Request& request);
+  // See ModelKernel.
+  bool RunWorker(uint64_t user_data);
 
   // --- For the operations.
   // A CQE with F_MORE. False when it did not fit: then the request must end with it (fact O5).
@@ -143,7 +145,8 @@ class RingCore {
   void Consume(const io_uring_sqe& sqe);
   // The first attempt; what it is done with is looked up now.
   void Issue(Request& request, bool from_task_work);
-  void Execute(Request& request, bool from_task_work);
+  // False: the request has ended, or somebody else has it now.
+  bool Execute(Request& request, bool from_task_work);
   void Arm(Request& request);
   void Disarm(Request& request);
   void GuardMemory(Request& request);
@@ -192,6 +195,10 @@ class RingCore {
   Request& Pick(std::deque<Request*>& queue);
   void RunTask(Request& request);
   void RunWoken(Request& request);
+  // What a wake-up with this mask is to a request that waits once,
+  void EndOrRetry(Request& request, uint32_t mask);
+  // and to a multishot. False: it waits no more.
+  bool RunMultishot(Request& request, uint32_t mask);
 
   // cancel.cc
   std::expected<unsigned, Errno> CancelNow(const void* argument, unsigned count);

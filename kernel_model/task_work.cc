@@ -122,29 +122,45 @@ void RingCore::RunTask(Request& request) {
 }
 
 void RingCore::RunWoken(Request& request) {
-  // As in io_poll_check_events().
-  if (request.cancelled) {
-    End(request, CutShort(request, ECANCELED));
+  // As in io_poll_check_events(): whatever wakes it while it runs makes it go round once more.
+  for (;;) {
+    if (request.cancelled) {
+      End(request, CutShort(request, ECANCELED));
+      return;
+    }
+    // The mask that the wake-up brought counts only if there was no other (fact P4).
+    const uint32_t wakes = request.wakes;
+    uint32_t mask = wakes == 1 ? request.wake_mask & request.wait_events : 0;
+    if (mask == 0) mask = machine.Readiness(*request.file) & request.wait_events;
+    request.wake_mask = 0;
+    if (!request.multishot) {
+      request.wakes = 0;
+      EndOrRetry(request, mask);
+      return;
+    }
+    if (mask != 0 && !RunMultishot(request, mask)) return;
+    if (machine.bystander != nullptr) machine.bystander->BeforeWaiting(number, request.user_data);
+    request.wakes -= wakes;
+    if (request.wakes == 0) return;
+  }
+}
+
+void RingCore::EndOrRetry(Request& request, uint32_t mask) {
+  if (mask != 0 && request.opcode == IORING_OP_POLL_ADD) {
+    End(request, static_cast<int32_t>(mask));
     return;
   }
-  // The mask that the wake-up brought counts only if there was no other (fact P4).
-  uint32_t mask = request.wakes == 1 ? request.wake_mask & request.wait_events : 0;
-  request.wakes = 0;
-  if (mask == 0) mask = machine.Readiness(*request.file) & request.wait_events;
-  if (mask == 0) {
-    if (request.multishot) return;
-    // Somebody else was faster: wait again, now as the newest (fact R10).
-    Disarm(request);
-    Execute(request, /*from_task_work=*/true);
-    return;
-  }
-  if (request.opcode == IORING_OP_POLL_ADD) {
-    const auto result = static_cast<int32_t>(mask);
-    if (!request.multishot || !PostMore(request, result, 0)) End(request, result);
-    return;
-  }
-  if (!request.multishot) Disarm(request);
+  // Or somebody else was faster: wait again, now as the newest (fact R10).
+  Disarm(request);
   Execute(request, /*from_task_work=*/true);
+}
+
+bool RingCore::RunMultishot(Request& request, uint32_t mask) {
+  if (request.opcode != IORING_OP_POLL_ADD) return Execute(request, /*from_task_work=*/true);
+  const auto result = static_cast<int32_t>(mask);
+  if (PostMore(request, result, 0)) return true;
+  End(request, result);
+  return false;
 }
 
 }  // namespace orrery::model

@@ -100,11 +100,20 @@ size_t Tcp::SendSpace(const Connection& connection) const {
   return machine_.options.socket_buffer_bytes - used;
 }
 
-int64_t Tcp::BeginSend(Connection& connection, size_t count) {
+int64_t Tcp::BeginSend(Connection& connection, size_t count, const Request& request) {
   if (connection.pending_error != 0) return -std::exchange(connection.pending_error, 0);
   if (connection.write_shut || connection.reset_arrived) return -EPIPE;
   if (count == 0) return 0;
-  const size_t fits = std::min(count, SendSpace(connection));
+  size_t fits = std::min(count, SendSpace(connection));
+  if (machine_.bystander != nullptr && fits > 0 && !connection.peer_gone) {
+    const size_t unread = connection.outbound.size() + connection.unacknowledged;
+    const size_t room =
+        machine_.bystander->SendRoom(request.ring->number, request.user_data, fits, unread);
+    ORRERY_CHECK(room <= fits);
+    ORRERY_CHECK(room > 0 || unread > 0);
+    connection.no_room = room == 0;
+    fits = room;
+  }
   if (fits < count) connection.no_space = true;
   if (fits == 0) return -EAGAIN;
   const uint64_t partial = machine_.Choose(Site::kSendPartial, connection.number, fits);
@@ -183,7 +192,7 @@ uint32_t Tcp::Readiness(const OpenFile& file) const {
     // sk_stream_is_writeable(): a third is free.
     const size_t space = SendSpace(connection);
     const size_t used = machine_.options.socket_buffer_bytes - space;
-    if (space > 0 && space >= used / 2) {
+    if (space > 0 && space >= used / 2 && !connection.no_room) {
       mask |= POLLOUT | POLLWRNORM;
     } else {
       connection.no_space = true;
@@ -242,6 +251,7 @@ void Tcp::ForgetPayloads(const RingCore& ring) {
 }
 
 void Tcp::Release(Connection& connection, size_t bytes) {
+  connection.no_room = false;
   connection.released = std::min(connection.released + bytes, connection.sent);
   while (!connection.payloads.empty() && connection.payloads.front().end <= connection.released) {
     Request& request = *connection.payloads.front().request;

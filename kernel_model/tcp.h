@@ -66,6 +66,7 @@ struct Connection {
   bool write_shut = false;  // By the program: SHUT_WR.
   int pending_error = 0;    // Given to the next call that asks, once.
   bool no_space = false;    // SOCK_NOSPACE: somebody is to hear when there is space again.
+  bool no_room = false;     // A bystander said so, until bytes leave the send buffer.
 
   // The peer's end.
   ByteQueue outbound;            // What the program sent and the peer did not read.
@@ -103,7 +104,7 @@ class Tcp {
   // Whether more is known to be there (fact R1).
   static bool NotEmpty(const Connection& connection);
   // How many of `count` bytes a send may take now.
-  int64_t BeginSend(Connection& connection, size_t count);
+  int64_t BeginSend(Connection& connection, size_t count, const Request& request);
   // Takes them. After each send, FinishSend() once.
   void Send(Connection& connection, const std::byte* bytes, size_t count);
   void FinishSend(Connection& connection, size_t count);

@@ -1,0 +1,40 @@
+// What goes on beside the program while it is inside Enter: its peers, and the workers of its ring,
+// run on other processors and do not wait for it.
+//
+// The model runs an Enter in one go. Where the kernel's own code would see what happened meanwhile,
+// it asks the bystander, who may then do what a peer may do (ModelKernel's Peer*() and
+// SignalEventFd()) and run workers (ModelKernel::RunWorker()), nothing else. So whoever knows what
+// a real kernel did can lead the model along it. Without a bystander nothing happens meanwhile.
+// Called on the thread that drives the model, inside its calls.
+#pragma once
+
+#include <liburing.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace orrery::model {
+
+class Bystander {
+ public:
+  virtual ~Bystander() = default;
+
+  // The ring is about to carry out this SQE, which it has just consumed.
+  virtual void BeforeOperation(uint64_t ring, const io_uring_sqe& sqe) = 0;
+  // The ring is about to look for task work, in an Enter that does not sleep (yet).
+  virtual void BeforeTaskWork(uint64_t ring) = 0;
+  // A RECV with buffer selection has taken `bytes` from its connection, and is about to look
+  // whether there is more.
+  virtual void AfterReceive(uint64_t ring, uint64_t user_data, size_t bytes) = 0;
+  // A multishot that was woken has done what it could, and is about to wait again.
+  virtual void BeforeWaiting(uint64_t ring, uint64_t user_data) = 0;
+  // A send that finds room for `room` bytes of what it was given: how many it takes. 0, if it has
+  // to wait; legal only while `unread` (bytes that the peer has not taken off the connection) is
+  // not 0, because nothing else would ever wake it. Linux counts memory, not bytes, so there may
+  // be less room than it seems (facts T1, T3).
+  virtual size_t SendRoom(uint64_t ring, uint64_t user_data, size_t room, size_t unread) = 0;
+  // A worker is to run this operation. True: it has to wait for ModelKernel::RunWorker().
+  virtual bool HoldsWorker(uint64_t ring, uint64_t user_data) = 0;
+};
+
+}  // namespace orrery::model
