@@ -1,10 +1,8 @@
-// orrery-server: a Redis-protocol server on io_uring. Options, set-up, the driver, signals; nothing
-// else.
+#include "server/main.h"
 
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
@@ -16,24 +14,21 @@
 #include "base/check.h"
 #include "base/units.h"
 #include "runtime/ring/liburing_ring.h"
-#include "runtime/ring/linux_kernel.h"
 #include "runtime/ring/user_data.h"
 #include "server/config.h"
 #include "server/shard.h"
 
+namespace orrery::server {
 namespace {
-
-using orrery::server::Shard;
-using orrery::server::ShardOptions;
 
 // Room for the clients that are told that there are too many, and for those that are leaving: each
 // stays until it has read so, for a while at most. More of them than this at once are closed
 // without a word.
-constexpr uint32_t kConnectionsMax = orrery::server::kClientsMaxHighest + 65'536;
-static_assert(kConnectionsMax <= orrery::UserData::kIndexMax);
+constexpr uint32_t kConnectionsMax = kClientsMaxHighest + 65'536;
+static_assert(kConnectionsMax <= UserData::kIndexMax);
 
 // What all receive buffers together may take.
-constexpr size_t kReceiveMemoryMax = 4096 * orrery::kMiB;
+constexpr size_t kReceiveMemoryMax = 4096 * kMiB;
 
 // What a signal handler may touch: set before the handlers are, and never changed while they are.
 Shard* signalled_shard = nullptr;
@@ -58,13 +53,12 @@ int Fail(const std::string& message) {
   return 1;
 }
 
-int Serve(const ShardOptions& options, const orrery::RingOptions& ring_options) {
-  orrery::LinuxKernel kernel;
+int Serve(const ShardOptions& options, const RingOptions& ring_options, Kernel& kernel) {
   // Without it, the number of clients is bounded by whatever the shell allows. The bound is then
   // merely lower.
   (void)kernel.RaiseDescriptorLimit();
 
-  auto ring = orrery::LiburingRing::Create(ring_options);
+  auto ring = kernel.MakeRing(ring_options);
   if (!ring) return Fail(ring.error());
   auto shard = Shard::Create(**ring, kernel, options, nullptr);
   if (!shard) return Fail(shard.error());
@@ -75,7 +69,7 @@ int Serve(const ShardOptions& options, const orrery::RingOptions& ring_options) 
   SetHandler({SIGPIPE}, SIG_IGN);
   const bool v6 = options.listen.address.find(':') != std::string::npos;
   fmt::print("orrery-server: listening on {}{}{}:{}, {}\n", v6 ? "[" : "", options.listen.address,
-             v6 ? "]" : "", (*shard)->port(), (*ring)->description());
+             v6 ? "]" : "", (*shard)->port(), DescribeRing((*ring)->memory()));
   std::fflush(stdout);
 
   while (!(*shard)->finished()) (*shard)->OnEntered((*ring)->Enter((*shard)->Turn()));
@@ -88,7 +82,7 @@ int Serve(const ShardOptions& options, const orrery::RingOptions& ring_options) 
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int Main(int argc, char** argv, Host& host) {
   CLI::App app(
       "A Redis-protocol server on io_uring. Data lives in memory only: it is gone when the server "
       "stops.",
@@ -102,7 +96,7 @@ int main(int argc, char** argv) {
       "Try it:  redis-cli -p 6379 SET greeting hello");
 
   ShardOptions options;
-  orrery::RingOptions ring_options;
+  RingOptions ring_options;
   options.listen.port = 6379;
   app.add_option("--bind", options.listen.address, "Numeric IPv4 or IPv6 address to listen on")
       ->type_name("ADDRESS");
@@ -110,7 +104,7 @@ int main(int argc, char** argv) {
       ->type_name("PORT");
   app.add_option("--maxclients", options.clients_max,
                  "Clients served at once; more are refused with an error")
-      ->check(CLI::Range(1u, orrery::server::kClientsMaxHighest).description(""))
+      ->check(CLI::Range(1u, kClientsMaxHighest).description(""))
       ->type_name("N");
   app.add_option("--sq-entries", ring_options.sq_entries, "Submission queue entries of the ring")
       ->check(CLI::Range(1u, 32'768u).description(""))
@@ -136,6 +130,7 @@ int main(int argc, char** argv) {
       ->type_name("BYTES")
       ->group("Tuning");
 
+  host.AddOptions(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {
@@ -152,5 +147,9 @@ int main(int argc, char** argv) {
   }
   options.reactor.connections_max = kConnectionsMax;
   options.process_id = getpid();
-  return Serve(options, ring_options);
+  const auto kernel = host.Open();
+  if (!kernel) return Fail(kernel.error());
+  return Serve(options, ring_options, **kernel);
 }
+
+}  // namespace orrery::server

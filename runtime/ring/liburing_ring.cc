@@ -251,16 +251,10 @@ std::expected<unsigned, Errno> LiburingRing::Register(unsigned opcode, const voi
   return static_cast<unsigned>(result);
 }
 
-std::string LiburingRing::description() const {
-  std::string text = "io_uring, Linux " + RunningKernelVersion() + ", ";
-  switch (mode_) {
-    case RingMode::kDeferred:
-      return text + "SINGLE_ISSUER|DEFER_TASKRUN";
-    case RingMode::kCooperative:
-      return text + "COOP_TASKRUN";
-    case RingMode::kPlain:
-      break;
-  }
+std::string DescribeRing(const io_uring& memory) {
+  const std::string text = "io_uring, Linux " + RunningKernelVersion() + ", ";
+  if ((memory.flags & IORING_SETUP_DEFER_TASKRUN) != 0) return text + "SINGLE_ISSUER|DEFER_TASKRUN";
+  if ((memory.flags & IORING_SETUP_COOP_TASKRUN) != 0) return text + "COOP_TASKRUN";
   return text + "plain";
 }
 

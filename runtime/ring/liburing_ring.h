@@ -26,6 +26,10 @@ enum class RingMode : uint8_t {
   kPlain,        // At any moment.
 };
 
+// For the line that a program prints at its start:
+// "io_uring, Linux 6.18, SINGLE_ISSUER|DEFER_TASKRUN". Of a ring of the running kernel.
+std::string DescribeRing(const io_uring& memory);
+
 class LiburingRing final : public Ring {
  public:
   // A ring for the calling thread, in the first mode from `best_mode` on that the kernel has.
@@ -47,9 +51,8 @@ class LiburingRing final : public Ring {
 
   RingMode mode() const { return mode_; }
 
-  // For the line that a program prints at its start:
-  // "io_uring, Linux 6.18, SINGLE_ISSUER|DEFER_TASKRUN".
-  std::string description() const;
+  // As DescribeRing().
+  std::string description() const { return DescribeRing(memory_); }
 
  private:
   explicit LiburingRing(RingMode mode) : mode_(mode) {}
