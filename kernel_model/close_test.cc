@@ -1,6 +1,7 @@
 // CLOSE, SHUTDOWN, descriptors and fixed files. Each test names the facts that it holds the model
 // to.
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <array>
 
@@ -220,6 +221,31 @@ TEST_F(CloseTest, EmptyingASlotLeavesRequestsAlone) {  // Fact F6.
   EXPECT_FALSE(machine_.kernel.PeerEnded(stream_.peer));
   EXPECT_EQ(machine_.Look(), (Cqes{{1, 3, 0}}));
   EXPECT_TRUE(machine_.kernel.PeerEnded(stream_.peer));
+}
+
+TEST_F(CloseTest, ALateAcknowledgementOfTheFinWakesOnceMore) {  // Fact X7.
+  machine_.PollMultishot(1, stream_.fd, POLLOUT);
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, POLLOUT, kMore}}));
+  machine_.choice.Always(Site::kFinAcknowledged, 3);
+  Shutdown(2, stream_.fd, SHUT_WR);
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, POLLOUT, kMore}, {2, 0, 0}}));
+  EXPECT_EQ(machine_.Look(), Cqes{});
+  machine_.kernel.AdvanceTo(machine_.kernel.NextEventAt());
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, POLLOUT, kMore}}));
+  EXPECT_EQ(machine_.kernel.NextEventAt(), kNever);
+}
+
+TEST_F(CloseTest, WhatThePeerSendsAcknowledgesTheFin) {  // Fact X7.
+  machine_.PollMultishot(1, stream_.fd, POLLOUT);
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, POLLOUT, kMore}}));
+  machine_.choice.Always(Site::kFinAcknowledged, 3);
+  Shutdown(2, stream_.fd, SHUT_WR);
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, POLLOUT, kMore}, {2, 0, 0}}));
+  machine_.PeerSend(stream_.peer, "abc");
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, POLLOUT, kMore}}));
+  machine_.PeerSend(stream_.peer, "abc");
+  EXPECT_EQ(machine_.Look(), Cqes{});
+  EXPECT_EQ(machine_.kernel.NextEventAt(), kNever);
 }
 
 TEST_F(CloseTest, ARingTakesItsRequestsAndFilesAlong) {  // Fact X6.

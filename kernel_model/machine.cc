@@ -3,20 +3,11 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <array>
 
 #include "base/check.h"
 #include "kernel_model/ring_core.h"
 
 namespace orrery::model {
-namespace {
-
-// What a delay can be. The first is the benign one.
-constexpr std::array<Nanoseconds, 6> kDelays = {
-    0, kMicrosecond, 50 * kMicrosecond, kMillisecond, 40 * kMillisecond, 200 * kMillisecond};
-
-}  // namespace
-
 void StopUnknown(std::string_view what, uint64_t value) {
   const std::string message = "the model does not know " + std::string(what) + " " +
                               std::to_string(value) + "; it never invents a result";
@@ -31,6 +22,7 @@ Machine::Machine(const ModelOptions& machine_options, Choice& choice, Observer* 
       chooser_(choice),
       observer_(machine_observer) {
   ORRERY_CHECK(options.socket_buffer_bytes >= 1);
+  ORRERY_CHECK(!options.delays.empty() && options.delays.front() == 0);
 }
 
 Machine::~Machine() {
@@ -59,23 +51,23 @@ uint64_t Machine::Choose(Site site, uint64_t entity, uint64_t alternatives) {
   return chosen.answer;
 }
 
-Nanoseconds Machine::ChooseDelay(uint64_t entity) {
-  return kDelays[Choose(Site::kWakeDelay, entity, kDelays.size())];
+Nanoseconds Machine::ChooseDelay(uint64_t entity, Site site) {
+  return options.delays[Choose(site, entity, options.delays.size())];
 }
 
 Nanoseconds Machine::ChooseWorkerDelay(uint64_t entity) {
-  const uint64_t answer = Choose(Site::kWorkerDelay, entity, 1 + kDelays.size());
-  return answer == 0 ? kAfterBatch : kDelays[answer - 1];
+  const uint64_t answer = Choose(Site::kWorkerDelay, entity, 1 + options.delays.size());
+  return answer == 0 ? kAfterBatch : options.delays[answer - 1];
 }
 
 Nanoseconds Machine::ChooseDiskDelay(uint64_t entity) {
-  const uint64_t answer = Choose(Site::kReadCold, entity, 1 + kDelays.size());
-  return answer == 0 ? kAfterBatch : kDelays[answer - 1];
+  const uint64_t answer = Choose(Site::kReadCold, entity, 1 + options.delays.size());
+  return answer == 0 ? kAfterBatch : options.delays[answer - 1];
 }
 
 Nanoseconds Machine::ChooseInterrupt(uint64_t entity) {
-  const uint64_t answer = Choose(Site::kEnterInterrupted, entity, 1 + kDelays.size());
-  return answer == 0 ? kNever : now + kDelays[answer - 1];
+  const uint64_t answer = Choose(Site::kEnterInterrupted, entity, 1 + options.delays.size());
+  return answer == 0 ? kNever : now + options.delays[answer - 1];
 }
 
 // --- Files
@@ -191,7 +183,7 @@ void Machine::FireDueTimers() {
 
 void Machine::Fire(Timer& timer) {
   if (timer.connection != nullptr) {
-    tcp.OnArrival(*timer.connection);
+    tcp.OnTimer(timer);
   } else {
     timer.request->ring->OnTimer(*timer.request);
   }

@@ -42,8 +42,8 @@ class Machine {
   void Violate(std::string_view invariant, const std::string& detail);
   // Reports every answer but the benign one.
   uint64_t Choose(Site site, uint64_t entity, uint64_t alternatives);
-  // One of a few delays, by kWakeDelay; benign: 0.
-  Nanoseconds ChooseDelay(uint64_t entity);
+  // One of a few delays; benign: 0.
+  Nanoseconds ChooseDelay(uint64_t entity, Site site = Site::kWakeDelay);
   // When a worker runs, by kWorkerDelay: benign after the batch that started it, else at once or
   // after one of the delays.
   static constexpr Nanoseconds kAfterBatch = -1;

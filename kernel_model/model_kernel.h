@@ -53,6 +53,9 @@ struct ModelOptions {
   uint64_t entropy_seed = 1;
   Nanoseconds realtime_at_start = 1'700'000'000 * kSecond;
   Defect defect = Defect::kNone;
+  // What a delay can be, wherever a choice asks for one. The first is the benign one: 0.
+  std::vector<Nanoseconds> delays = {
+      0, kMicrosecond, 50 * kMicrosecond, kMillisecond, 40 * kMillisecond, 200 * kMillisecond};
 };
 
 class Machine;

@@ -160,13 +160,33 @@ int32_t Tcp::Shutdown(OpenFile& file, int how) {
     return -ENOTCONN;
   }
   if (read) connection.read_shut = true;
-  if (write && !connection.write_shut) {
+  const bool sends_fin = write && !connection.write_shut;
+  if (sends_fin) {
     connection.write_shut = true;
     connection.program_fin = true;
   }
   WakeStream(connection, kStateChange);
+  if (sends_fin && !connection.fin_arrived) AwaitFinAcknowledged(connection);
   if (connection.other != nullptr) Pump(connection);
   return 0;
+}
+
+void Tcp::AwaitFinAcknowledged(Connection& connection) {
+  const Nanoseconds delay = machine_.ChooseDelay(connection.number, Site::kFinAcknowledged);
+  if (delay == 0) return;  // It is one wake-up with the shutdown's own.
+  connection.fin_unacknowledged = true;
+  machine_.timers.Arm(connection.fin_acknowledged, machine_.now + delay);
+}
+
+void Tcp::ForgetFin(Connection& connection) {
+  connection.fin_unacknowledged = false;
+  machine_.timers.Disarm(connection.fin_acknowledged);
+}
+
+void Tcp::FinAcknowledged(Connection& connection) {
+  if (!connection.fin_unacknowledged) return;
+  ForgetFin(connection);
+  WakeStream(connection, kStateChange);  // tcp_rcv_state_process(), TCP_FIN_WAIT1
 }
 
 uint32_t Tcp::Readiness(const OpenFile& file) const {
@@ -203,6 +223,7 @@ uint32_t Tcp::Readiness(const OpenFile& file) const {
 }
 
 void Tcp::CloseStream(Connection& connection) {
+  ForgetFin(connection);
   connection.file = nullptr;
   connection.closed = true;
   if (!connection.reset_arrived) {
@@ -295,6 +316,15 @@ void Tcp::TransmitData(Connection& connection, size_t bytes) {
   Transmit(connection, Packet::Kind::kData, bytes - first, delay + gap);
 }
 
+void Tcp::OnTimer(const Timer& timer) {
+  Connection& connection = *timer.connection;
+  if (&timer == &connection.fin_acknowledged) {
+    FinAcknowledged(connection);
+  } else {
+    OnArrival(connection);
+  }
+}
+
 void Tcp::OnArrival(Connection& connection) {
   while (!connection.wire.empty() && connection.wire.front().due <= machine_.now) {
     const Packet packet = connection.wire.front();
@@ -323,6 +353,8 @@ void Tcp::Deliver(Connection& connection, const Packet& packet) {
     return;
   }
   if (connection.reset_arrived) return;
+  // What the peer sends acknowledges what it has got.
+  if (packet.kind != Packet::Kind::kAcknowledge) FinAcknowledged(connection);
   switch (packet.kind) {
     case Packet::Kind::kData:
       if (connection.read_shut && connection.write_shut) {
@@ -375,6 +407,7 @@ void Tcp::DeliverConnect(Connection& connection) {
 void Tcp::DeliverReset(Connection& connection) {
   if (connection.closed || IsDead(connection)) return;
   // tcp_reset(): after the peer's FIN it reads as a broken pipe.
+  ForgetFin(connection);
   connection.pending_error = connection.fin_arrived ? EPIPE : ECONNRESET;
   connection.reset_arrived = true;
   connection.unacknowledged = 0;
@@ -417,6 +450,7 @@ Connection* Tcp::Arrive(OpenFile& file) {
   connection.port = listener.port;
   connection.listener_number = file.number;
   connection.arrival.connection = &connection;
+  connection.fin_acknowledged.connection = &connection;
   ++listener.arriving;
   return &connection;
 }

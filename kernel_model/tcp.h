@@ -84,6 +84,9 @@ struct Connection {
 
   std::deque<Packet> wire;
   Timer arrival;  // Of the wire's front.
+
+  bool fin_unacknowledged = false;  // The program's, and whoever waits will hear of it (fact X7).
+  Timer fin_acknowledged;
 };
 
 class Tcp {
@@ -123,7 +126,7 @@ class Tcp {
   void CloseListener(OpenFile& listener);
 
   // --- The wire.
-  void OnArrival(Connection& connection);
+  void OnTimer(const Timer& timer);
 
   // --- For the peers.
   std::expected<uint64_t, Errno> PeerConnect(uint16_t port);
@@ -148,6 +151,11 @@ class Tcp {
   // The program's end answers with a reset: the peer will see it.
   void ResetToPeer(Connection& connection);
   void WakeStream(Connection& connection, uint32_t mask);
+  // What the acknowledgement of the program's FIN wakes, now or later, or never (fact X7).
+  void AwaitFinAcknowledged(Connection& connection);
+  void FinAcknowledged(Connection& connection);
+  void ForgetFin(Connection& connection);
+  void OnArrival(Connection& connection);
   // Bytes have left the send buffer; the second: all of them.
   void Release(Connection& connection, size_t bytes);
   void ReleaseAll(Connection& connection);

@@ -65,6 +65,7 @@ int32_t Tcp::Connect(OpenFile& socket, uint16_t port) {
   near.number = number;
   near.port = socket.bound_port != 0 ? socket.bound_port : FindPort();
   near.arrival.connection = &near;
+  near.fin_acknowledged.connection = &near;
   near.file = &socket;
   near.other = far;
   far->other = &near;

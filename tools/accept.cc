@@ -59,6 +59,7 @@ struct Totals {
   uint64_t completions = 0;  // Of the programs that were explained.
   uint64_t runs = 0;
   uint64_t departures = 0;  // Choices that were not benign.
+  uint64_t late_packets = 0;
 };
 
 // A program that was not explained, made short.
@@ -110,9 +111,11 @@ void Print(const Failure& failure, const std::string& repeat) {
 bool Write(const std::string& directory, const Failure& failure) {
   const std::string path = FromCaller(directory) + "/" + failure.name + ".program";
   std::ofstream file(path);
+  file << ToText(failure.program);
+  std::istringstream trace(ToText(failure.trace));
+  for (std::string line; std::getline(trace, line);) file << "# " << line << "\n";
   file << "# Linux: " << failure.verdict.observed << "\n# model: " << failure.verdict.modelled
-       << "\n"
-       << ToText(failure.program);
+       << "\n";
   if (!file) fmt::print(stderr, "accept: cannot write {}\n", path);
   return static_cast<bool>(file);
 }
@@ -133,6 +136,7 @@ class Tool {
       ++totals_.explained;
       totals_.completions += trace.completions();
       totals_.departures += verdict.departures;
+      totals_.late_packets += verdict.late_packets;
       return;
     }
     ++(verdict.kind == Verdict::Kind::kOutOfBudget ? totals_.out_of_budget : totals_.unexplained);
@@ -159,6 +163,7 @@ class Tool {
                                         {"completions_explained", totals_.completions},
                                         {"model_runs", totals_.runs},
                                         {"departures", totals_.departures},
+                                        {"late_packets", totals_.late_packets},
                                         {"seed", arguments_.seed}}
                              .dump());
     } else {
@@ -170,6 +175,7 @@ class Tool {
       fmt::print("completions explained {}\n", totals_.completions);
       fmt::print("runs of the model     {}\n", totals_.runs);
       fmt::print("choices not benign    {}\n", totals_.departures);
+      fmt::print("late packets          {}\n", totals_.late_packets);
     }
     return totals_.explained == totals_.programs ? 0 : kFailed;
   }

@@ -31,6 +31,23 @@ constexpr Nanoseconds kAfterTurn = 25 * kMicrosecond;
 constexpr Nanoseconds kInWait = 300 * kMicrosecond;
 constexpr Nanoseconds kBeforeTurn = 20 * kMicrosecond;
 constexpr Nanoseconds kNeverFires = 1000 * kSecond;
+// How many packets of one trace may be late.
+constexpr size_t kLatePacketsMax = 2;
+constexpr uint64_t kLateTurnsAll = 3;
+// What a worker's delay is searched for: at once, and up to two turns later.
+constexpr uint64_t kWorkerAnswersMax = 9;
+
+// What a delay of the model can be here: soon after its turn, and then in each turn, in the middle
+// of its wait and after it. The last is longer than the trace.
+std::vector<Nanoseconds> Delays(size_t turns) {
+  std::vector<Nanoseconds> delays = {0, kMicrosecond, 50 * kMicrosecond};
+  for (size_t turn = 0; turn <= turns; ++turn) {
+    const auto later = static_cast<Nanoseconds>(turn) * kTurn;
+    delays.push_back(later + kInWait);
+    delays.push_back(later + kTurn - kBeforeTurn);
+  }
+  return delays;
+}
 constexpr Nanoseconds kRealShort = 400 * kMicrosecond;
 
 // Not the model's: between which turns a short timeout fires. Entity: its id.
@@ -43,6 +60,7 @@ struct Question {
   uint64_t ordinal;
   uint64_t alternatives;
   uint64_t answer;
+  uint64_t turn;
 };
 using Key = std::tuple<Site, uint64_t, uint64_t>;
 using Script = std::map<Key, uint64_t>;
@@ -92,32 +110,45 @@ std::map<uint32_t, TimerSlots> FindTimerSlots(const Program& program, const Trac
   return slots;
 }
 
+// What is searched. The second is tried only on what the first does not explain.
+enum class Freedom : uint8_t {
+  kUsual,        // What differs from run to run on any machine.
+  kLatePackets,  // And packets of peers that are late, as on a machine that is overloaded.
+};
+
 // Answers from a script, and writes down what was asked.
 class GuidedChoice final : public model::Choice {
  public:
-  explicit GuidedChoice(const Script& script) : script_(script) {}
+  GuidedChoice(Freedom freedom, const Script& script) : freedom_(freedom), script_(script) {}
 
   uint64_t Choose(Site site, uint64_t entity, uint64_t ordinal, uint64_t alternatives) override {
-    if (!Searched(site) || alternatives == 1) return 0;
+    if (!Searched(site)) return 0;
+    if (site == Site::kWorkerDelay) alternatives = std::min(alternatives, kWorkerAnswersMax);
+    if (alternatives == 1) return 0;
     const auto scripted = script_.find({site, entity, ordinal});
     const uint64_t answer =
         scripted == script_.end() ? 0 : std::min(scripted->second, alternatives - 1);
-    asked_.push_back({site, entity, ordinal, alternatives, answer});
+    asked_.push_back({site, entity, ordinal, alternatives, answer, turn_});
     return answer;
   }
 
   // A worker is on its way: its end may stand anywhere among others.
   void set_worker_in_flight(bool in_flight) { worker_in_flight_ = in_flight; }
+  void set_turn(uint64_t turn) { turn_ = turn; }
   const std::vector<Question>& asked() const { return asked_; }
 
  private:
   bool Searched(Site site) const {
+    if (site == Site::kWakeDelay) return freedom_ == Freedom::kLatePackets;
     return site == kTimerSlot || site == Site::kWorkerDelay || site == Site::kWorkerOrder ||
-           site == Site::kWorkerStarted || (site == Site::kTaskWorkOrder && worker_in_flight_);
+           site == Site::kWorkerStarted || site == Site::kFinAcknowledged ||
+           (site == Site::kTaskWorkOrder && worker_in_flight_);
   }
+  const Freedom freedom_;
   const Script& script_;
   std::vector<Question> asked_;
   bool worker_in_flight_ = false;
+  uint64_t turn_ = 0;
 };
 
 std::string Said(const Observation& observation) {
@@ -155,6 +186,7 @@ class Follower final : public Driver {
     const Nanoseconds start = static_cast<Nanoseconds>(turn_) * kTurn;
     kernel_.AdvanceTo(std::max(start, kernel_.MonotonicNow()));
     choice_.set_worker_in_flight(!shutdowns_.empty());
+    choice_.set_turn(turn_);
   }
   void EndTurn(bool) override { ++turn_; }
 
@@ -205,10 +237,13 @@ struct Attempted {
 
 class Search {
  public:
-  Search(const Program& program, const Trace& trace, const AcceptorOptions& options)
+  Search(const Program& program, const Trace& trace, const AcceptorOptions& options,
+         Freedom freedom)
       : program_(program),
         trace_(trace),
         options_(options),
+        freedom_(freedom),
+        delays_(Delays(trace.turns.size())),
         slots_(FindTimerSlots(program, trace)) {}
 
   Verdict Run() {
@@ -225,6 +260,7 @@ class Search {
       if (attempted.complete) {
         verdict_.kind = Verdict::Kind::kExplained;
         verdict_.departures = node.script.size();
+        verdict_.late_packets = node.late_packets;
         verdict_.explained = attempted.matched;
         return verdict_;
       }
@@ -241,7 +277,9 @@ class Search {
   struct Node {
     Script script;
     size_t settled = 0;
-    size_t matched = 0;  // By the parent.
+    size_t late_packets = 0;  // Of the script.
+    bool ends_late = false;   // The last answer of the script is one.
+    size_t matched = 0;       // By the parent.
     size_t sequence = 0;
     friend bool operator<(const Node& left, const Node& right) {
       // Best last, as std::priority_queue wants it.
@@ -254,12 +292,18 @@ class Search {
   };
 
   Attempted Attempt(const Script& script) const {
-    GuidedChoice choice(script);
+    GuidedChoice choice(freedom_, script);
     model::ModelOptions options;
     options.defect = options_.defect;
+<<<<<<< HEAD
     Collector collector;
     conformance::ModelWorld world(options, choice, collector);
     Follower follower(world.model(), collector, choice, program_, trace_, slots_);
+=======
+    options.delays = delays_;
+    ModelWorld world(options, choice);
+    Follower follower(world, choice, program_, trace_, slots_);
+>>>>>>> bcaa705 (kernel_model, tests/acceptor: a FIN is acknowledged late, packets may be late)
     Attempted attempted;
     const bool ran = acceptor::Run(program_, world, follower);
     attempted.matched = follower.matched();
@@ -280,14 +324,33 @@ class Search {
     verdict_.violation = attempted.violation;
   }
 
+  // Whether a packet that is late by this answer is worth a run: it comes just before a turn that
+  // enters, or in its wait, or a few turns later; or too late for all of them.
+  bool WorthTrying(const Question& packet, uint64_t answer) const {
+    const Nanoseconds later = delays_[answer];
+    const auto turns = static_cast<uint64_t>(later / kTurn);
+    if (turns < kLateTurnsAll) return true;
+    const uint64_t turn = packet.turn + turns;
+    const bool in_wait = later % kTurn == kInWait;
+    if (turn >= trace_.turns.size()) return answer + 1 == packet.alternatives;
+    if (in_wait) return trace_.turns[turn].waits;
+    return turn + 1 == trace_.turns.size() || trace_.turns[turn + 1].enters;
+  }
+
   void Branch(const Node& node, const Attempted& attempted) {
+    // A late packet must explain something by itself.
+    if (node.ends_late && attempted.matched <= node.matched) return;
     // The latest questions are the likeliest to matter.
     for (size_t index = attempted.asked.size(); index > node.settled; --index) {
       const Question& question = attempted.asked[index - 1];
+      const bool late = question.site == Site::kWakeDelay;
+      if (late && node.late_packets == kLatePacketsMax) continue;
       for (uint64_t answer = 0; answer < question.alternatives; ++answer) {
-        if (answer == question.answer) continue;
+        if (answer == question.answer || (late && !WorthTrying(question, answer))) continue;
         Node child{.script = node.script,
                    .settled = index,
+                   .late_packets = node.late_packets + (late ? 1 : 0),
+                   .ends_late = late,
                    .matched = attempted.matched,
                    .sequence = sequence_++};
         child.script[{question.site, question.entity, question.ordinal}] = answer;
@@ -299,6 +362,8 @@ class Search {
   const Program& program_;
   const Trace& trace_;
   const AcceptorOptions& options_;
+  const Freedom freedom_;
+  const std::vector<Nanoseconds> delays_;
   const std::map<uint32_t, TimerSlots> slots_;
   std::priority_queue<Node> frontier_;
   size_t sequence_ = 0;
@@ -308,7 +373,11 @@ class Search {
 }  // namespace
 
 Verdict Explain(const Program& program, const Trace& trace, const AcceptorOptions& options) {
-  return Search(program, trace, options).Run();
+  const Verdict usual = Search(program, trace, options, Freedom::kUsual).Run();
+  if (usual.kind == Verdict::Kind::kExplained) return usual;
+  Verdict late = Search(program, trace, options, Freedom::kLatePackets).Run();
+  late.runs += usual.runs;
+  return late;
 }
 
 }  // namespace orrery::acceptor

@@ -1,4 +1,5 @@
 // What a close leaves running, and how a connection is really stopped.
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -91,6 +92,35 @@ TEST_P(Closing, X5_ADescriptorIsResolvedWhenItsSqeIsConsumed) {
   const PeerRead read = ReadToEnd(old.peer);
   EXPECT_EQ(read.bytes, "");
   EXPECT_TRUE(read.end);
+}
+
+TEST_P(Closing, X7_TheProgramsFinWakesOnceMoreWhenItIsAcknowledged) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().PollMultishot(File::Descriptor(connection.fd), POLLOUT, Id(1)));
+  EXPECT_THAT(Await(1), ElementsAre(More(1, POLLOUT)));
+  ASSERT_TRUE(queue().Send(File::Descriptor(connection.fd), AsBytes("bye"), 0, Id(2)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, 3)));
+  ASSERT_TRUE(queue().Shutdown(File::Descriptor(connection.fd), SHUT_WR, Id(3)));
+  size_t wakes = 0;
+  const auto count = [&](const std::vector<Seen>& seen) {
+    for (const Seen& one : seen) {
+      if (one.id == 1) {
+        EXPECT_THAT(one, More(1, POLLOUT));
+        ++wakes;
+      }
+    }
+  };
+  count(Await(2));  // The shutdown, and what it wakes.
+  EXPECT_GE(wakes, 1U);
+  // The latest moment: bytes are no reason to say that the socket takes some.
+  Deliver(connection, "more");
+  Submit();
+  count(Visible());
+  // Legal: one, when it was acknowledged so soon that the two were one.
+  EXPECT_GE(wakes, 1U);
+  EXPECT_LE(wakes, 2U);
+  Deliver(connection, "still more");
+  ExpectQuiet();
 }
 
 TEST_P(Closing, X5_AnArmedRequestKeepsItsFile) {
