@@ -47,6 +47,7 @@ struct Arguments {
   uint64_t seed = 1;
   size_t budget = AcceptorOptions{}.runs_max;
   std::string program;
+  std::string trace;
   std::string write;
   bool json = false;
 };
@@ -108,16 +109,20 @@ void Print(const Failure& failure, const std::string& repeat) {
   fmt::print("to repeat:     {}\n\n", repeat);
 }
 
-bool Write(const std::string& directory, const Failure& failure) {
-  const std::string path = FromCaller(directory) + "/" + failure.name + ".program";
+bool WriteFile(const std::string& path, const std::string& text) {
   std::ofstream file(path);
-  file << ToText(failure.program);
-  std::istringstream trace(ToText(failure.trace));
-  for (std::string line; std::getline(trace, line);) file << "# " << line << "\n";
-  file << "# Linux: " << failure.verdict.observed << "\n# model: " << failure.verdict.modelled
-       << "\n";
+  file << text;
+  file.flush();
   if (!file) fmt::print(stderr, "accept: cannot write {}\n", path);
   return static_cast<bool>(file);
+}
+
+// As it was recorded, whether or not it comes back.
+bool Write(const std::string& directory, const std::string& name, const Program& program,
+           const Trace& trace) {
+  const std::string path = FromCaller(directory) + "/" + name;
+  return WriteFile(path + ".program", ToText(program)) &&
+         WriteFile(path + ".trace", Serialize(trace));
 }
 
 // What `arguments` ask for, and counts it. False: something was not explained.
@@ -128,7 +133,11 @@ class Tool {
   }
 
   void Judge(const std::string& name, const Program& program, const std::string& repeat) {
-    const Trace trace = Record(program);
+    Judge(name, program, Record(program), repeat);
+  }
+
+  void Judge(const std::string& name, const Program& program, const Trace& trace,
+             const std::string& repeat) {
     const Verdict verdict = Explain(program, trace, options_);
     ++totals_.programs;
     totals_.runs += verdict.runs;
@@ -140,12 +149,13 @@ class Tool {
       return;
     }
     ++(verdict.kind == Verdict::Kind::kOutOfBudget ? totals_.out_of_budget : totals_.unexplained);
-    if (!arguments_.write.empty() || !shown_) {
-      const Failure failure = MakeShort(name, program, trace, verdict, options_);
-      if (!arguments_.write.empty()) (void)Write(arguments_.write, failure);  // It has said so.
-      if (!shown_ && !arguments_.json) Print(failure, repeat);
-      shown_ = true;
-    }
+    // What cannot be written has been said.
+    if (!arguments_.write.empty()) (void)Write(arguments_.write, name, program, trace);
+    if (shown_ || arguments_.json) return;
+    shown_ = true;
+    Print(arguments_.trace.empty() ? MakeShort(name, program, trace, verdict, options_)
+                                   : Failure{name, program, trace, verdict, false},
+          repeat);
   }
 
   void Progress() const {
@@ -187,19 +197,32 @@ class Tool {
   bool shown_ = false;
 };
 
-int RunFile(const Arguments& arguments) {
-  std::ifstream file(FromCaller(arguments.program));
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(FromCaller(path));
   std::stringstream text;
   text << file.rdbuf();
-  const auto program = orrery::acceptor::Parse(text.str());
-  if (!file || !program) {
-    fmt::print(stderr, "accept: {}: {}\n", arguments.program,
-               file ? program.error() : "cannot be read");
+  return file ? text.str() : "";
+}
+
+int RunFile(const Arguments& arguments) {
+  const auto program = orrery::acceptor::Parse(ReadFile(arguments.program));
+  if (!program) {
+    fmt::print(stderr, "accept: {}: {}\n", arguments.program, program.error());
     return kWrongUse;
   }
   Tool tool(arguments);
+  const std::string repeat = "bazel run //tools:accept -- --program=" + arguments.program;
+  if (!arguments.trace.empty()) {
+    const auto trace = orrery::acceptor::ParseTrace(ReadFile(arguments.trace));
+    if (!trace) {
+      fmt::print(stderr, "accept: {}: {}\n", arguments.trace, trace.error());
+      return kWrongUse;
+    }
+    tool.Judge("trace", *program, *trace, repeat + " --trace=" + arguments.trace);
+    return tool.Finish();
+  }
   for (uint64_t run = 0; run < arguments.programs; ++run) {
-    tool.Judge("program", *program, "bazel run //tools:accept -- --program=" + arguments.program);
+    tool.Judge("program-" + std::to_string(run), *program, repeat);
   }
   return tool.Finish();
 }
@@ -225,7 +248,11 @@ int main(int argc, char** argv) {
   app.add_option("--budget", arguments.budget, "Runs of the model for one program.");
   CLI::Option* const file =
       app.add_option("--program", arguments.program, "A program as --write leaves it, instead.");
-  app.add_option("--write", arguments.write, "A folder for the programs that were not explained.");
+  app.add_option("--trace", arguments.trace,
+                 "What Linux did with that program, as --write leaves it: it is not run again.")
+      ->needs(file);
+  app.add_option("--write", arguments.write,
+                 "A folder for the programs that were not explained, and what Linux did.");
   app.add_flag("--json", arguments.json, "One line of JSON instead of text.");
   try {
     app.parse(argc, argv);

@@ -30,6 +30,7 @@ constexpr Nanoseconds kWait = 550 * kMicrosecond;
 constexpr Nanoseconds kAfterTurn = 25 * kMicrosecond;
 constexpr Nanoseconds kInWait = 300 * kMicrosecond;
 constexpr Nanoseconds kBeforeTurn = 20 * kMicrosecond;
+constexpr Nanoseconds kAtOnce = 0;  // In the Enter that submits it, which was held up.
 constexpr Nanoseconds kNeverFires = 1000 * kSecond;
 // How many packets of one trace may be late.
 constexpr size_t kLatePacketsMax = 2;
@@ -102,6 +103,7 @@ std::map<uint32_t, TimerSlots> FindTimerSlots(const Program& program, const Trac
         found.emplace_back(distance(from, real.start), start - kTurn + kAfterTurn);
       }
       if (real.waits) found.emplace_back(distance(real.start, real.end), start + kInWait);
+      if (turn == submitted) found.emplace_back(distance(real.start, real.end), kAtOnce);
     }
     // Where two are equally near, the one that was found first is tried first.
     std::multimap<Nanoseconds, Nanoseconds> by_distance(found.begin(), found.end());
@@ -112,8 +114,8 @@ std::map<uint32_t, TimerSlots> FindTimerSlots(const Program& program, const Trac
 
 // What is searched. The second is tried only on what the first does not explain.
 enum class Freedom : uint8_t {
-  kUsual,        // What differs from run to run on any machine.
-  kLatePackets,  // And packets of peers that are late, as on a machine that is overloaded.
+  kUsual,       // What differs from run to run on any machine.
+  kOverloaded,  // And packets of peers that are late.
 };
 
 // Answers from a script, and writes down what was asked.
@@ -133,21 +135,23 @@ class GuidedChoice final : public model::Choice {
   }
 
   // A worker is on its way: its end may stand anywhere among others.
-  void set_worker_in_flight(bool in_flight) { worker_in_flight_ = in_flight; }
+  void set_worker_in_flight(bool in_flight) { order_open_ = in_flight; }
+  // Something happened inside an Enter, at a moment that the model has no name for.
+  void set_order_open() { order_open_ = true; }
   void set_turn(uint64_t turn) { turn_ = turn; }
   const std::vector<Question>& asked() const { return asked_; }
 
  private:
   bool Searched(Site site) const {
-    if (site == Site::kWakeDelay) return freedom_ == Freedom::kLatePackets;
+    if (site == Site::kWakeDelay) return freedom_ == Freedom::kOverloaded;
     return site == kTimerSlot || site == Site::kWorkerDelay || site == Site::kWorkerOrder ||
            site == Site::kWorkerStarted || site == Site::kFinAcknowledged ||
-           (site == Site::kTaskWorkOrder && worker_in_flight_);
+           (site == Site::kTaskWorkOrder && order_open_);
   }
   const Freedom freedom_;
   const Script& script_;
   std::vector<Question> asked_;
-  bool worker_in_flight_ = false;
+  bool order_open_ = false;
   uint64_t turn_ = 0;
 };
 
@@ -207,6 +211,10 @@ class Follower final : public Driver {
     const auto found = slots_.find(id);
     if (found == slots_.end()) return kNeverFires;
     const uint64_t answer = choice_.Choose(kTimerSlot, id, 0, found->second.due.size());
+    if (found->second.due[answer] == kAtOnce) {
+      choice_.set_order_open();
+      return 0;
+    }
     return std::max<Nanoseconds>(1, found->second.due[answer] - kernel_.MonotonicNow());
   }
   void Pause() override {}
@@ -295,15 +303,10 @@ class Search {
     GuidedChoice choice(freedom_, script);
     model::ModelOptions options;
     options.defect = options_.defect;
-<<<<<<< HEAD
+    options.delays = delays_;
     Collector collector;
     conformance::ModelWorld world(options, choice, collector);
     Follower follower(world.model(), collector, choice, program_, trace_, slots_);
-=======
-    options.delays = delays_;
-    ModelWorld world(options, choice);
-    Follower follower(world, choice, program_, trace_, slots_);
->>>>>>> bcaa705 (kernel_model, tests/acceptor: a FIN is acknowledged late, packets may be late)
     Attempted attempted;
     const bool ran = acceptor::Run(program_, world, follower);
     attempted.matched = follower.matched();
@@ -324,17 +327,17 @@ class Search {
     verdict_.violation = attempted.violation;
   }
 
-  // Whether a packet that is late by this answer is worth a run: it comes just before a turn that
-  // enters, or in its wait, or a few turns later; or too late for all of them.
+  // Whether a packet that takes so long is worth a run: it comes next to a turn that enters or in
+  // its wait, or a few turns later, or never.
   bool WorthTrying(const Question& packet, uint64_t answer) const {
+    if (packet.site != Site::kWakeDelay && packet.site != Site::kFinAcknowledged) return true;
     const Nanoseconds later = delays_[answer];
     const auto turns = static_cast<uint64_t>(later / kTurn);
     if (turns < kLateTurnsAll) return true;
     const uint64_t turn = packet.turn + turns;
-    const bool in_wait = later % kTurn == kInWait;
-    if (turn >= trace_.turns.size()) return answer + 1 == packet.alternatives;
-    if (in_wait) return trace_.turns[turn].waits;
-    return turn + 1 == trace_.turns.size() || trace_.turns[turn + 1].enters;
+    if (turn + 1 >= trace_.turns.size()) return answer + 1 == packet.alternatives;
+    if (later % kTurn == kInWait) return trace_.turns[turn].waits;
+    return trace_.turns[turn].enters || trace_.turns[turn + 1].enters;
   }
 
   void Branch(const Node& node, const Attempted& attempted) {
@@ -346,7 +349,7 @@ class Search {
       const bool late = question.site == Site::kWakeDelay;
       if (late && node.late_packets == kLatePacketsMax) continue;
       for (uint64_t answer = 0; answer < question.alternatives; ++answer) {
-        if (answer == question.answer || (late && !WorthTrying(question, answer))) continue;
+        if (answer == question.answer || !WorthTrying(question, answer)) continue;
         Node child{.script = node.script,
                    .settled = index,
                    .late_packets = node.late_packets + (late ? 1 : 0),
@@ -375,7 +378,7 @@ class Search {
 Verdict Explain(const Program& program, const Trace& trace, const AcceptorOptions& options) {
   const Verdict usual = Search(program, trace, options, Freedom::kUsual).Run();
   if (usual.kind == Verdict::Kind::kExplained) return usual;
-  Verdict late = Search(program, trace, options, Freedom::kLatePackets).Run();
+  Verdict late = Search(program, trace, options, Freedom::kOverloaded).Run();
   late.runs += usual.runs;
   return late;
 }

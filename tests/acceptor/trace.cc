@@ -3,6 +3,7 @@
 #include <liburing.h>
 
 #include <algorithm>
+#include <charconv>
 #include <sstream>
 
 #include "base/errno.h"
@@ -82,6 +83,63 @@ std::string ToText(const Trace& trace) {
     }
   }
   return text.str();
+}
+
+std::string Serialize(const Trace& trace) {
+  std::ostringstream text;
+  for (const Turn& turn : trace.turns) {
+    text << "turn " << turn.start << " " << turn.end << " " << turn.enters << " " << turn.waits
+         << " " << turn.what << "\n";
+  }
+  for (const Observation& seen : trace.observations) {
+    text << "seen " << static_cast<unsigned>(seen.kind) << " " << seen.turn << " " << seen.id << " "
+         << seen.result << " " << seen.flags << " .";
+    for (const char c : seen.bytes) {
+      constexpr std::string_view kDigits = "0123456789abcdef";
+      const auto byte = static_cast<uint8_t>(c);
+      text << kDigits[byte / 16] << kDigits[byte % 16];
+    }
+    text << "\n";
+  }
+  return text.str();
+}
+
+std::expected<Trace, std::string> ParseTrace(std::string_view text) {
+  Trace trace;
+  std::istringstream lines{std::string(text)};
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string key;
+    words >> key;
+    if (key == "turn") {
+      Turn turn;
+      words >> turn.start >> turn.end >> turn.enters >> turn.waits >> std::ws;
+      std::getline(words, turn.what);
+      if (!words) return std::unexpected("not a turn: " + line);
+      trace.turns.push_back(turn);
+      continue;
+    }
+    Observation seen;
+    unsigned kind = 0;
+    std::string digits;
+    words >> kind >> seen.turn >> seen.id >> seen.result >> seen.flags >> digits;
+    if (key != "seen" || !words || kind > static_cast<unsigned>(Observation::Kind::kPeer) ||
+        digits.size() % 2 != 1 || seen.turn >= trace.turns.size()) {
+      return std::unexpected("not an observation: " + line);
+    }
+    seen.kind = static_cast<Observation::Kind>(kind);
+    for (size_t at = 1; at < digits.size(); at += 2) {
+      unsigned byte = 0;
+      const auto [end, error] =
+          std::from_chars(digits.data() + at, digits.data() + at + 2, byte, 16);
+      if (error != std::errc() || end != digits.data() + at + 2) {
+        return std::unexpected("not a byte: " + line);
+      }
+      seen.bytes.push_back(static_cast<char>(byte));
+    }
+    trace.observations.push_back(std::move(seen));
+  }
+  return trace;
 }
 
 }  // namespace orrery::acceptor

@@ -7,7 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/units.h"
@@ -48,5 +50,9 @@ struct Trace {
 };
 
 std::string ToText(const Trace& trace);
+
+// For a file: whole, and read back. ParseTrace() answers what is wrong.
+std::string Serialize(const Trace& trace);
+std::expected<Trace, std::string> ParseTrace(std::string_view text);
 
 }  // namespace orrery::acceptor
