@@ -1,9 +1,42 @@
 // ACCEPT, once or until it fails.
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "kernel_model/operations.h"
 
 namespace orrery::model {
+namespace {
+
+// The descriptor or slot of a connection that was accepted. It is lost when that fails, or when its
+// peer could not be `named` (fact U8).
+int Install(RingCore& ring, const Request& request, OpenFile& accepted, int32_t named) {
+  if (named != 0) {
+    ring.machine.DropReference(accepted);
+    return named;
+  }
+  if (request.file_index == 0) return ring.machine.InsertDescriptor(accepted);
+  return ring.InstallFixed(accepted, request.file_index);
+}
+
+}  // namespace
+
+int32_t TellAddress(uint16_t port, sockaddr* address, socklen_t* bytes) {
+  if (address == nullptr) return 0;
+  if (bytes == nullptr) return -EFAULT;
+  if (static_cast<int>(*bytes) < 0) return -EINVAL;
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_port = htons(port);
+  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::memcpy(address, &name, std::min(size_t{*bytes}, sizeof name));
+  *bytes = sizeof name;
+  return 0;
+}
 
 Attempt TryAccept(RingCore& ring, Request& request) {
   Machine& machine = ring.machine;
@@ -19,11 +52,15 @@ Attempt TryAccept(RingCore& ring, Request& request) {
       return Attempt::Done(-EMFILE);
     }
     Connection& connection = *machine.tcp.Accept(file);
+    const int32_t named =
+        TellAddress(Tcp::FarPort(connection), request.peer_address, request.peer_address_bytes);
     OpenFile& accepted = machine.NewStream(connection);
+    if ((static_cast<uint32_t>(request.argument) & SOCK_NONBLOCK) != 0) {
+      accepted.open_flags |= O_NONBLOCK;
+    }
     // Facts A9, A10: in a slot, or lost.
     const uint64_t number = connection.number;
-    const int fd = request.file_index == 0 ? machine.InsertDescriptor(accepted)
-                                           : ring.InstallFixed(accepted, request.file_index);
+    const int fd = Install(ring, request, accepted, named);
     if (fd >= 0) machine.Emit(EventKind::kAccepted, number, fd);
     const bool more = !file.listener->queue.empty();
     const bool hinted = more && machine.Choose(Site::kNotEmptyHint, file.number, 2) == 0;

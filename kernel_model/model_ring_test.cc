@@ -2,6 +2,8 @@
 // the model to.
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "kernel_model/test_machine.h"
 
 namespace orrery::model {
@@ -447,8 +449,20 @@ TEST_F(ModelRingDeathTest, WhatTheModelDoesNotKnowStopsTheRun) {
                "does not know IOSQE_ASYNC with opcode 27");
   EXPECT_DEATH(stop([](io_uring_sqe* sqe) { io_uring_prep_recv(sqe, 3, nullptr, 0, MSG_PEEK); }),
                "does not know msg_flags of a receive 2");
-  EXPECT_DEATH((void)machine_.ring().Register(IORING_REGISTER_PROBE, nullptr, 0),
-               "does not know register opcode 8");
+  EXPECT_DEATH((void)machine_.ring().Register(IORING_REGISTER_PERSONALITY, nullptr, 0),
+               "does not know register opcode 9");
+}
+
+TEST_F(ModelRingTest, AProbeNamesTheOperations) {  // Fact S9.
+  std::array<uint64_t, (sizeof(io_uring_probe) + 64 * sizeof(io_uring_probe_op)) / 8> memory{};
+  auto* const probe = reinterpret_cast<io_uring_probe*>(memory.data());  // As calloc() gives it.
+  ASSERT_TRUE(machine_.ring().Register(IORING_REGISTER_PROBE, probe, 64));
+  EXPECT_EQ(probe->last_op, 62);
+  EXPECT_EQ(probe->ops_len, 63);
+  EXPECT_TRUE(io_uring_opcode_supported(probe, IORING_OP_SEND_ZC));
+  EXPECT_FALSE(io_uring_opcode_supported(probe, 63));
+  // It must be empty, as the kernel wants it for what may come.
+  EXPECT_EQ(machine_.ring().Register(IORING_REGISTER_PROBE, probe, 64).error(), Errno(EINVAL));
 }
 
 TEST_F(ModelRingDeathTest, SleepingForEverStopsTheRun) {

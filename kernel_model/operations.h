@@ -50,6 +50,9 @@ inline constexpr uint32_t kCancelFlags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_
 // close.cc: CLOSE, SHUTDOWN.
 Attempt TryClose(RingCore& ring, Request& request);
 Attempt TryShutdown(RingCore& ring, Request& request);
+// Writes an address of this host as the kernel does: cut to the room there is, and its whole length
+// told. Nothing for null. 0 or -errno. Of accept.cc, too.
+int32_t TellAddress(uint16_t port, sockaddr* address, socklen_t* bytes);
 // socket.cc: SOCKET, BIND, LISTEN, CONNECT.
 inline constexpr uint8_t kOpBind = 56;
 inline constexpr uint8_t kOpListen = 57;

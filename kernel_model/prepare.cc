@@ -199,7 +199,8 @@ int32_t PrepareZeroCopySend(Request& request, const io_uring_sqe& sqe) {
 
 int32_t PrepareAccept(Request& request, const io_uring_sqe& sqe) {
   if (sqe.len != 0 || sqe.buf_index != 0) return -EINVAL;
-  if (sqe.addr != 0 || sqe.addr2 != 0) StopUnknown("the address of an ACCEPT, at", sqe.addr);
+  request.peer_address = Pointer<sockaddr>(sqe.addr);
+  request.peer_address_bytes = Pointer<socklen_t>(sqe.addr2);
   request.file_index = sqe.file_index;
   if ((sqe.ioprio & ~IORING_ACCEPT_MULTISHOT) != 0) {
     StopUnknown("accept flags in ioprio", sqe.ioprio);

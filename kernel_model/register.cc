@@ -1,4 +1,5 @@
 // io_uring_register(2): buffer rings and fixed files.
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -11,6 +12,7 @@ namespace orrery::model {
 namespace {
 
 constexpr uint64_t kPageBytes = 4096;
+constexpr unsigned kOpcodes = 63;               // IORING_OP_LAST of 6.18, fact S9.
 constexpr uint16_t kBuffersIncremental = 2;     // IOU_PBUF_RING_INC
 constexpr unsigned kRegisterBufferStatus = 26;  // IORING_REGISTER_PBUF_STATUS
 
@@ -42,14 +44,19 @@ std::expected<unsigned, Errno> RingCore::Register(unsigned opcode, const void* a
       return UpdateBuffers(argument, count);
     case IORING_UNREGISTER_BUFFERS:
       return UnregisterBuffers(argument, count);
-    case IORING_REGISTER_FILES2:
+    case IORING_REGISTER_FILES:
+      if (argument == nullptr) return Fail(EFAULT);
       return RegisterFiles(argument, count);
+    case IORING_REGISTER_FILES2:
+      return RegisterFileTable(argument, count);
     case IORING_REGISTER_FILES_UPDATE:
       return UpdateFiles(argument, count);
     case IORING_REGISTER_FILE_ALLOC_RANGE:
       return SetAllocationRange(argument, count);
     case IORING_UNREGISTER_FILES:
       return UnregisterFiles(argument, count);
+    case IORING_REGISTER_PROBE:
+      return Probe(argument, count);
     case IORING_REGISTER_SYNC_CANCEL:
       return CancelNow(argument, count);
     default:
@@ -110,17 +117,62 @@ std::expected<unsigned, Errno> RingCore::ReportBuffers(const void* argument, uns
   return 0;
 }
 
-std::expected<unsigned, Errno> RingCore::RegisterFiles(const void* argument, unsigned count) {
+std::expected<unsigned, Errno> RingCore::RegisterFileTable(const void* argument, unsigned count) {
   io_uring_rsrc_register request;
   if (argument == nullptr || count != sizeof request) return Fail(EINVAL);
   std::memcpy(&request, argument, sizeof request);
   if (request.nr == 0 || request.resv2 != 0) return Fail(EINVAL);
-  if (request.flags != IORING_RSRC_REGISTER_SPARSE) StopUnknown("file table flags", request.flags);
-  if (request.data != 0) return Fail(EINVAL);
+  if ((request.flags & ~IORING_RSRC_REGISTER_SPARSE) != 0) {
+    StopUnknown("file table flags", request.flags);
+  }
+  const bool sparse = (request.flags & IORING_RSRC_REGISTER_SPARSE) != 0;
+  if (sparse && request.data != 0) return Fail(EINVAL);
   if (request.tags != 0) StopUnknown("tags of fixed files, at", request.tags);
+  // The ABI carries pointers as 64-bit integers.
+  return RegisterFiles(reinterpret_cast<const void*>(request.data), request.nr);
+}
+
+std::expected<unsigned, Errno> RingCore::RegisterFiles(const void* numbers, unsigned count) {
   if (fixed_files.has_value()) return Fail(EBUSY);
-  if (request.nr > machine.options.descriptors_max) return Fail(EMFILE);
-  fixed_files.emplace(request.nr);
+  if (count == 0) return Fail(EINVAL);
+  if (count > machine.options.descriptors_max) return Fail(EMFILE);
+  fixed_files.emplace(count);
+  if (numbers == nullptr) return 0;
+  const auto* const fds = static_cast<const int*>(numbers);
+  for (unsigned slot = 0; slot < count; ++slot) {
+    if (fds[slot] == -1) continue;
+    OpenFile* const file = machine.descriptors.Find(fds[slot]);
+    if (file == nullptr || file->kind == FileKind::kRing) {  // All or none (fact F1).
+      (void)UnregisterFiles(nullptr, 0);
+      return Fail(EBADF);
+    }
+    machine.AddReference(*file);
+    fixed_files->Replace(slot, file);
+  }
+  fixed_files->SetRange(0, count);
+  return 0;
+}
+
+std::expected<unsigned, Errno> RingCore::Probe(const void* argument, unsigned count) {
+  // Written where it was read, as in ReportBuffers().
+  auto* const probe = static_cast<io_uring_probe*>(const_cast<void*>(argument));
+  if (count > 256) return Fail(EINVAL);
+  if (probe == nullptr) return Fail(EFAULT);
+  count = std::min(count, kOpcodes);
+  // All of it must be empty.
+  const auto* const bytes = reinterpret_cast<const std::byte*>(probe);
+  const size_t size = sizeof *probe + count * sizeof(io_uring_probe_op);
+  if (std::any_of(bytes, bytes + size, [](std::byte byte) { return byte != std::byte{0}; })) {
+    return Fail(EINVAL);
+  }
+  probe->last_op = kOpcodes - 1;
+  probe->ops_len = static_cast<uint8_t>(count);
+  auto* const operations = reinterpret_cast<io_uring_probe_op*>(probe + 1);
+  for (unsigned opcode = 0; opcode < count; ++opcode) {
+    operations[opcode].op = static_cast<uint8_t>(opcode);
+    // What the model does not know stops the run when it is used, as everywhere.
+    operations[opcode].flags = IO_URING_OP_SUPPORTED;
+  }
   return 0;
 }
 

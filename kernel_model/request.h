@@ -5,6 +5,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <cstddef>
@@ -77,6 +78,9 @@ struct Request {
   sockaddr_in socket_address{};  // CONNECT, BIND; `length` bytes of it are meant.
   bool connecting = false;       // CONNECT has started.
   void* address = nullptr;       // An array that it reads and writes when it is carried out.
+  // ACCEPT: where the peer's address goes, in the program's memory.
+  sockaddr* peer_address = nullptr;
+  socklen_t* peer_address_bytes = nullptr;
 
   // Its memory must lie in this registered buffer; looked at when it is issued.
   bool fixed_buffer = false;

@@ -207,7 +207,10 @@ class RingCore {
   std::expected<unsigned, Errno> RegisterBufferRing(const void* argument, unsigned count);
   std::expected<unsigned, Errno> UnregisterBufferRing(const void* argument, unsigned count);
   std::expected<unsigned, Errno> ReportBuffers(const void* argument, unsigned count);
-  std::expected<unsigned, Errno> RegisterFiles(const void* argument, unsigned count);
+  std::expected<unsigned, Errno> RegisterFileTable(const void* argument, unsigned count);
+  // Without numbers: empty slots.
+  std::expected<unsigned, Errno> RegisterFiles(const void* numbers, unsigned count);
+  std::expected<unsigned, Errno> Probe(const void* argument, unsigned count);
   std::expected<unsigned, Errno> UpdateFiles(const void* argument, unsigned count);
   std::expected<unsigned, Errno> SetAllocationRange(const void* argument, unsigned count);
   std::expected<unsigned, Errno> UnregisterFiles(const void* argument, unsigned count);

@@ -20,6 +20,7 @@ constexpr uint32_t kWritable = POLLOUT | POLLWRNORM | POLLWRBAND;  // sk_stream_
 constexpr uint32_t kStateChange = 0;                               // sock_def_wakeup()
 
 constexpr uint16_t kEphemeralFirst = 32768;
+constexpr uint16_t kPeersFirst = 49152;
 
 // Fact Z2: the notifications of larger zero-copy sends wait for the peer.
 constexpr size_t kCopiedBytesMax = 16 * kKiB;
@@ -57,6 +58,12 @@ std::expected<OpenFile*, Errno> Tcp::Listen(uint16_t port, int backlog) {
   file.listener->backlog = std::max(backlog, 0);
   listeners_[port] = &file;
   return &file;
+}
+
+uint16_t Tcp::FarPort(const Connection& connection) {
+  if (connection.other != nullptr) return connection.other->port;
+  constexpr uint64_t kPorts = UINT16_MAX + 1 - kPeersFirst;
+  return static_cast<uint16_t>(kPeersFirst + connection.number % kPorts);
 }
 
 Connection* Tcp::Accept(OpenFile& listener) {

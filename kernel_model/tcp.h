@@ -116,6 +116,9 @@ class Tcp {
   bool HoldPayload(Connection& connection, Request& request);
   // The ring goes away.
   void ForgetPayloads(const RingCore& ring);
+  // What getpeername(2) says. Peers of the world have no sockets: they get numbers that nobody else
+  // has at that time, from the ports that are for clients.
+  static uint16_t FarPort(const Connection& connection);
   // Takes the oldest connection; null when there is none. REQUIRES: a listener.
   Connection* Accept(OpenFile& listener);
   // SHUT_RD, SHUT_WR, SHUT_RDWR of a stream or a listener: 0 or -errno.

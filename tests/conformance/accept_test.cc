@@ -1,4 +1,5 @@
 // Accepting connections: what ends an accept, and what never does.
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -32,6 +33,35 @@ TEST_P(Accept, A1_ASingleAcceptTakesOneConnectionInOrder) {
     EXPECT_FALSE(accepted.more());
     ExpectConnected(accepted.result, peer);
   }
+}
+
+TEST_P(Accept, U8_TheAddressIsWrittenWhenTheConnectionComes) {
+  sockaddr_in name{};
+  socklen_t bytes = sizeof name;
+  Add(1, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_accept(sqe, listener(), reinterpret_cast<sockaddr*>(&name), &bytes, 0);
+  });
+  Submit();
+  EXPECT_EQ(name.sin_family, 0);
+  bytes = 4;  // As little as there is then.
+  ASSERT_TRUE(world().Connect(port()));
+  EXPECT_GE(AwaitOne().result, 0);
+  EXPECT_EQ(bytes, sizeof name);
+  EXPECT_EQ(name.sin_family, AF_INET);
+  EXPECT_NE(name.sin_port, 0);
+  EXPECT_EQ(name.sin_addr.s_addr, 0U) << "more than there was room for";
+}
+
+TEST_P(Accept, U8_AnAddressThatCannotBeWrittenCostsTheConnection) {
+  sockaddr_in name{};
+  const auto peer = world().Connect(port());
+  ASSERT_TRUE(peer);
+  Add(1, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_accept(sqe, listener(), reinterpret_cast<sockaddr*>(&name), nullptr, 0);
+  });
+  Submit();
+  EXPECT_EQ(AwaitOne().result, -EFAULT);
+  EXPECT_TRUE(ReadToEnd(*peer).bytes.empty());
 }
 
 TEST_P(Accept, A3_AMultishotDrainsTheBacklogInOneGo) {

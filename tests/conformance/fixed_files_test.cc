@@ -45,6 +45,26 @@ TEST_P(FixedFiles, F1_OneTableARing) {
   EXPECT_EQ(RegisterSparseFiles(ring(), 0).error(), Errno(EINVAL));
 }
 
+TEST_P(FixedFiles, F1_ATableMayBeginWithFiles) {
+  const Connection connection = Connect();
+  UseRing({.sq_entries = 4, .cq_entries = 8});
+  const std::array<int, 3> fds = {-1, connection.fd, -1};
+  ASSERT_TRUE(ring().Register(IORING_REGISTER_FILES, fds.data(), fds.size()));
+  ExpectEmpty(0);
+  ExpectSends(1, connection.peer);
+  ExpectEmpty(2);
+  EXPECT_EQ(ring().Register(IORING_REGISTER_FILES, fds.data(), fds.size()).error(), Errno(EBUSY));
+}
+
+TEST_P(FixedFiles, F1_WithABadDescriptorThereIsNoTable) {
+  const Connection connection = Connect();
+  UseRing({.sq_entries = 4, .cq_entries = 8});
+  const std::array<int, 2> bad = {connection.fd, 9999};
+  EXPECT_EQ(ring().Register(IORING_REGISTER_FILES, bad.data(), bad.size()).error(), Errno(EBADF));
+  EXPECT_EQ(UpdateFixedFile(ring(), 0, -1).error(), Errno(ENXIO));
+  EXPECT_EQ(ring().Register(IORING_REGISTER_FILES, bad.data(), 0).error(), Errno(EINVAL));
+}
+
 TEST_P(FixedFiles, F2_AnUpdateFillsReplacesAndEmptiesSlots) {
   const Connection first = Connect();
   const Connection second = Connect();
