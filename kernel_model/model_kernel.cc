@@ -9,6 +9,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "kernel_model/machine.h"
@@ -117,6 +118,10 @@ void ModelKernel::Entropy(std::span<std::byte> bytes) {
 Nanoseconds ModelKernel::NextEventAt() const { return machine_->timers.next_due(); }
 
 void ModelKernel::AdvanceTo(Nanoseconds time) { machine_->AdvanceTo(time); }
+
+void ModelKernel::set_meanwhile(std::function<void(unsigned)> meanwhile) {
+  machine_->meanwhile = std::move(meanwhile);
+}
 
 std::vector<ModelRing*> ModelKernel::rings() const { return machine_->rings; }
 

@@ -146,6 +146,9 @@ class Tool {
       totals_.completions += trace.completions();
       totals_.departures += verdict.departures;
       totals_.late_packets += verdict.late_packets;
+      if (!arguments_.trace.empty() && !arguments_.json) {
+        fmt::print("explained with these choices:\n{}\n", verdict.how);
+      }
       return;
     }
     ++(verdict.kind == Verdict::Kind::kOutOfBudget ? totals_.out_of_budget : totals_.unexplained);

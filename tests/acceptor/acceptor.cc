@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <optional>
 #include <queue>
+#include <set>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -25,23 +27,26 @@ using model::Site;
 // a turn.
 constexpr Nanoseconds kTurn = 600 * kMicrosecond;
 constexpr Nanoseconds kWait = 550 * kMicrosecond;
-// When a short timeout fires: just before a turn, soon after one (between two of the delays that a
-// worker may have), or in the middle of a wait.
+// When a short timeout fires: just before a turn, inside an Enter between submission and the wait,
+// soon after a turn, or in the middle of a wait. Some of the delays lie before, some after each.
+constexpr Nanoseconds kPerSqe = 20;
+constexpr Nanoseconds kInEnter = 2 * kMicrosecond;
+constexpr Nanoseconds kEnterTakes = 5 * kMicrosecond;
 constexpr Nanoseconds kAfterTurn = 25 * kMicrosecond;
 constexpr Nanoseconds kInWait = 300 * kMicrosecond;
 constexpr Nanoseconds kBeforeTurn = 20 * kMicrosecond;
-constexpr Nanoseconds kAtOnce = 0;  // In the Enter that submits it, which was held up.
 constexpr Nanoseconds kNeverFires = 1000 * kSecond;
 // How many packets of one trace may be late.
 constexpr size_t kLatePacketsMax = 2;
 constexpr uint64_t kLateTurnsAll = 3;
 // What a worker's delay is searched for: at once, and up to two turns later.
-constexpr uint64_t kWorkerAnswersMax = 9;
+constexpr uint64_t kWorkerAnswersMax = 11;
 
 // What a delay of the model can be here: soon after its turn, and then in each turn, in the middle
 // of its wait and after it. The last is longer than the trace.
 std::vector<Nanoseconds> Delays(size_t turns) {
-  std::vector<Nanoseconds> delays = {0, kMicrosecond, 50 * kMicrosecond};
+  std::vector<Nanoseconds> delays = {0, kMicrosecond, 4 * kMicrosecond, 10 * kMicrosecond,
+                                     50 * kMicrosecond};
   for (size_t turn = 0; turn <= turns; ++turn) {
     const auto later = static_cast<Nanoseconds>(turn) * kTurn;
     delays.push_back(later + kInWait);
@@ -66,13 +71,50 @@ struct Question {
 using Key = std::tuple<Site, uint64_t, uint64_t>;
 using Script = std::map<Key, uint64_t>;
 
+// What is searched. The second is tried only on what the first does not explain.
+enum class Freedom : uint8_t {
+  kUsual,       // What differs from run to run on any machine.
+  kOverloaded,  // And packets of peers that are late.
+};
+
 // Where a short timeout that fired may have done so, likeliest first.
 struct TimerSlots {
   std::vector<Nanoseconds> due;
 };
 
+// The turn that submitted a step: the first Enter after the turn that prepared it.
+size_t TurnOfSubmission(const Step& step, const Trace& trace) {
+  size_t turn = 0;
+  const std::string prepared = ToText(step);
+  while (turn < trace.turns.size() && trace.turns[turn].what != prepared) ++turn;
+  while (turn < trace.turns.size() && !trace.turns[turn].enters) ++turn;
+  ORRERY_CHECK(turn < trace.turns.size());
+  return turn;
+}
+
+unsigned SqesOf(const Trace& trace, size_t turn) {
+  for (const Observation& seen : trace.observations) {
+    if (seen.kind == Observation::Kind::kEntered && seen.turn == turn) {
+      return static_cast<unsigned>(std::max(seen.result, 0));
+    }
+  }
+  return 0;
+}
+
+// The first turn in which a timeout can have fired that was seen in turn `seen`: an Enter that does
+// not wait would have shown it, unless there was more to show than it shows at once.
+size_t FirstTurnToFire(const Trace& trace, size_t submitted, size_t seen, Freedom freedom) {
+  if (freedom == Freedom::kOverloaded) return submitted;
+  for (size_t turn = seen; turn > submitted + 1; --turn) {
+    const Turn& before = trace.turns[turn - 1];
+    if (before.enters && !before.waits) return turn;
+  }
+  return submitted;
+}
+
 // Of each short timeout that was seen to fire.
-std::map<uint32_t, TimerSlots> FindTimerSlots(const Program& program, const Trace& trace) {
+std::map<uint32_t, TimerSlots> FindTimerSlots(const Program& program, const Trace& trace,
+                                              Freedom freedom) {
   std::map<uint32_t, TimerSlots> slots;
   for (const Observation& seen : trace.observations) {
     if (seen.kind != Observation::Kind::kCompletion || seen.result != -ETIME) continue;
@@ -81,15 +123,11 @@ std::map<uint32_t, TimerSlots> FindTimerSlots(const Program& program, const Trac
     });
     if (step == program.steps.end()) continue;
     if (static_cast<Duration>(step->amount) != Duration::kShort) continue;
-    // The turn that submitted it: the first Enter after the turn that prepared it.
-    size_t submitted = 0;
-    const std::string prepared = ToText(*step);
-    while (submitted < trace.turns.size() && trace.turns[submitted].what != prepared) ++submitted;
-    while (submitted < trace.turns.size() && !trace.turns[submitted].enters) ++submitted;
-    ORRERY_CHECK(submitted < trace.turns.size());
+    const size_t submitted = TurnOfSubmission(*step, trace);
     const Nanoseconds fires = trace.turns[submitted].start + kRealShort;
     std::vector<std::pair<Nanoseconds, Nanoseconds>> found;  // How unlikely, when in model time.
-    for (size_t turn = submitted; turn <= seen.turn; ++turn) {
+    for (size_t turn = FirstTurnToFire(trace, submitted, seen.turn, freedom); turn <= seen.turn;
+         ++turn) {
       const Turn& real = trace.turns[turn];
       const auto start = static_cast<Nanoseconds>(turn) * kTurn;
       const auto distance = [&](Nanoseconds from, Nanoseconds to) {
@@ -103,7 +141,12 @@ std::map<uint32_t, TimerSlots> FindTimerSlots(const Program& program, const Trac
         found.emplace_back(distance(from, real.start), start - kTurn + kAfterTurn);
       }
       if (real.waits) found.emplace_back(distance(real.start, real.end), start + kInWait);
-      if (turn == submitted) found.emplace_back(distance(real.start, real.end), kAtOnce);
+      if (!real.enters) continue;
+      found.emplace_back(distance(real.start, real.end), start + kInEnter);
+      if (freedom == Freedom::kUsual) continue;
+      for (unsigned sqes = 1; sqes < SqesOf(trace, turn); ++sqes) {
+        found.emplace_back(distance(real.start, real.end), start + sqes * kPerSqe);
+      }
     }
     // Where two are equally near, the one that was found first is tried first.
     std::multimap<Nanoseconds, Nanoseconds> by_distance(found.begin(), found.end());
@@ -112,12 +155,6 @@ std::map<uint32_t, TimerSlots> FindTimerSlots(const Program& program, const Trac
   return slots;
 }
 
-// What is searched. The second is tried only on what the first does not explain.
-enum class Freedom : uint8_t {
-  kUsual,       // What differs from run to run on any machine.
-  kOverloaded,  // And packets of peers that are late.
-};
-
 // Answers from a script, and writes down what was asked.
 class GuidedChoice final : public model::Choice {
  public:
@@ -125,7 +162,9 @@ class GuidedChoice final : public model::Choice {
 
   uint64_t Choose(Site site, uint64_t entity, uint64_t ordinal, uint64_t alternatives) override {
     if (!Searched(site)) return 0;
-    if (site == Site::kWorkerDelay) alternatives = std::min(alternatives, kWorkerAnswersMax);
+    if (site == Site::kWorkerDelay && freedom_ == Freedom::kUsual) {
+      alternatives = std::min(alternatives, kWorkerAnswersMax);
+    }
     if (alternatives == 1) return 0;
     const auto scripted = script_.find({site, entity, ordinal});
     const uint64_t answer =
@@ -135,9 +174,7 @@ class GuidedChoice final : public model::Choice {
   }
 
   // A worker is on its way: its end may stand anywhere among others.
-  void set_worker_in_flight(bool in_flight) { order_open_ = in_flight; }
-  // Something happened inside an Enter, at a moment that the model has no name for.
-  void set_order_open() { order_open_ = true; }
+  void set_worker_in_flight(bool in_flight) { worker_in_flight_ = in_flight; }
   void set_turn(uint64_t turn) { turn_ = turn; }
   const std::vector<Question>& asked() const { return asked_; }
 
@@ -146,12 +183,12 @@ class GuidedChoice final : public model::Choice {
     if (site == Site::kWakeDelay) return freedom_ == Freedom::kOverloaded;
     return site == kTimerSlot || site == Site::kWorkerDelay || site == Site::kWorkerOrder ||
            site == Site::kWorkerStarted || site == Site::kFinAcknowledged ||
-           (site == Site::kTaskWorkOrder && order_open_);
+           (site == Site::kTaskWorkOrder && worker_in_flight_);
   }
   const Freedom freedom_;
   const Script& script_;
   std::vector<Question> asked_;
-  bool order_open_ = false;
+  bool worker_in_flight_ = false;
   uint64_t turn_ = 0;
 };
 
@@ -184,6 +221,10 @@ class Follower final : public Driver {
     for (const Step& step : program.steps) {
       if (step.kind == StepKind::kShutdown) shutdowns_.push_back(step.id);
     }
+    kernel_.set_meanwhile([this](unsigned sqes_left) {
+      const Nanoseconds takes = sqes_left > 0 ? kPerSqe : kEnterTakes;
+      kernel_.AdvanceTo(kernel_.MonotonicNow() + takes);
+    });
   }
 
   void BeginTurn(const Turn&) override {
@@ -207,15 +248,12 @@ class Follower final : public Driver {
 
   bool real() const override { return false; }
   Nanoseconds WaitBound() override { return kWait; }
-  Nanoseconds ShortTimeout(uint32_t id) override {
+  Nanoseconds ShortTimeout(uint32_t id, unsigned sqes_before) override {
     const auto found = slots_.find(id);
     if (found == slots_.end()) return kNeverFires;
     const uint64_t answer = choice_.Choose(kTimerSlot, id, 0, found->second.due.size());
-    if (found->second.due[answer] == kAtOnce) {
-      choice_.set_order_open();
-      return 0;
-    }
-    return std::max<Nanoseconds>(1, found->second.due[answer] - kernel_.MonotonicNow());
+    const Nanoseconds from = kernel_.MonotonicNow() + sqes_before * kPerSqe;
+    return std::max<Nanoseconds>(1, found->second.due[answer] - from);
   }
   void Pause() override {}
 
@@ -252,7 +290,7 @@ class Search {
         options_(options),
         freedom_(freedom),
         delays_(Delays(trace.turns.size())),
-        slots_(FindTimerSlots(program, trace)) {}
+        slots_(FindTimerSlots(program, trace, freedom)) {}
 
   Verdict Run() {
     frontier_.push({});
@@ -263,12 +301,19 @@ class Search {
       }
       const Node node = frontier_.top();
       frontier_.pop();
+      if (!tried_.insert(node.script).second) continue;
       const Attempted attempted = Attempt(node.script);
       ++verdict_.runs;
       if (attempted.complete) {
         verdict_.kind = Verdict::Kind::kExplained;
         verdict_.departures = node.script.size();
         verdict_.late_packets = node.late_packets;
+        for (const auto& [key, answer] : node.script) {
+          const auto [site, entity, ordinal] = key;
+          verdict_.how += site == kTimerSlot ? "timer" : std::string(model::InfoOf(site).name);
+          verdict_.how += " " + std::to_string(entity) + "/" + std::to_string(ordinal) + ": " +
+                          std::to_string(answer) + "\n";
+        }
         verdict_.explained = attempted.matched;
         return verdict_;
       }
@@ -280,8 +325,8 @@ class Search {
   }
 
  private:
-  // A script to try: its parent's with one more answer. The first questions are settled, so that no
-  // script is tried twice.
+  // A script to try: its parent's with one more answer. The first questions are settled, so that
+  // hardly a script is met twice.
   struct Node {
     Script script;
     size_t settled = 0;
@@ -289,6 +334,7 @@ class Search {
     bool ends_late = false;   // The last answer of the script is one.
     size_t matched = 0;       // By the parent.
     size_t sequence = 0;
+    std::optional<Question> last = std::nullopt;  // That was answered otherwise than by the parent.
     friend bool operator<(const Node& left, const Node& right) {
       // Best last, as std::priority_queue wants it.
       if (left.matched != right.matched) return left.matched < right.matched;
@@ -327,38 +373,54 @@ class Search {
     verdict_.violation = attempted.violation;
   }
 
-  // Whether a packet that takes so long is worth a run: it comes next to a turn that enters or in
-  // its wait, or a few turns later, or never.
-  bool WorthTrying(const Question& packet, uint64_t answer) const {
-    if (packet.site != Site::kWakeDelay && packet.site != Site::kFinAcknowledged) return true;
-    const Nanoseconds later = delays_[answer];
+  // Whether a delay is worth a run: it ends next to a turn that enters or in its wait, or a few
+  // turns later, or never.
+  bool WorthTrying(const Question& question, uint64_t answer) const {
+    uint64_t delay = answer;
+    if (question.site == Site::kWorkerDelay) {
+      if (answer == 0) return true;
+      delay = answer - 1;
+    } else if (question.site != Site::kWakeDelay && question.site != Site::kFinAcknowledged) {
+      return true;
+    }
+    const Nanoseconds later = delays_[delay];
     const auto turns = static_cast<uint64_t>(later / kTurn);
     if (turns < kLateTurnsAll) return true;
-    const uint64_t turn = packet.turn + turns;
-    if (turn + 1 >= trace_.turns.size()) return answer + 1 == packet.alternatives;
+    const uint64_t turn = question.turn + turns;
+    if (turn + 1 >= trace_.turns.size()) return answer + 1 == question.alternatives;
     if (later % kTurn == kInWait) return trace_.turns[turn].waits;
     return trace_.turns[turn].enters || trace_.turns[turn + 1].enters;
   }
 
   void Branch(const Node& node, const Attempted& attempted) {
+    // The other answers to what was asked last are as good, or better.
+    const bool further = attempted.matched > node.matched;
+    if (further && node.last.has_value()) Answers(node, *node.last, attempted.matched);
     // A late packet must explain something by itself.
-    if (node.ends_late && attempted.matched <= node.matched) return;
+    if (node.ends_late && !further) return;
     // The latest questions are the likeliest to matter.
     for (size_t index = attempted.asked.size(); index > node.settled; --index) {
       const Question& question = attempted.asked[index - 1];
       const bool late = question.site == Site::kWakeDelay;
       if (late && node.late_packets == kLatePacketsMax) continue;
-      for (uint64_t answer = 0; answer < question.alternatives; ++answer) {
-        if (answer == question.answer || !WorthTrying(question, answer)) continue;
-        Node child{.script = node.script,
-                   .settled = index,
-                   .late_packets = node.late_packets + (late ? 1 : 0),
-                   .ends_late = late,
-                   .matched = attempted.matched,
-                   .sequence = sequence_++};
-        child.script[{question.site, question.entity, question.ordinal}] = answer;
-        frontier_.push(std::move(child));
-      }
+      Node parent = node;
+      parent.settled = index;
+      parent.ends_late = late;
+      if (late) ++parent.late_packets;
+      Answers(parent, question, attempted.matched);
+    }
+  }
+
+  // A node for each answer to the question, but those that it has.
+  void Answers(const Node& parent, const Question& question, size_t matched) {
+    for (uint64_t answer = 0; answer < question.alternatives; ++answer) {
+      if (answer == question.answer || !WorthTrying(question, answer)) continue;
+      Node child = parent;
+      child.matched = matched;
+      child.sequence = sequence_++;
+      child.last = question;
+      child.script[{question.site, question.entity, question.ordinal}] = answer;
+      frontier_.push(std::move(child));
     }
   }
 
@@ -369,6 +431,7 @@ class Search {
   const std::vector<Nanoseconds> delays_;
   const std::map<uint32_t, TimerSlots> slots_;
   std::priority_queue<Node> frontier_;
+  std::set<Script> tried_;
   size_t sequence_ = 0;
   Verdict verdict_;
 };

@@ -24,7 +24,7 @@ namespace orrery::acceptor {
 
 struct AcceptorOptions {
   // Runs of the model for one trace, with and without late packets each.
-  size_t runs_max = 4000;
+  size_t runs_max = 10'000;
   // A rule of the model that is broken on purpose.
   model::Defect defect = model::Defect::kNone;
 };
@@ -40,6 +40,7 @@ struct Verdict {
   // When explained: choices that were not benign, and packets among them that were late.
   size_t departures = 0;
   size_t late_packets = 0;
+  std::string how;  // A line for each of those choices: site, entity and ordinal, answer.
   // Otherwise, of the run that came furthest: how many observations it explained, what the kernel
   // did next (empty: the trace ends), and what the model did instead (empty: it ended).
   size_t explained = 0;

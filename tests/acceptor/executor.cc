@@ -326,10 +326,11 @@ class Executor {
 
   // --- The ring.
   void Enter(unsigned min_complete) {
-    for (OperationState* timeout : short_timeouts_) {
-      SetTime(timeout->time, driver_.ShortTimeout(IdOf(*timeout)));
+    for (const auto& [timeout, sqes_before] : short_timeouts_) {
+      SetTime(timeout->time, driver_.ShortTimeout(IdOf(*timeout), sqes_before));
     }
     short_timeouts_.clear();
+    prepared_ = 0;
     const EnterResult entered =
         ring_->Enter({.to_submit = queue_->Publish(),
                       .min_complete = min_complete,
@@ -412,6 +413,7 @@ class Executor {
     ORRERY_CHECK(sqe != nullptr);
     std::memset(sqe, 0, sizeof *sqe);
     PrepareSqe(step, operation, *sqe);
+    ++prepared_;
     const bool has_file = step.kind != StepKind::kTimeout && step.kind != StepKind::kClose &&
                           step.kind != StepKind::kCancel && step.kind != StepKind::kNop &&
                           step.kind != StepKind::kCancelFile;
@@ -477,7 +479,7 @@ class Executor {
       case Duration::kZero:
         break;
       case Duration::kShort:
-        short_timeouts_.push_back(&operation);
+        short_timeouts_.emplace_back(&operation, prepared_);
         break;
       case Duration::kLong:
         operation.time.tv_sec = kLongSeconds;
@@ -570,7 +572,8 @@ class Executor {
   std::vector<int> event_fds_;
   std::vector<Socket> sockets_;
   std::vector<PeerState> peers_;
-  std::vector<OperationState*> short_timeouts_;  // Prepared, not submitted.
+  unsigned prepared_ = 0;  // SQEs that the next Enter submits.
+  std::vector<std::pair<OperationState*, unsigned>> short_timeouts_;  // Of them; SQEs before it.
   bool worker_submitted_ = false;
   size_t workers_ = 0;  // Operations of workers whose end was not seen.
   size_t in_flight_ = 0;
@@ -610,7 +613,7 @@ class Recorder final : public Driver {
   }
   bool real() const override { return true; }
   Nanoseconds WaitBound() override { return kRealWait; }
-  Nanoseconds ShortTimeout(uint32_t) override { return kRealShort; }
+  Nanoseconds ShortTimeout(uint32_t, unsigned) override { return kRealShort; }
   void Pause() override { Sleep(kRealPause); }
 
  private:

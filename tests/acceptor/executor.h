@@ -27,8 +27,8 @@ class Driver {
   virtual bool Observe(const Observation& observation) = 0;
   // How long an Enter that waits does so at most.
   virtual Nanoseconds WaitBound() = 0;
-  // The duration of the short timeout `id`, which this Enter submits.
-  virtual Nanoseconds ShortTimeout(uint32_t id) = 0;
+  // The duration of the short timeout `id`, which this Enter submits behind so many SQEs.
+  virtual Nanoseconds ShortTimeout(uint32_t id, unsigned sqes_before) = 0;
   // Lets more time pass than a short timeout takes.
   virtual void Pause() = 0;
 };
