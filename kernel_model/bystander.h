@@ -3,9 +3,9 @@
 //
 // The model runs an Enter in one go. Where the kernel's own code would see what happened meanwhile,
 // it asks the bystander, who may then do what a peer may do (ModelKernel's Peer*() and
-// SignalEventFd()) and run workers (ModelKernel::RunWorker()), nothing else. So whoever knows what
-// a real kernel did can lead the model along it. Without a bystander nothing happens meanwhile.
-// Called on the thread that drives the model, inside its calls.
+// SignalEventFd()), run workers (ModelKernel::RunWorker()) and let time pass, nothing else. So
+// whoever knows what a real kernel did can lead the model along it. Without a bystander nothing
+// happens meanwhile. Called on the thread that drives the model, inside its calls.
 #pragma once
 
 #include <liburing.h>

@@ -24,7 +24,6 @@ std::optional<EnterResult> RingCore::Begin(const EnterRequest& request) {
     return Return(std::unexpected(*refusal));
   }
   submitted_ = Submit(request.to_submit);
-  if (machine.meanwhile) machine.meanwhile(0);
   // Fact U3: consumed fewer than asked for, so the waiting half is skipped as a whole.
   if (submitted_ != request.to_submit) return Return(submitted_);
 

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -93,7 +92,6 @@ class Machine {
   std::vector<ModelRing*> rings;  // In order of creation; null where one is gone.
   size_t ring_descriptors = 0;
   size_t files_alive = 0;
-  std::function<void(unsigned)> meanwhile;  // ModelKernel::set_meanwhile()
 
  private:
   void FireDueTimers();

@@ -9,7 +9,6 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
 #include "base/check.h"
 #include "kernel_model/machine.h"
@@ -118,10 +117,6 @@ void ModelKernel::Entropy(std::span<std::byte> bytes) {
 Nanoseconds ModelKernel::NextEventAt() const { return machine_->timers.next_due(); }
 
 void ModelKernel::AdvanceTo(Nanoseconds time) { machine_->AdvanceTo(time); }
-
-void ModelKernel::set_meanwhile(std::function<void(unsigned)> meanwhile) {
-  machine_->meanwhile = std::move(meanwhile);
-}
 
 std::vector<ModelRing*> ModelKernel::rings() const { return machine_->rings; }
 

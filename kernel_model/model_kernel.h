@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -92,11 +91,6 @@ class ModelKernel final : public Kernel {
   Nanoseconds NextEventAt() const;
   // REQUIRES: now <= time. Everything due by then happens, in order.
   void AdvanceTo(Nanoseconds time);
-
-  // What others do while a thread is inside Enter, on other processors: called between two SQEs
-  // with how many there are to come, and before the wait with 0. It may advance the time, act for
-  // peers and signal eventfds. Empty: nothing happens meanwhile.
-  void set_meanwhile(std::function<void(unsigned sqes_left)> meanwhile);
 
   // --- Rings, for the world: in the order of their creation; null where one has been destroyed.
   std::vector<ModelRing*> rings() const;

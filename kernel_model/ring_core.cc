@@ -281,7 +281,6 @@ unsigned RingCore::ConsumeBatch(unsigned to_submit) {
     }
     // A copy: the slot may be reused as soon as Enter returns (fact U8).
     const io_uring_sqe sqe = memory_.sq.sqes[index];
-    if (consumed > 0 && machine.meanwhile) machine.meanwhile(count - consumed);
     Consume(sqe);
   }
   return count;

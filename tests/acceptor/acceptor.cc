@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "kernel_model/bystander.h"
 #include "kernel_model/choice.h"
 #include "kernel_model/observer.h"
 #include "tests/acceptor/executor.h"
@@ -213,7 +214,7 @@ class Collector final : public model::Observer {
 };
 
 // The model's side of the lockstep.
-class Follower final : public Driver {
+class Follower final : public Driver, public model::Bystander {
  public:
   Follower(model::ModelKernel& kernel, const Collector& collector, GuidedChoice& choice,
            const Program& program, const Trace& trace, const std::map<uint32_t, TimerSlots>& slots)
@@ -221,17 +222,16 @@ class Follower final : public Driver {
     for (const Step& step : program.steps) {
       if (step.kind == StepKind::kShutdown) shutdowns_.push_back(step.id);
     }
-    kernel_.set_meanwhile([this](unsigned sqes_left) {
-      const Nanoseconds takes = sqes_left > 0 ? kPerSqe : kEnterTakes;
-      kernel_.AdvanceTo(kernel_.MonotonicNow() + takes);
-    });
+    kernel_.SetBystander(this);
   }
+  ~Follower() override { kernel_.SetBystander(nullptr); }
 
   void BeginTurn(const Turn&) override {
     const Nanoseconds start = static_cast<Nanoseconds>(turn_) * kTurn;
     kernel_.AdvanceTo(std::max(start, kernel_.MonotonicNow()));
     choice_.set_worker_in_flight(!shutdowns_.empty());
     choice_.set_turn(turn_);
+    operations_ = 0;
   }
   void EndTurn(bool) override { ++turn_; }
 
@@ -257,6 +257,19 @@ class Follower final : public Driver {
   }
   void Pause() override {}
 
+  // Time passes inside an Enter.
+  void BeforeOperation(uint64_t, const io_uring_sqe&) override {
+    if (operations_++ > 0) kernel_.AdvanceTo(kernel_.MonotonicNow() + kPerSqe);
+  }
+  void BeforeTaskWork(uint64_t) override {
+    const Nanoseconds start = static_cast<Nanoseconds>(turn_) * kTurn;
+    kernel_.AdvanceTo(std::max(start + kEnterTakes, kernel_.MonotonicNow()));
+  }
+  void AfterReceive(uint64_t, uint64_t, size_t) override {}
+  void BeforeWaiting(uint64_t, uint64_t) override {}
+  size_t SendRoom(uint64_t, uint64_t, size_t room, size_t) override { return room; }
+  bool HoldsWorker(uint64_t, uint64_t) override { return false; }
+
   size_t matched() const { return next_; }
   const std::string& modelled() const { return modelled_; }
 
@@ -268,6 +281,7 @@ class Follower final : public Driver {
   const std::map<uint32_t, TimerSlots>& slots_;
   std::vector<uint32_t> shutdowns_;
   uint64_t turn_ = 0;
+  unsigned operations_ = 0;  // Of this turn.
   size_t next_ = 0;
   std::string modelled_;
 };
