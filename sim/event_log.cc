@@ -240,6 +240,7 @@ void EventLog::OnEvent(const Event& event) {
 
 void EventLog::OnViolation(std::string_view invariant, std::string_view detail) {
   Violate({.invariant = std::string(invariant),
+           .cause = {},
            .detail = std::string(detail),
            .time = now_,
            .event = count_});
@@ -263,6 +264,7 @@ void EventLog::Note(std::string_view name, uint64_t connection, int64_t a, int64
 void EventLog::ReportViolation(std::string_view invariant, std::string_view detail,
                                uint64_t connection) {
   Violate({.invariant = std::string(invariant),
+           .cause = {},
            .detail = std::string(detail),
            .time = now_,
            .event = count_,
@@ -312,7 +314,12 @@ void EventLog::Keep(const LoggedEvent& event, std::optional<uint64_t> connection
 }
 
 void EventLog::Violate(Violation violation) {
-  if (!violation_.has_value()) violation_ = std::move(violation);
+  if (violation_.has_value()) return;
+  if (const size_t slash = violation.invariant.find('/'); slash != std::string::npos) {
+    violation.cause = violation.invariant.substr(slash + 1);
+    violation.invariant.resize(slash);
+  }
+  violation_ = std::move(violation);
 }
 
 }  // namespace orrery::sim

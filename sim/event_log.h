@@ -36,6 +36,7 @@ uint64_t HashBytes(std::string_view bytes);
 // A broken rule: of the ring, or of the scenario.
 struct Violation {
   std::string invariant;    // A short stable name, e.g. "provided-buffer-published-twice".
+  std::string cause;        // Which of its cases, where the rule has several; as stable, or empty.
   std::string detail;       // What was seen.
   Nanoseconds time = 0;     // Virtual time.
   uint64_t event = 0;       // How many events had happened.
@@ -80,7 +81,8 @@ class EventLog final : public model::Observer {
   // `connection` is a connection's number as in the model's events.
   void Note(std::string_view name, uint64_t connection, int64_t a, int64_t b,
             std::string_view text = {});
-  // A broken rule of the scenario on one connection.
+  // A broken rule of the scenario on one connection. Here and in OnViolation(), a rule that has
+  // several cases is named with the one that was met: "liveness/never-executed".
   void ReportViolation(std::string_view invariant, std::string_view detail, uint64_t connection);
 
   uint64_t hash() const { return hash_; }

@@ -145,7 +145,15 @@ TEST(EventLog, TheFirstViolationStays) {
   EXPECT_EQ(log.violation()->invariant, "first");
   EXPECT_EQ(log.violation()->time, 3 * kMillisecond);
   EXPECT_EQ(log.violation()->event, 1u);
+  EXPECT_EQ(log.violation()->cause, "");
   EXPECT_FALSE(log.violation()->has_connection);
+}
+
+TEST(EventLog, AViolationMayNameItsCause) {
+  EventLog log;
+  log.ReportViolation("liveness/never-executed", "seen", 1);
+  EXPECT_EQ(log.violation()->invariant, "liveness");
+  EXPECT_EQ(log.violation()->cause, "never-executed");
 }
 
 TEST(Render, NamesOperationsAndErrors) {

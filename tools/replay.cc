@@ -7,26 +7,39 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <expected>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/units.h"
+#include "sim/child.h"
 #include "sim/plan.h"
+#include "sim/report.h"
+#include "sim/shrink.h"
+#include "tests/scenarios/isolated_run.h"
 #include "tests/scenarios/registry.h"
 #include "tests/scenarios/scenario.h"
 
 namespace {
 
 using orrery::scenarios::FindScenario;
+using orrery::scenarios::IsolatedResult;
+using orrery::scenarios::IsolatedRunner;
 using orrery::scenarios::RunOptions;
 using orrery::scenarios::RunResult;
 using orrery::scenarios::Scenario;
+using orrery::sim::ChildLimits;
 using orrery::sim::HexOf;
+using orrery::sim::LinesOf;
 using orrery::sim::Plan;
+using orrery::sim::ShrinkEnd;
+using orrery::sim::ShrinkLimits;
 
 constexpr int kFailed = 1;
 constexpr int kWrongUse = 2;
@@ -36,6 +49,9 @@ struct Arguments {
   std::string seed;
   std::string plan;
   std::string write_plan;
+  std::string shrink;
+  uint64_t shrink_runs = 20'000;
+  uint64_t shrink_seconds = 300;
   uint64_t runs = 1;
   size_t events = 0;
   bool json = false;
@@ -93,6 +109,12 @@ void PrintJson(const Scenario& scenario, const RunResult& result) {
   fmt::print("{}\n", json.dump(-1, ' ', true, orrery::sim::Json::error_handler_t::replace));
 }
 
+// The command that runs this again.
+std::string WhatRuns(const Arguments& arguments, const RunResult& result) {
+  return orrery::sim::ReplayCommand(
+      {.scenario = result.plan.scenario, .seed = result.plan.seed, .plan_path = arguments.plan});
+}
+
 // Prints the result and says whether it is as it should be.
 int Judge(const Arguments& arguments, const Scenario& scenario, const Plan* plan,
           const RunResult& result) {
@@ -109,7 +131,11 @@ int Judge(const Arguments& arguments, const Scenario& scenario, const Plan* plan
   const bool expected = plan != nullptr && plan->expected_invariant.has_value();
   if (!result.report.empty()) {
     fmt::print(stderr, "\n{}", result.report);
-    if (!expected) return kFailed;
+    if (!expected) {
+      fmt::print(stderr, "\nto make it small: {} --shrink=SMALL.jsonl\n",
+                 WhatRuns(arguments, result));
+      return kFailed;
+    }
   }
   if (plan != nullptr) {
     if (const auto difference = orrery::scenarios::Difference(*plan, result)) {
@@ -120,6 +146,45 @@ int Judge(const Arguments& arguments, const Scenario& scenario, const Plan* plan
   return 0;
 }
 
+std::string_view NameOf(ShrinkEnd end) {
+  switch (end) {
+    case ShrinkEnd::kSmallest:
+      return "nothing more can go";
+    case ShrinkEnd::kRunsUsedUp:
+      return "the runs are used up (--shrink-runs)";
+    case ShrinkEnd::kOutOfTime:
+      return "the time is over (--shrink-seconds)";
+  }
+  return "?";
+}
+
+// Shrinks a run that failed, crashed or hung, and writes what is left of its plan.
+int ShrinkRun(const Arguments& arguments, const Scenario& scenario, IsolatedRunner& runner,
+              const std::expected<IsolatedResult, std::string>& first) {
+  if (!first) return WrongUse(first.error());
+  if (first->signature.empty()) return WrongUse("the run breaks no rule: nothing to shrink");
+  fmt::print("signature     {}\n", first->signature);
+  fmt::print("first plan    {} lines\n", LinesOf(first->plan));
+  std::fflush(stdout);
+  const auto start = std::chrono::steady_clock::now();
+  const auto elapsed = [start] { return std::chrono::steady_clock::now() - start; };
+  const ShrinkLimits limits{.runs_max = arguments.shrink_runs, .out_of_time = [&] {
+                              return elapsed() > std::chrono::seconds(arguments.shrink_seconds);
+                            }};
+  const auto result = ShrinkIsolated(runner, scenario, first->plan, limits);
+  if (!result) return WrongUse(result.error());
+  const std::string path = FromCaller(arguments.shrink);
+  if (const auto written = WritePlanFile(path, result->plan); !written) {
+    return WrongUse(written.error());
+  }
+  fmt::print("shrunk plan   {} lines, {}\n", LinesOf(result->plan), arguments.shrink);
+  fmt::print("runs          {} in {:.1f} s; {}\n", result->runs,
+             std::chrono::duration<double>(elapsed()).count(), NameOf(result->end));
+  fmt::print("replay        {}\n", orrery::sim::ReplayCommand(
+                                       {.scenario = {}, .seed = 0, .plan_path = arguments.shrink}));
+  return kFailed;
+}
+
 int RunPlanFile(const Arguments& arguments) {
   const std::string path = FromCaller(arguments.plan);
   const auto plan = orrery::sim::ReadPlanFile(path);
@@ -128,7 +193,13 @@ int RunPlanFile(const Arguments& arguments) {
   if (scenario == nullptr) {
     return WrongUse(path + ": there is no scenario \"" + plan->scenario + "\" (see --list)");
   }
-  const RunOptions options{.events_shown = arguments.events, .plan_path = arguments.plan};
+  if (!arguments.shrink.empty()) {
+    IsolatedRunner runner(ChildLimits{});
+    return ShrinkRun(arguments, *scenario, runner, runner.RunPlan(*scenario, *plan));
+  }
+  RunOptions options;
+  options.events_shown = arguments.events;
+  options.plan_path = arguments.plan;
   const auto result = RunPlan(*scenario, *plan, options);
   if (!result) return WrongUse(path + ": " + result.error());
   return Judge(arguments, *scenario, &*plan, *result);
@@ -136,8 +207,9 @@ int RunPlanFile(const Arguments& arguments) {
 
 int RunSeeds(const Arguments& arguments, const Scenario& scenario, uint64_t first) {
   for (uint64_t run = 0; run < arguments.runs; ++run) {
-    const auto result =
-        RunSeed(scenario, first + run, {.events_shown = arguments.events, .plan_path = ""});
+    RunOptions options;
+    options.events_shown = arguments.events;
+    const auto result = RunSeed(scenario, first + run, options);
     if (!result) return WrongUse(result.error());
     if (const int code = Judge(arguments, scenario, nullptr, *result); code != 0) return code;
   }
@@ -172,6 +244,11 @@ int Run(const Arguments& arguments) {
   if (arguments.runs != 1 && !arguments.write_plan.empty()) {
     return WrongUse("--write-plan writes one run: leave --runs out");
   }
+  if (!arguments.shrink.empty()) {
+    if (arguments.runs != 1) return WrongUse("--shrink shrinks one run: leave --runs out");
+    IsolatedRunner runner(ChildLimits{});
+    return ShrinkRun(arguments, *scenario, runner, runner.RunSeed(*scenario, *seed));
+  }
   return RunSeeds(arguments, *scenario, *seed);
 }
 
@@ -187,7 +264,8 @@ int main(int argc, char** argv) {
       "\nExit code: 0 no rule was broken, 1 one was (its report goes to stderr), 2 wrong use.\n\n"
       "  bazel run //tools:replay -- --scenario=server --seed=42\n"
       "  bazel run //tools:replay -- --scenario=server --seed=42 --write-plan=/tmp/42.jsonl\n"
-      "  bazel run //tools:replay -- --plan=/tmp/42.jsonl --events=50");
+      "  bazel run //tools:replay -- --plan=/tmp/42.jsonl --events=50\n"
+      "  bazel run //tools:replay -- --plan=/tmp/42.jsonl --shrink=/tmp/small.jsonl");
   Arguments arguments;
   app.add_option("--scenario", arguments.scenario, "Which scenario; --list names them")
       ->type_name("NAME");
@@ -196,6 +274,21 @@ int main(int argc, char** argv) {
   app.add_option("--write-plan", arguments.write_plan,
                  "Writes what happened as a plan, to be replayed, edited or kept")
       ->type_name("FILE");
+  app.add_option(
+         "--shrink", arguments.shrink,
+         "Takes away from a failing run what its failure does not need, and writes the plan "
+         "that is left; runs that crash or hang as well")
+      ->type_name("FILE");
+  app.add_option("--shrink-runs", arguments.shrink_runs, "Ends the shrinking after so many runs")
+      ->capture_default_str()
+      ->check(CLI::Range(uint64_t{1}, uint64_t{10'000'000}))
+      ->type_name("N");
+  app.add_option(
+         "--shrink-seconds", arguments.shrink_seconds,
+         "Ends the shrinking after so long; only this makes its result depend on the machine")
+      ->capture_default_str()
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1'000'000}))
+      ->type_name("N");
   app.add_option("--runs", arguments.runs,
                  "Runs so many seeds, from --seed on, and stops at the first that fails")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1'000'000'000}))

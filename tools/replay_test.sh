@@ -46,6 +46,9 @@ expect_code 2 "$replay" --scenario=nosuch --seed=1
 expect_code 2 "$replay" --scenario=server --seed=x
 expect_code 2 "$replay" --nosuch
 expect_code 2 "$replay" --plan="$directory/nosuch.jsonl"
+expect_code 2 "$replay" --scenario=server --seed=7 --shrink="$directory/small.jsonl"
+grep -q 'breaks no rule' "$directory/err" || fail "no reason not to shrink a good run"
+[[ ! -e "$directory/small.jsonl" ]] || fail "a good run was shrunk"
 expect_code 2 "$replay" --plan="$directory/7.jsonl" --seed=7
 echo '{"schema":"orrery-plan/1","scenario":"server","seed":1}
 {"op":"fly","client":0}' >"$directory/bad.jsonl"

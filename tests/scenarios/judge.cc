@@ -81,7 +81,7 @@ void Judge::OnEnd(uint64_t connection, bool reset, std::string_view rest) {
   SkipSilent(*client);
   const bool bad_input = !client->sent.empty() && client->sent.front().kind == Unit::Kind::kError;
   if (!client->session.quit && !bad_input && !client->half_closed && !server_stops_) {
-    Violate("connection-lost", connection,
+    Violate(reset ? "connection-lost/reset" : "connection-lost/ended", connection,
             std::string(reset ? "reset" : "ended") + " by the server for no reason");
     return;
   }
@@ -89,14 +89,14 @@ void Judge::OnEnd(uint64_t connection, bool reset, std::string_view rest) {
   // What follows QUIT is not read by the server, so its close may reset the reply away.
   if (reset && client->session.quit && !client->sent.empty()) return;
   if (!rest.empty()) {
-    Violate("reply-lost", connection, "the stream ends within a reply: " + Printable(rest));
+    Violate("reply-lost/cut", connection, "the stream ends within a reply: " + Printable(rest));
   } else if (!client->expected.empty()) {
-    Violate("reply-lost", connection,
+    Violate("reply-lost/executed", connection,
             "the stream ended before the reply to " + client->expected.front().command);
   } else if (bad_input && !client->session.quit && !client->error_received && !server_stops_) {
-    Violate("reply-lost", connection, "the stream ended before the error reply to bad input");
+    Violate("reply-lost/error", connection, "the stream ended before the error reply to bad input");
   } else if (client->half_closed && Unanswered(*client) && !server_stops_) {
-    Violate("reply-lost", connection,
+    Violate("reply-lost/never-executed", connection,
             "the stream ended before " + Join(client->sent.front().arguments) +
                 ", which was sent before the half-close, was executed");
   }
@@ -174,13 +174,16 @@ bool Judge::ServerEnds(uint64_t connection) const {
 void Judge::CheckNothingOutstanding() {
   for (const auto& [connection, client] : clients_) {
     if (client.ended || !Unanswered(client)) continue;
+    std::string_view invariant = "liveness/no-error-reply";
     std::string what = "bad input has no error reply";
     if (!client.expected.empty()) {
+      invariant = "liveness/no-reply";
       what = "no reply to " + client.expected.front().command + ", which was executed";
     } else if (client.sent.front().kind == Unit::Kind::kCommand) {
+      invariant = "liveness/never-executed";
       what = Join(client.sent.front().arguments) + " was sent completely and never executed";
     }
-    Violate("liveness", connection, what);
+    Violate(invariant, connection, what);
     return;
   }
 }

@@ -35,7 +35,9 @@ std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const si
   const sim::RunIdentity identity{
       .scenario = plan.scenario, .seed = plan.seed, .plan_path = options.plan_path};
   const sim::ScopedCheckReport check_report(identity, log);
-  sim::RecordingChoice recorder(choice);
+  std::optional<sim::JournalChoice> journal;
+  if (options.journal != nullptr) journal.emplace(choice, *options.journal);
+  sim::RecordingChoice recorder(journal.has_value() ? *journal : choice);
   const std::vector<MarkCount> marks_before = MarkCounts();
   auto result = scenario.Run(plan, recorder, log);
   if (!result) return result;

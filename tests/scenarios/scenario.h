@@ -19,6 +19,7 @@
 #include "base/units.h"
 #include "sim/choices.h"
 #include "sim/event_log.h"
+#include "sim/journal.h"
 #include "sim/plan.h"
 #include "sim/report.h"
 
@@ -29,6 +30,8 @@ struct RunOptions {
   size_t events_shown = 0;
   // Where the plan came from, for the report; empty for a seed.
   std::string plan_path;
+  // Where decisions go as well, if anywhere: for a run whose process may not survive it.
+  sim::SharedJournal* journal = nullptr;
 };
 
 struct RunResult {
