@@ -44,7 +44,8 @@ Attempt TryAccept(RingCore& ring, Request& request) {
     // The descriptor is reserved first: at the limit an accept fails even without a connection.
     if (request.file_index == 0 && machine.descriptors.full()) return Attempt::Done(-EMFILE);
     OpenFile& file = *request.file;
-    if (file.kind == FileKind::kEventFd) return Attempt::Done(-ENOTSOCK);
+    if (!IsSocket(file)) return Attempt::Done(-ENOTSOCK);
+    if (file.kind == FileKind::kDatagram) return Attempt::Done(-EOPNOTSUPP);
     if (file.kind != FileKind::kListener || file.listener->shut) return Attempt::Done(-EINVAL);
     if (file.listener->queue.empty()) return Attempt::Wait();
     // Fact A7: the connection stays where it is.

@@ -24,13 +24,20 @@ class ByteQueue {
     size_ += count;
   }
 
+  // Copies `count` bytes, the oldest but `begin`. REQUIRES: begin + count <= size().
+  void Copy(size_t begin, std::byte* bytes, size_t count) const {
+    ORRERY_CHECK(begin + count <= size_);
+    if (count == 0) return;
+    const size_t from = (head_ + begin) & (capacity_ - 1);
+    const size_t first = count < capacity_ - from ? count : capacity_ - from;
+    std::memcpy(bytes, &storage_[from], first);
+    if (count > first) std::memcpy(bytes + first, &storage_[0], count - first);
+  }
+
   // Moves the oldest `count` bytes to `bytes`. REQUIRES: count <= size().
   void Take(std::byte* bytes, size_t count) {
-    ORRERY_CHECK(count <= size_);
+    Copy(0, bytes, count);
     if (count == 0) return;
-    const size_t first = count < capacity_ - head_ ? count : capacity_ - head_;
-    std::memcpy(bytes, &storage_[head_], first);
-    if (count > first) std::memcpy(bytes + first, &storage_[0], count - first);
     head_ = (head_ + count) & (capacity_ - 1);
     size_ -= count;
     if (size_ == 0) head_ = 0;

@@ -49,8 +49,10 @@ void FinishShutdown(RingCore& ring, Request& request) {
     return;
   }
   request.never_fails = true;
-  const int32_t result =
-      IsSocket(*file) ? ring.machine.tcp.Shutdown(*file, request.argument) : -ENOTSOCK;
+  const int32_t result = !IsSocket(*file) ? -ENOTSOCK
+                         : file->kind == FileKind::kDatagram
+                             ? ring.machine.datagrams.Shutdown(*file, request.argument)
+                             : ring.machine.tcp.Shutdown(*file, request.argument);
   ring.EndLater(request, result, /*forced=*/true);
 }
 

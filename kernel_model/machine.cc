@@ -18,6 +18,7 @@ Machine::Machine(const ModelOptions& machine_options, Choice& choice, Observer* 
     : options(machine_options),
       descriptors(machine_options.descriptors_max),
       tcp(*this),
+      datagrams(*this),
       entropy(machine_options.entropy_seed),
       chooser_(choice),
       observer_(machine_observer) {
@@ -103,6 +104,7 @@ void Machine::DropReference(OpenFile& file) {
   ORRERY_CHECK(file.waiters.empty());
   if (file.kind == FileKind::kStream) tcp.CloseStream(*file.connection);
   if (file.kind == FileKind::kListener) tcp.CloseListener(file);
+  if (file.kind == FileKind::kDatagram) datagrams.Close(file);
   if (file.on_disk()) file_system.DropOpen(*file.inode);
   if (file.kind == FileKind::kSocket) tcp.CloseSocket(file);
   --files_alive;
@@ -123,6 +125,7 @@ uint32_t Machine::Readiness(const OpenFile& file) const {
     return (file.event_count > 0 ? POLLIN : 0) | (file.event_count < UINT64_MAX - 1 ? POLLOUT : 0);
   }
   if (file.on_disk()) return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;  // DEFAULT_POLLMASK
+  if (file.kind == FileKind::kDatagram) return datagrams.Readiness(*file.datagrams);
   return tcp.Readiness(file);
 }
 
@@ -184,6 +187,8 @@ void Machine::FireDueTimers() {
 void Machine::Fire(Timer& timer) {
   if (timer.connection != nullptr) {
     tcp.OnTimer(timer);
+  } else if (timer.datagrams != nullptr) {
+    timer.datagrams->OnArrival();
   } else {
     timer.request->ring->OnTimer(*timer.request);
   }

@@ -12,6 +12,7 @@
 
 #include "base/prng.h"
 #include "kernel_model/choice.h"
+#include "kernel_model/datagram.h"
 #include "kernel_model/file_system.h"
 #include "kernel_model/memory_ledger.h"
 #include "kernel_model/model_kernel.h"
@@ -87,6 +88,7 @@ class Machine {
   DescriptorTable descriptors;
   MemoryLedger ledger;
   Tcp tcp;
+  Datagrams datagrams;
   Prng entropy;
   Bystander* bystander = nullptr;
   std::vector<ModelRing*> rings;  // In order of creation; null where one is gone.

@@ -74,6 +74,7 @@ std::expected<uint16_t, Errno> ModelKernel::LocalPort(int listener) {
   if (file->kind == FileKind::kListener) return file->listener->port;
   if (file->kind == FileKind::kStream) return file->connection->port;
   if (file->kind == FileKind::kSocket) return file->bound_port;
+  if (file->kind == FileKind::kDatagram) return file->datagrams->port;
   return std::unexpected(Errno(ENOTSOCK));
 }
 
@@ -141,6 +142,22 @@ void ModelKernel::PeerReset(PeerId peer) { machine_->tcp.PeerReset(peer); }
 size_t ModelKernel::PeerReadable(PeerId peer) const { return machine_->tcp.PeerReadable(peer); }
 
 bool ModelKernel::PeerEnded(PeerId peer) const { return machine_->tcp.PeerEnded(peer); }
+
+ModelKernel::PeerId ModelKernel::OpenDatagramPeer() { return machine_->datagrams.OpenPeer(); }
+
+uint16_t ModelKernel::DatagramPort(PeerId peer) const {
+  return machine_->datagrams.PortOfPeer(peer);
+}
+
+void ModelKernel::PeerSendDatagram(PeerId peer, uint16_t port, std::span<const std::byte> bytes) {
+  machine_->datagrams.PeerSend(peer, port, bytes);
+}
+
+std::optional<PeerDatagram> ModelKernel::PeerReceiveDatagram(PeerId peer) {
+  return machine_->datagrams.PeerReceive(peer);
+}
+
+void ModelKernel::CloseDatagramPeer(PeerId peer) { machine_->datagrams.ClosePeer(peer); }
 
 void ModelKernel::SignalEventFd(int fd) {
   OpenFile* const file = machine_->descriptors.Find(fd);

@@ -61,6 +61,12 @@ struct ModelOptions {
 class Machine;
 class ModelRing;
 
+// What a datagram peer receives.
+struct PeerDatagram {
+  uint16_t from = 0;  // The sender's port.
+  std::vector<std::byte> bytes;
+};
+
 // What a peer sees when it reads.
 struct PeerRead {
   size_t bytes = 0;    // Copied to the caller.
@@ -113,6 +119,16 @@ class ModelKernel final : public Kernel {
   // them.
   size_t PeerReadable(PeerId peer) const;
   bool PeerEnded(PeerId peer) const;
+
+  // --- Peers that exchange datagrams: sockets elsewhere, each at a port of its own.
+  PeerId OpenDatagramPeer();
+  uint16_t DatagramPort(PeerId peer) const;
+  // To a socket of the program or another peer; lost when nobody is there or it has no room.
+  void PeerSendDatagram(PeerId peer, uint16_t port, std::span<const std::byte> bytes);
+  // The oldest that is there.
+  std::optional<PeerDatagram> PeerReceiveDatagram(PeerId peer);
+  void CloseDatagramPeer(PeerId peer);
+
   // Adds to an eventfd's counter, as another thread or a signal handler does.
   void SignalEventFd(int fd);
 

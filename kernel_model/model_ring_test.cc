@@ -447,8 +447,8 @@ TEST_F(ModelRingDeathTest, WhatTheModelDoesNotKnowStopsTheRun) {
                  sqe->flags |= IOSQE_ASYNC;
                }),
                "does not know IOSQE_ASYNC with opcode 27");
-  EXPECT_DEATH(stop([](io_uring_sqe* sqe) { io_uring_prep_recv(sqe, 3, nullptr, 0, MSG_PEEK); }),
-               "does not know msg_flags of a receive 2");
+  EXPECT_DEATH(stop([](io_uring_sqe* sqe) { io_uring_prep_recv(sqe, 3, nullptr, 0, MSG_OOB); }),
+               "does not know msg_flags of a receive 1");
   EXPECT_DEATH((void)machine_.ring().Register(IORING_REGISTER_PERSONALITY, nullptr, 0),
                "does not know register opcode 9");
 }

@@ -1,8 +1,12 @@
 #include "kernel_model/open_file.h"
 
 #include "base/check.h"
+#include "kernel_model/datagram.h"
 
 namespace orrery::model {
+
+OpenFile::OpenFile() = default;
+OpenFile::~OpenFile() = default;
 
 void WaitQueue::Add(Request& request) {
   ORRERY_CHECK(!request.in_wait_queue);

@@ -15,6 +15,7 @@
 namespace orrery::model {
 
 struct Connection;
+struct DatagramSocket;
 struct Inode;
 
 enum class FileKind : uint8_t {
@@ -25,6 +26,7 @@ enum class FileKind : uint8_t {
   kRegular,
   kDirectory,
   kSocket,  // A stream socket that does not listen and is not connected yet.
+  kDatagram,
 };
 
 // Requests that wait for a file, in the order in which a wake-up visits them: shared waiters newest
@@ -51,15 +53,19 @@ struct Listener {
 };
 
 struct OpenFile {
+  OpenFile();
+  ~OpenFile();
+
   FileKind kind = FileKind::kStream;
   uint64_t number = 0;
   uint32_t references = 0;
   WaitQueue waiters;
-  Connection* connection = nullptr;    // kStream
-  std::unique_ptr<Listener> listener;  // kListener
-  uint64_t event_count = 0;            // kEventFd
-  Inode* inode = nullptr;              // kRegular, kDirectory: counted as open.
-  uint32_t open_flags = 0;             // As open(2) has them.
+  Connection* connection = nullptr;           // kStream
+  std::unique_ptr<Listener> listener;         // kListener
+  std::unique_ptr<DatagramSocket> datagrams;  // kDatagram
+  uint64_t event_count = 0;                   // kEventFd
+  Inode* inode = nullptr;                     // kRegular, kDirectory: counted as open.
+  uint32_t open_flags = 0;                    // As open(2) has them.
   uint64_t position = 0;
   uint16_t bound_port = 0;  // kSocket, and what becomes of it; 0: not bound by name.
   int connect_error = 0;    // kSocket: of the connect that is under way.
@@ -70,7 +76,7 @@ struct OpenFile {
 
 inline bool IsSocket(const OpenFile& file) {
   return file.kind == FileKind::kStream || file.kind == FileKind::kListener ||
-         file.kind == FileKind::kSocket;
+         file.kind == FileKind::kSocket || file.kind == FileKind::kDatagram;
 }
 
 // Descriptors: the lowest free number is given out, from 3 on, as if the standard streams were

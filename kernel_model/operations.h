@@ -17,10 +17,12 @@ bool NeedsFile(const Request& request);
 // Not in the headers of liburing 2.3.
 inline constexpr uint8_t kOpReadMultishot = 49;
 
-// receive.cc: RECV; READ, READV and READ_MULTISHOT on a stream.
+// receive.cc: RECV and RECVMSG; READ, READV and READ_MULTISHOT on a stream.
 Attempt TryReceive(RingCore& ring, Request& request);
 // send.cc: SEND, SENDMSG and their zero-copy forms; WRITE and WRITEV on a stream.
 Attempt TrySend(RingCore& ring, Request& request);
+// datagram.cc: the same on a datagram socket.
+Attempt TrySendDatagram(RingCore& ring, Request& request);
 // accept.cc: ACCEPT.
 Attempt TryAccept(RingCore& ring, Request& request);
 // event_fd.cc: reading and writing an eventfd.
@@ -56,6 +58,8 @@ int32_t TellAddress(uint16_t port, sockaddr* address, socklen_t* bytes);
 // socket.cc: SOCKET, BIND, LISTEN, CONNECT.
 inline constexpr uint8_t kOpBind = 56;
 inline constexpr uint8_t kOpListen = 57;
+// The port of an address that was given: 0, or -errno.
+int32_t PortOf(const Request& request, uint16_t* port);
 Attempt TrySocket(RingCore& ring, Request& request);
 Attempt TryBind(RingCore& ring, Request& request);
 Attempt TryListen(RingCore& ring, Request& request);

@@ -38,6 +38,7 @@ bool TakesIoprio(uint8_t opcode) {
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
     case IORING_OP_RECV:
+    case IORING_OP_RECVMSG:
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:
     case IORING_OP_SEND_ZC:
@@ -128,19 +129,41 @@ int32_t PrepareReadMultishot(Request& request, const io_uring_sqe& sqe) {
   return 0;
 }
 
-int32_t PrepareReceive(Request& request, const io_uring_sqe& sqe) {
-  constexpr unsigned kKnown = IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT | kBundle;
-  if ((sqe.ioprio & ~kKnown) != 0) StopUnknown("receive flags in ioprio", sqe.ioprio);
-  constexpr uint32_t kKnownMessage = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
-  if ((sqe.msg_flags & ~kKnownMessage) != 0) StopUnknown("msg_flags of a receive", sqe.msg_flags);
-  if (sqe.addr2 != 0) return -EINVAL;
+// What RECV and RECVMSG have in common.
+int32_t ReadReceiveFlags(Request& request, const io_uring_sqe& sqe) {
+  constexpr uint32_t kKnown = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_PEEK;
+  if ((sqe.msg_flags & ~kKnown) != 0) StopUnknown("msg_flags of a receive", sqe.msg_flags);
   request.multishot = (sqe.ioprio & IORING_RECV_MULTISHOT) != 0;
   request.poll_first = (sqe.ioprio & IORING_RECVSEND_POLL_FIRST) != 0;
   request.wait_all = (sqe.msg_flags & MSG_WAITALL) != 0;
   request.no_wait = (sqe.msg_flags & MSG_DONTWAIT) != 0;
-  request.length = sqe.len;
+  request.peek = (sqe.msg_flags & MSG_PEEK) != 0;
+  if (request.peek && (request.wait_all || (sqe.ioprio & kBundle) != 0)) {
+    StopUnknown("MSG_PEEK with MSG_WAITALL or bundles, msg_flags", sqe.msg_flags);
+  }
   WaitFor(request, POLLIN | POLLRDNORM);
-  if (request.multishot && (!request.buffer_select || request.wait_all)) return -EINVAL;  // M1
+  const bool refused = request.multishot && (!request.buffer_select || request.wait_all);
+  return refused ? -EINVAL : 0;  // Fact M1.
+}
+
+// Copies an address of so many bytes, as move_addr_to_kernel() does.
+int32_t ImportAddress(Request& request, const void* address, int bytes) {
+  if (bytes < 0 || static_cast<size_t>(bytes) > sizeof(sockaddr_storage)) return -EINVAL;
+  if (bytes > 0 && address == nullptr) return -EFAULT;
+  request.address_bytes = static_cast<uint32_t>(bytes);
+  if (bytes > 0) {
+    std::memcpy(&request.socket_address, address,
+                std::min<size_t>(request.address_bytes, sizeof request.socket_address));
+  }
+  return 0;
+}
+
+int32_t PrepareReceive(Request& request, const io_uring_sqe& sqe) {
+  constexpr unsigned kKnown = IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT | kBundle;
+  if ((sqe.ioprio & ~kKnown) != 0) StopUnknown("receive flags in ioprio", sqe.ioprio);
+  if (sqe.addr2 != 0) return -EINVAL;
+  request.length = sqe.len;
+  if (const int32_t error = ReadReceiveFlags(request, sqe)) return error;
   if (!request.multishot && sqe.file_index != 0) return -EINVAL;
   request.total_limit = sqe.file_index;  // Fact M10; it is named optlen there.
   request.bundle = (sqe.ioprio & kBundle) != 0 && request.buffer_select;  // Fact D5.
@@ -148,6 +171,28 @@ int32_t PrepareReceive(Request& request, const io_uring_sqe& sqe) {
   if (request.wait_all && request.bundle)
     StopUnknown("MSG_WAITALL with bundles, opcode", sqe.opcode);
   request.buffer_group = sqe.buf_group;
+  return 0;
+}
+
+int32_t PrepareReceiveMessage(Request& request, const io_uring_sqe& sqe) {
+  constexpr unsigned kKnown = IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT;
+  if (sqe.addr2 != 0 || sqe.file_index != 0) return -EINVAL;
+  if ((sqe.ioprio & ~kKnown) != 0) return -EINVAL;
+  if (const int32_t error = ReadReceiveFlags(request, sqe)) return error;
+  if (sqe.addr == 0) return -EFAULT;
+  request.message = Pointer<msghdr>(sqe.addr);
+  const msghdr& message = *request.message;
+  if (static_cast<int>(message.msg_namelen) < 0) return -EINVAL;
+  if (!request.buffer_select) {
+    return ImportIovecs(request, message.msg_iov, message.msg_iovlen, EMSGSIZE);
+  }
+  request.buffer_group = sqe.buf_group;
+  if (message.msg_iovlen > 1) return -EINVAL;
+  if (message.msg_iovlen == 1 && message.msg_iov == nullptr) return -EFAULT;
+  request.length = message.msg_iovlen == 0 ? 0 : static_cast<uint32_t>(message.msg_iov->iov_len);
+  if (!request.multishot) return 0;
+  request.name_bytes = message.msg_namelen;
+  request.control_bytes = message.msg_controllen;
   return 0;
 }
 
@@ -170,7 +215,11 @@ int32_t PrepareSend(Request& request, const io_uring_sqe& sqe) {
   request.no_wait = (sqe.msg_flags & MSG_DONTWAIT) != 0;
   WaitFor(request, POLLOUT | POLLWRNORM);
   if (sqe.opcode == IORING_OP_SEND || sqe.opcode == IORING_OP_SEND_ZC) {
-    if (sqe.addr2 != 0) StopUnknown("a destination address, at", sqe.addr2);
+    request.addressed = sqe.addr2 != 0;
+    if (request.addressed) {
+      const int32_t error = ImportAddress(request, Pointer<const void>(sqe.addr2), sqe.addr_len);
+      if (error != 0) return error;
+    }
     if ((sqe.ioprio & kSendVectorized) != 0) {
       return ImportIovecs(request, Pointer<const iovec>(sqe.addr), sqe.len, EMSGSIZE);
     }
@@ -181,6 +230,12 @@ int32_t PrepareSend(Request& request, const io_uring_sqe& sqe) {
   std::memcpy(&message, Pointer<const msghdr>(sqe.addr), sizeof message);
   if (message.msg_controllen != 0) {
     StopUnknown("control data of a SENDMSG, bytes", message.msg_controllen);
+  }
+  request.addressed = message.msg_name != nullptr && message.msg_namelen != 0;
+  if (request.addressed) {
+    const auto bytes = std::min<size_t>(message.msg_namelen, sizeof(sockaddr_storage));
+    const int32_t error = ImportAddress(request, message.msg_name, static_cast<int>(bytes));
+    if (error != 0) return error;
   }
   return ImportIovecs(request, message.msg_iov, message.msg_iovlen, EMSGSIZE);
 }
@@ -340,8 +395,12 @@ int32_t PrepareSocket(Request& request, const io_uring_sqe& sqe) {
   const auto type = static_cast<uint32_t>(sqe.off);
   if (sqe.file_index != 0 && (type & SOCK_CLOEXEC) != 0) return -EINVAL;
   if (sqe.fd != AF_INET) StopUnknown("sockets of domain", static_cast<uint64_t>(sqe.fd));
-  if ((type & ~kFlags) != SOCK_STREAM) StopUnknown("sockets of type", type);
-  if (sqe.len != 0 && sqe.len != IPPROTO_TCP) StopUnknown("sockets of protocol", sqe.len);
+  request.argument = static_cast<int>(type & ~kFlags);
+  if (request.argument != SOCK_STREAM && request.argument != SOCK_DGRAM) {
+    StopUnknown("sockets of type", type);
+  }
+  const unsigned protocol = request.argument == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+  if (sqe.len != 0 && sqe.len != protocol) StopUnknown("sockets of protocol", sqe.len);
   request.file_index = sqe.file_index;
   return 0;
 }
@@ -351,17 +410,8 @@ int32_t PrepareAddress(Request& request, const io_uring_sqe& sqe) {
   if (sqe.len != 0 || sqe.buf_index != 0 || sqe.rw_flags != 0 || sqe.splice_fd_in != 0) {
     return -EINVAL;
   }
-  // move_addr_to_kernel()
-  const auto bytes = static_cast<int>(sqe.addr2);
-  if (bytes < 0 || static_cast<size_t>(bytes) > sizeof(sockaddr_storage)) return -EINVAL;
-  if (bytes > 0 && sqe.addr == 0) return -EFAULT;
-  request.length = static_cast<uint32_t>(bytes);
-  if (bytes > 0) {
-    std::memcpy(&request.socket_address, Pointer<const void>(sqe.addr),
-                std::min<size_t>(request.length, sizeof request.socket_address));
-  }
   WaitFor(request, POLLOUT | POLLWRNORM);
-  return 0;
+  return ImportAddress(request, Pointer<const void>(sqe.addr), static_cast<int>(sqe.addr2));
 }
 
 int32_t PrepareListen(Request& request, const io_uring_sqe& sqe) {
@@ -448,6 +498,8 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
       return PrepareReadMultishot(request, sqe);
     case IORING_OP_RECV:
       return PrepareReceive(request, sqe);
+    case IORING_OP_RECVMSG:
+      return PrepareReceiveMessage(request, sqe);
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:
       return PrepareSend(request, sqe);

@@ -1,5 +1,11 @@
-// RECV in all its forms, and READ, READV and READ_MULTISHOT on streams.
+// RECV and RECVMSG in all their forms, and READ, READV and READ_MULTISHOT on sockets.
+#include <liburing.h>
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
 #include "kernel_model/operations.h"
 
@@ -14,58 +20,173 @@ constexpr size_t kBundleBuffersMax = 256;  // PEEK_MAX_IMPORT
 
 constexpr uint32_t kBufferMore = 1U << 4;  // IORING_CQE_F_BUF_MORE
 
-uint32_t NotEmptyFlag(RingCore& ring, const Connection& connection, int64_t received) {
-  if (!Tcp::NotEmpty(connection)) return 0;
+// What one call of a socket's receive function gave.
+struct Taken {
+  int64_t bytes = 0;  // Or -errno; EAGAIN: wait.
+  uint32_t message_flags = 0;
+  uint16_t from = 0;  // The port of a datagram's sender; 0: nobody is named.
+};
+
+bool IsDatagram(const Request& request) { return request.file->kind == FileKind::kDatagram; }
+
+// READs do not tell whether more is there.
+bool IsReceive(const Request& request) {
+  return request.opcode == IORING_OP_RECV || request.opcode == IORING_OP_RECVMSG;
+}
+
+uint32_t NotEmptyFlag(RingCore& ring, const Request& request, int64_t received) {
+  if (IsDatagram(request) || !Tcp::NotEmpty(*request.file->connection)) return 0;
   // A hint: what is there may just as well have come a moment later. Not so the end itself.
-  const bool dropped =
-      received > 0 && ring.machine.Choose(Site::kNotEmptyHint, connection.number, 2) != 0;
+  const uint64_t entity = request.file->connection->number;
+  const bool dropped = received > 0 && ring.machine.Choose(Site::kNotEmptyHint, entity, 2) != 0;
   return dropped ? 0 : IORING_CQE_F_SOCK_NONEMPTY;
 }
 
-int64_t ReceiveIntoIovecs(Machine& machine, Request& request, Connection& connection) {
-  const size_t wanted = request.total_bytes - request.done_bytes;
-  if (wanted == 0 || connection.arrived == 0) {
-    return machine.tcp.Receive(connection, nullptr, wanted);
+// Takes at most `room` bytes; `each(copy)` calls copy(address, count) for each piece of memory in
+// turn, until it has as many bytes as it was told.
+template <typename Each>
+Taken TakeFromStream(Machine& machine, const Request& request, size_t room, Each each) {
+  Connection& connection = *request.file->connection;
+  if (room == 0 || connection.arrived == 0) {
+    return {.bytes = machine.tcp.Receive(connection, nullptr, room)};
   }
-  const size_t bytes = std::min(wanted, connection.arrived);
-  ForEachPiece(request, bytes, [&](std::byte* address, size_t count) {
-    machine.tcp.Receive(connection, address, count);
+  const size_t bytes = std::min(room, connection.arrived);
+  size_t seen = 0;
+  each(bytes, [&](std::byte* address, size_t count) {
+    if (request.peek) {
+      connection.inbound.Copy(seen, address, count);
+      seen += count;
+    } else {
+      machine.tcp.Receive(connection, address, count);
+    }
   });
-  request.done_bytes -= bytes;  // The caller counts.
-  return static_cast<int64_t>(bytes);
+  return {.bytes = static_cast<int64_t>(bytes)};
 }
 
-Attempt ReceiveOnce(RingCore& ring, Request& request, Connection& connection) {
-  const int64_t received = ReceiveIntoIovecs(ring.machine, request, connection);
-  if (received == -EAGAIN) return Attempt::Wait();
-  if (received > 0) {
-    ring.machine.Emit(EventKind::kReceived, connection.number, received);
-    request.done_bytes += static_cast<size_t>(received);
+template <typename Each>
+Taken TakeDatagram(Machine& machine, const Request& request, size_t room, Each each) {
+  DatagramSocket& socket = *request.file->datagrams;
+  // Fact E8: an error comes first. Fact E11: after a shutdown only multishots wait.
+  if (socket.pending_error != 0) return {.bytes = -std::exchange(socket.pending_error, 0)};
+  const bool over = socket.read_shut && !request.multishot && !request.no_wait;
+  if (socket.queue.empty()) return {.bytes = over ? 0 : -EAGAIN};
+  const StoredDatagram& datagram = socket.queue.front();
+  const size_t bytes = std::min(room, datagram.bytes.size());
+  size_t copied = 0;
+  each(bytes, [&](std::byte* address, size_t count) {
+    std::memcpy(address, datagram.bytes.data() + copied, count);
+    copied += count;
+  });
+  // Fact E1: what does not fit is gone.
+  const Taken taken{.bytes = static_cast<int64_t>(bytes),
+                    .message_flags = bytes < datagram.bytes.size() ? uint32_t{MSG_TRUNC} : 0,
+                    .from = datagram.from};
+  if (!request.peek) machine.datagrams.Pop(socket);
+  return taken;
+}
+
+template <typename Each>
+Taken Take(Machine& machine, const Request& request, size_t room, Each each) {
+  const Taken taken = IsDatagram(request) ? TakeDatagram(machine, request, room, each)
+                                          : TakeFromStream(machine, request, room, each);
+  if (taken.bytes > 0) machine.Emit(EventKind::kReceived, request.file->number, taken.bytes);
+  return taken;
+}
+
+Taken TakeIntoIovecs(Machine& machine, Request& request) {
+  const size_t done = request.done_bytes;
+  const Taken taken = Take(machine, request, request.total_bytes - done,
+                           [&](size_t bytes, auto copy) { ForEachPiece(request, bytes, copy); });
+  request.done_bytes = done;  // The caller counts.
+  return taken;
+}
+
+Taken TakeIntoMemory(Machine& machine, const Request& request, std::byte* memory, size_t room) {
+  return Take(machine, request, room, [&](size_t bytes, auto copy) { copy(memory, bytes); });
+}
+
+sockaddr_in NameOf(const Taken& taken) {
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_port = htons(taken.from);
+  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return name;
+}
+
+// As ____sys_recvmsg() does: in the program's header, which has to be there still (fact U8).
+void WriteMessageHeader(const Request& request, const Taken& taken) {
+  if (request.message == nullptr || request.multishot || taken.bytes < 0) return;
+  msghdr& message = *request.message;
+  if (message.msg_name != nullptr) {
+    const sockaddr_in name = NameOf(taken);
+    const socklen_t bytes = taken.from != 0 ? sizeof name : 0;
+    std::memcpy(message.msg_name, &name, std::min(message.msg_namelen, bytes));
+    message.msg_namelen = bytes;
+  }
+  message.msg_flags = static_cast<int>(taken.message_flags);
+  message.msg_controllen = 0;
+}
+
+// Fact R14: what a multishot puts before the payload, with a name cut to the room for it.
+size_t HeaderBytes(const Request& request) {
+  if (request.message == nullptr || !request.multishot) return 0;
+  return sizeof(io_uring_recvmsg_out) + request.name_bytes + request.control_bytes;
+}
+
+void WriteBufferHeader(const Request& request, const Taken& taken, std::byte* memory) {
+  const sockaddr_in name = NameOf(taken);
+  const size_t name_bytes = taken.from != 0 ? sizeof name : 0;
+  const io_uring_recvmsg_out header{.namelen = static_cast<uint32_t>(name_bytes),
+                                    .controllen = 0,
+                                    .payloadlen = static_cast<uint32_t>(taken.bytes),
+                                    .flags = taken.message_flags};
+  std::memcpy(memory, &header, sizeof header);
+  std::memcpy(memory + sizeof header, &name, std::min(request.name_bytes, name_bytes));
+}
+
+// A result of all that was asked for breaks a chain even so, when it was cut.
+void NoteCut(Request& request, const Taken& taken) {
+  if (request.wait_all && taken.message_flags != 0) request.failed = true;
+}
+
+Attempt ReceiveOnce(RingCore& ring, Request& request) {
+  const Taken taken = TakeIntoIovecs(ring.machine, request);
+  if (taken.bytes == -EAGAIN) return Attempt::Wait();
+  WriteMessageHeader(request, taken);
+  NoteCut(request, taken);
+  if (taken.bytes > 0) {
+    request.done_bytes += static_cast<size_t>(taken.bytes);
     // Fact R5: the rest comes with later wake-ups.
-    if (request.wait_all && request.done_bytes < request.total_bytes) return Attempt::Wait();
+    const bool rest = request.wait_all && request.done_bytes < request.total_bytes;
+    if (rest && !IsDatagram(request)) return Attempt::Wait();
   }
   const int64_t result =
-      request.done_bytes > 0 ? static_cast<int64_t>(request.done_bytes) : received;
-  const bool is_recv = request.opcode == IORING_OP_RECV;
-  const uint32_t flags = is_recv && received >= 0 ? NotEmptyFlag(ring, connection, received) : 0;
-  return Attempt::Done(result, flags);
+      request.done_bytes > 0 ? static_cast<int64_t>(request.done_bytes) : taken.bytes;
+  const bool hints = IsReceive(request) && taken.bytes >= 0;
+  return Attempt::Done(result, hints ? NotEmptyFlag(ring, request, taken.bytes) : 0);
 }
 
 // One receive into the next buffer of the group. kDone also while a multishot goes on.
-Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, Connection& connection,
-                          BufferGroup& group) {
+Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group) {
   const BufferGroup::Buffer buffer = group.front();
   const bool capped = request.length != 0 && request.length < buffer.length;
   const uint32_t length = capped ? request.length : buffer.length;
+  const size_t header_bytes = HeaderBytes(request);
+  if (length < header_bytes) return Attempt::Done(-EFAULT);
   group.Open();
-  const int64_t received = ring.machine.tcp.Receive(connection, buffer.address, length);
-  if (received <= 0) {
+  const Taken taken =
+      TakeIntoMemory(ring.machine, request, buffer.address + header_bytes, length - header_bytes);
+  if (taken.bytes < 0 || (taken.bytes == 0 && header_bytes == 0)) {
     group.PutBack();  // Fact B4.
-    return received == -EAGAIN ? Attempt::Wait() : Attempt::Done(received);
+    if (taken.bytes == 0) WriteMessageHeader(request, taken);
+    return taken.bytes == -EAGAIN ? Attempt::Wait() : Attempt::Done(taken.bytes);
   }
-  ring.machine.Emit(EventKind::kReceived, connection.number, received);
+  WriteMessageHeader(request, taken);
+  NoteCut(request, taken);
+  if (header_bytes > 0) WriteBufferHeader(request, taken, buffer.address);
+  const auto received = static_cast<int64_t>(header_bytes) + taken.bytes;
   const HandedBuffer handed = group.HandOver(static_cast<size_t>(received));
-  if (request.wait_all && received < length) {
+  if (request.wait_all && received < length && !IsDatagram(request)) {
     // Fact B8: the buffer is the request's from the first byte on.
     if (group.incremental())
       StopUnknown("MSG_WAITALL with incremental buffers, group", group.group());
@@ -77,7 +198,9 @@ Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, Connection& connecti
     return Attempt::Wait();
   }
   request.total_bytes = length;
-  return Attempt::Done(received, handed.flags, handed);
+  Attempt attempt = Attempt::Done(received, handed.flags, handed);
+  attempt.last = taken.bytes == 0;
+  return attempt;
 }
 
 // How many buffers a bundle may fill with what is there.
@@ -95,15 +218,15 @@ size_t BundleBuffers(const Request& request, const Connection& connection,
 }
 
 // Fact D1: one CQE for as many buffers as are filled; its id is the first one's.
-Attempt ReceiveBundle(RingCore& ring, Request& request, Connection& connection,
-                      BufferGroup& group) {
+Attempt ReceiveBundle(RingCore& ring, Request& request, BufferGroup& group) {
+  const Connection& connection = *request.file->connection;
   const size_t possible = BundleBuffers(request, connection, group);
-  Attempt whole = ReceiveIntoBuffer(ring, request, connection, group);
+  Attempt whole = ReceiveIntoBuffer(ring, request, group);
   if (whole.kind != Attempt::Kind::kDone || whole.result <= 0) return whole;
   const uint64_t fewer = ring.machine.Choose(Site::kBundleShort, connection.number, possible);
   const size_t count = fewer == 0 ? possible : fewer;
   for (size_t index = 1; index < count; ++index) {
-    const Attempt next = ReceiveIntoBuffer(ring, request, connection, group);
+    const Attempt next = ReceiveIntoBuffer(ring, request, group);
     whole.result += next.result;
     // Fact I4: whether room is left is said of the last one.
     whole.flags = (whole.flags & ~kBufferMore) | (next.flags & kBufferMore);
@@ -111,31 +234,42 @@ Attempt ReceiveBundle(RingCore& ring, Request& request, Connection& connection,
   return whole;
 }
 
-Attempt ReceiveIntoGroup(RingCore& ring, Request& request, Connection& connection) {
+Attempt ReceiveIntoGroup(RingCore& ring, Request& request) {
   BufferGroup* const group = ring.FindGroup(request.buffer_group);
   if (group == nullptr || group->empty()) {  // Fact B3.
     const bool dropped = ring.machine.options.defect == Defect::kDropEnobufs && request.multishot;
     return dropped ? Attempt::Wait() : Attempt::Done(-ENOBUFS);
   }
-  Attempt attempt = request.bundle ? ReceiveBundle(ring, request, connection, *group)
-                                   : ReceiveIntoBuffer(ring, request, connection, *group);
+  Attempt attempt = request.bundle ? ReceiveBundle(ring, request, *group)
+                                   : ReceiveIntoBuffer(ring, request, *group);
   const bool hints = attempt.kind == Attempt::Kind::kDone && attempt.result >= 0;
-  if (hints && request.opcode == IORING_OP_RECV) {
+  if (hints && IsReceive(request)) {
     if (Bystander* const bystander = ring.machine.bystander) {
       bystander->AfterReceive(ring.number, request.user_data, static_cast<size_t>(attempt.result));
     }
-    attempt.flags |= NotEmptyFlag(ring, connection, attempt.result);
+    attempt.flags |= NotEmptyFlag(ring, request, attempt.last ? 0 : attempt.result);
   }
   return attempt;
 }
 
 // Whether a multishot is over with the bytes that it has just received.
-bool IsOver(RingCore& ring, Request& request, const Connection& connection, int32_t received) {
+bool IsOver(RingCore& ring, Request& request, int32_t received) {
   request.total_received += static_cast<uint64_t>(received);
   if (request.total_limit != 0 && request.total_received >= request.total_limit) return true;
   if (!request.bundle) return false;
   const bool empty = ring.FindGroup(request.buffer_group)->empty();  // Fact D3.
-  return empty != (ring.machine.Choose(Site::kBundleEnds, connection.number, 2) != 0);
+  return empty != (ring.machine.Choose(Site::kBundleEnds, request.file->number, 2) != 0);
+}
+
+// Whether a multishot that has just received tries again at once. Fact M3: only what is known to be
+// there is tried for; fact M7: an end that is known is. At submission, one that is no FIN is found
+// when it comes to wait, and goes through task work. Fact E5: of datagrams nothing is known.
+bool TriesAgain(const Request& request) {
+  if (IsDatagram(request)) return true;
+  const Connection& connection = *request.file->connection;
+  const bool waited = request.state == RequestState::kArmed;
+  return Tcp::NotEmpty(connection) ||
+         (waited && (connection.reset_arrived || connection.read_shut));
 }
 
 }  // namespace
@@ -144,27 +278,26 @@ Attempt TryReceive(RingCore& ring, Request& request) {
   if (request.file->kind == FileKind::kListener || request.file->kind == FileKind::kSocket) {
     return Attempt::Done(-ENOTCONN);
   }
-  if (request.file->kind != FileKind::kStream) return Attempt::Done(-ENOTSOCK);
-  Connection& connection = *request.file->connection;
-  const bool is_recv = request.opcode == IORING_OP_RECV;
-  if (!is_recv && request.offset != 0 && request.offset != ~uint64_t{0}) {
+  if (!IsSocket(*request.file)) return Attempt::Done(-ENOTSOCK);
+  if (IsDatagram(request) && (request.bundle || request.opcode == kOpReadMultishot)) {
+    StopUnknown("bundles and READ_MULTISHOT on datagrams, opcode", request.opcode);
+  }
+  const bool is_receive = IsReceive(request);
+  if (!is_receive && request.offset != 0 && request.offset != ~uint64_t{0}) {
     return Attempt::Done(-ESPIPE);  // Fact R11.
   }
-  if (!request.buffer_select) return ReceiveOnce(ring, request, connection);
+  if (!request.buffer_select) return ReceiveOnce(ring, request);
   for (;;) {
-    const Attempt attempt = ReceiveIntoGroup(ring, request, connection);
+    const Attempt attempt = ReceiveIntoGroup(ring, request);
     const bool goes_on = request.multishot && attempt.kind == Attempt::Kind::kDone &&
-                         attempt.result > 0 && !IsOver(ring, request, connection, attempt.result) &&
+                         attempt.result > 0 && !attempt.last &&
+                         !IsOver(ring, request, attempt.result) &&
                          ring.PostMore(request, attempt.result, attempt.flags, attempt.buffer);
     if (!goes_on) return attempt;
-    // Fact M3: only what is known to be there is tried for; fact M7: an end that is known is. At
-    // submission, one that is no FIN is found when it comes to wait, and goes through task work.
-    const bool waited = request.state == RequestState::kArmed;
-    const bool ended = waited && (connection.reset_arrived || connection.read_shut);
-    if (!Tcp::NotEmpty(connection) && !ended) return Attempt::Wait();
+    if (!TriesAgain(request)) return Attempt::Wait();
     // READ_MULTISHOT leaves what is more to its wake-ups, and they take it one by one.
-    if (!is_recv && request.state != RequestState::kArmed) return Attempt::Wait();
-    if (is_recv && request.multishot_loops++ >= kMultishotRetriesMax) {
+    if (!is_receive && request.state != RequestState::kArmed) return Attempt::Wait();
+    if (is_receive && request.multishot_loops++ >= kMultishotRetriesMax) {
       request.multishot_loops = 0;
       return Attempt::Requeue();
     }

@@ -75,12 +75,21 @@ struct Request {
   bool never_fails = false;   // Its result is its own: an error is no failure (fact L11).
   std::unique_ptr<NameArguments> names;
   uint32_t file_index = 0;  // Of the file that it makes: a slot + 1, ALLOC, or 0 for a descriptor.
-  sockaddr_in socket_address{};  // CONNECT, BIND; `length` bytes of it are meant.
-  bool connecting = false;       // CONNECT has started.
-  void* address = nullptr;       // An array that it reads and writes when it is carried out.
+  // CONNECT, BIND, and where a send goes that is `addressed`; so many bytes of it are meant.
+  sockaddr_in socket_address{};
+  uint32_t address_bytes = 0;
+  bool addressed = false;
+  bool connecting = false;  // CONNECT has started.
+  void* address = nullptr;  // An array that it reads and writes when it is carried out.
   // ACCEPT: where the peer's address goes, in the program's memory.
   sockaddr* peer_address = nullptr;
   socklen_t* peer_address_bytes = nullptr;
+
+  // RECVMSG: its header, in the program's memory, and what a multishot puts before the payload.
+  bool peek = false;  // MSG_PEEK
+  msghdr* message = nullptr;
+  size_t name_bytes = 0;
+  size_t control_bytes = 0;
 
   // Its memory must lie in this registered buffer; looked at when it is issued.
   bool fixed_buffer = false;

@@ -47,8 +47,8 @@ bool EndsByTaskWork(const Request& request) {
 }
 
 bool WritesMemory(uint8_t opcode) {
-  return opcode == IORING_OP_RECV || opcode == IORING_OP_READ || opcode == IORING_OP_READV ||
-         opcode == IORING_OP_READ_FIXED;
+  return opcode == IORING_OP_RECV || opcode == IORING_OP_RECVMSG || opcode == IORING_OP_READ ||
+         opcode == IORING_OP_READV || opcode == IORING_OP_READ_FIXED;
 }
 
 Attempt TryReadOrWrite(RingCore& ring, Request& request) {
@@ -88,6 +88,7 @@ Attempt Try(RingCore& ring, Request& request) {
       return request.file->kind == FileKind::kEventFd ? TryEventFdReadMultishot(ring, request)
                                                       : TryReceive(ring, request);
     case IORING_OP_RECV:
+    case IORING_OP_RECVMSG:
       return TryReceive(ring, request);
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:

@@ -37,19 +37,23 @@ struct Attempt {
   int32_t result = 0;
   uint32_t flags = 0;
   HandedBuffer buffer;
+  bool last = false;  // A multishot ends with it, whatever its result.
 
   static Attempt Done(int64_t result, uint32_t flags = 0, HandedBuffer buffer = {}) {
     return {.kind = Kind::kDone,
             .result = static_cast<int32_t>(result),
             .flags = flags,
-            .buffer = buffer};
+            .buffer = buffer,
+            .last = false};
   }
-  static Attempt Wait() { return {.kind = Kind::kWait, .result = 0, .flags = 0, .buffer = {}}; }
+  static Attempt Wait() {
+    return {.kind = Kind::kWait, .result = 0, .flags = 0, .buffer = {}, .last = false};
+  }
   static Attempt Requeue() {
-    return {.kind = Kind::kRequeue, .result = 0, .flags = 0, .buffer = {}};
+    return {.kind = Kind::kRequeue, .result = 0, .flags = 0, .buffer = {}, .last = false};
   }
   static Attempt Pending() {
-    return {.kind = Kind::kPending, .result = 0, .flags = 0, .buffer = {}};
+    return {.kind = Kind::kPending, .result = 0, .flags = 0, .buffer = {}, .last = false};
   }
 };
 

@@ -27,10 +27,11 @@ Attempt TrySend(RingCore& ring, Request& request) {
   if (request.file->kind == FileKind::kListener || request.file->kind == FileKind::kSocket) {
     return Broken(ring, request, -EPIPE);
   }
-  if (request.file->kind != FileKind::kStream) return Attempt::Done(-ENOTSOCK);
+  if (!IsSocket(*request.file)) return Attempt::Done(-ENOTSOCK);
   if (IsWrite(request) && request.offset != 0 && request.offset != ~uint64_t{0}) {
     return Attempt::Done(-ESPIPE);
   }
+  if (request.file->kind == FileKind::kDatagram) return TrySendDatagram(ring, request);
   Tcp& tcp = ring.machine.tcp;
   Connection& connection = *request.file->connection;
   const size_t wanted = request.total_bytes - request.done_bytes;

@@ -7,11 +7,9 @@
 #include "kernel_model/operations.h"
 
 namespace orrery::model {
-namespace {
 
-// What connecting and binding take: 0 with the port, or -errno.
 int32_t PortOf(const Request& request, uint16_t* port) {
-  if (request.length < sizeof(sockaddr_in)) return -EINVAL;
+  if (request.address_bytes < sizeof(sockaddr_in)) return -EINVAL;
   const sockaddr_in& address = request.socket_address;
   if (address.sin_family != AF_INET) StopUnknown("addresses of family", address.sin_family);
   const uint32_t host = ntohl(address.sin_addr.s_addr);
@@ -20,12 +18,11 @@ int32_t PortOf(const Request& request, uint16_t* port) {
   return 0;
 }
 
-}  // namespace
-
 Attempt TrySocket(RingCore& ring, Request& request) {
   Machine& machine = ring.machine;
   if (request.file_index == 0 && machine.descriptors.full()) return Attempt::Done(-EMFILE);
-  OpenFile& socket = machine.NewFile(FileKind::kSocket);
+  const bool datagrams = request.argument == SOCK_DGRAM;
+  OpenFile& socket = datagrams ? machine.datagrams.Make() : machine.NewFile(FileKind::kSocket);
   if (request.file_index == 0) return Attempt::Done(machine.InsertDescriptor(socket));
   return Attempt::Done(ring.InstallFixed(socket, request.file_index));
 }
@@ -34,11 +31,15 @@ Attempt TryBind(RingCore& ring, Request& request) {
   if (!IsSocket(*request.file)) return Attempt::Done(-ENOTSOCK);
   uint16_t port = 0;
   if (const int32_t error = PortOf(request, &port); error < 0) return Attempt::Done(error);
-  return Attempt::Done(ring.machine.tcp.Bind(*request.file, port));
+  Machine& machine = ring.machine;
+  return Attempt::Done(request.file->kind == FileKind::kDatagram
+                           ? machine.datagrams.Bind(*request.file, port)
+                           : machine.tcp.Bind(*request.file, port));
 }
 
 Attempt TryListen(RingCore& ring, Request& request) {
   if (!IsSocket(*request.file)) return Attempt::Done(-ENOTSOCK);
+  if (request.file->kind == FileKind::kDatagram) return Attempt::Done(-EOPNOTSUPP);
   return Attempt::Done(ring.machine.tcp.ListenOn(*request.file, static_cast<int>(request.length)));
 }
 
@@ -51,6 +52,9 @@ Attempt TryConnect(RingCore& ring, Request& request) {
   }
   uint16_t port = 0;
   if (const int32_t error = PortOf(request, &port); error < 0) return Attempt::Done(error);
+  if (file.kind == FileKind::kDatagram) {
+    return Attempt::Done(ring.machine.datagrams.Connect(file, port));
+  }
   const int32_t result = ring.machine.tcp.Connect(file, port);
   if (result != -EAGAIN) return Attempt::Done(result);
   request.connecting = true;

@@ -14,6 +14,7 @@ namespace orrery::model {
 
 struct Request;
 struct Connection;
+class Datagrams;
 
 struct Timer {
   static constexpr size_t kIdle = ~size_t{0};
@@ -24,6 +25,7 @@ struct Timer {
   // Whose it is; exactly one is set.
   Request* request = nullptr;
   Connection* connection = nullptr;
+  Datagrams* datagrams = nullptr;
 
   bool armed() const { return position != kIdle; }
 };

@@ -34,6 +34,18 @@ PeerRead ModelWorld::Receive(Peer peer, size_t bytes_max) {
   return read;
 }
 
+void ModelWorld::SendDatagram(Peer peer, uint16_t port, std::string_view bytes) {
+  kernel_.PeerSendDatagram(peer, port, std::as_bytes(std::span(bytes)));
+}
+
+std::optional<Datagram> ModelWorld::ReceiveDatagram(Peer peer) {
+  const auto got = kernel_.PeerReceiveDatagram(peer);
+  if (!got) return std::nullopt;
+  // Bytes that were received are text to these tests.
+  return Datagram{.from = got->from,
+                  .bytes = {reinterpret_cast<const char*>(got->bytes.data()), got->bytes.size()}};
+}
+
 void ModelWorld::Pause() {
   kernel_.AdvanceTo(kernel_.MonotonicNow() + kMoment);
   for (model::ModelRing* ring : kernel_.rings()) {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -37,11 +38,17 @@ class ModelWorld final : public World {
   void ShutdownWrite(Peer peer) override { kernel_.PeerShutdownWrite(peer); }
   void Close(Peer peer) override { kernel_.PeerClose(peer); }
   void Reset(Peer peer) override { kernel_.PeerReset(peer); }
+  Peer OpenDatagramPeer() override { return kernel_.OpenDatagramPeer(); }
+  uint16_t DatagramPort(Peer peer) override { return kernel_.DatagramPort(peer); }
+  void SendDatagram(Peer peer, uint16_t port, std::string_view bytes) override;
+  std::optional<Datagram> ReceiveDatagram(Peer peer) override;
+  void CloseDatagramPeer(Peer peer) override { kernel_.CloseDatagramPeer(peer); }
   void SignalEventFd(int fd) override { kernel_.SignalEventFd(fd); }
   std::string Directory() override { return "/"; }
   // With a benign choice, what a peer does has arrived when its call returns.
   bool AwaitReadable(int, size_t) override { return true; }
   bool AwaitHangup(int) override { return true; }
+  bool AwaitDatagram(int) override { return true; }
   void AwaitSteadyOutput(int) override {}
   void Pause() override;
   void InterruptWaits(bool on) override { choice_.interrupt_waits = on; }

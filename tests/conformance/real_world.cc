@@ -43,6 +43,15 @@ constexpr int kSegmentBytes = 1024;
 constexpr Nanoseconds kSignalPeriod = 10 * kMillisecond;
 // Descriptors left to a test that wants to run out of them.
 constexpr rlim_t kFewDescriptors = 8;
+constexpr size_t kDatagramBytesMax = 65507;
+
+sockaddr_in Loopback(uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  return address;
+}
 
 class RealWorld final : public World {
  public:
@@ -85,10 +94,7 @@ class RealWorld final : public World {
     ORRERY_CHECK(kernel_.SetSocketOption(fd, IPPROTO_TCP, TCP_MAXSEG, kSegmentBytes));
     // What a peer sends leaves at once, whatever is not acknowledged yet.
     ORRERY_CHECK(kernel_.SetSocketOption(fd, IPPROTO_TCP, TCP_NODELAY, 1));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(port);
+    const sockaddr_in address = Loopback(port);
     // The socket calls take every family through one type. On loopback this does not wait for an
     // accept.
     if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
@@ -136,6 +142,45 @@ class RealWorld final : public World {
     Close(peer);
   }
 
+  Peer OpenDatagramPeer() override {
+    const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ORRERY_CHECK(fd >= 0);
+    const sockaddr_in address = Loopback(0);
+    // The socket calls take every family through one type.
+    ORRERY_CHECK_OP(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), ==, 0);
+    peers_[++last_peer_] = fd;
+    return last_peer_;
+  }
+
+  uint16_t DatagramPort(Peer peer) override { return kernel_.LocalPort(peers_.at(peer)).value(); }
+
+  void SendDatagram(Peer peer, uint16_t port, std::string_view bytes) override {
+    const sockaddr_in address = Loopback(port);
+    // As above.
+    const ssize_t sent = ::sendto(peers_.at(peer), bytes.data(), bytes.size(), 0,
+                                  reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    ORRERY_CHECK_OP(sent, ==, static_cast<ssize_t>(bytes.size()));
+  }
+
+  std::optional<Datagram> ReceiveDatagram(Peer peer) override {
+    Datagram datagram;
+    datagram.bytes.resize(kDatagramBytesMax);
+    sockaddr_in from{};
+    socklen_t from_bytes = sizeof from;
+    // As above.
+    const ssize_t got = ::recvfrom(peers_.at(peer), datagram.bytes.data(), datagram.bytes.size(),
+                                   MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &from_bytes);
+    if (got < 0) {
+      ORRERY_CHECK_OP(errno, ==, EAGAIN);
+      return std::nullopt;
+    }
+    datagram.from = ntohs(from.sin_port);
+    datagram.bytes.resize(static_cast<size_t>(got));
+    return datagram;
+  }
+
+  void CloseDatagramPeer(Peer peer) override { Close(peer); }
+
   std::string Directory() override {
     if (!directory_) {
       std::string path = std::filesystem::temp_directory_path() / "conformance.XXXXXX";
@@ -160,6 +205,11 @@ class RealWorld final : public World {
 
   bool AwaitHangup(int fd) override {
     pollfd poll{.fd = fd, .events = POLLRDHUP, .revents = 0};
+    return ::poll(&poll, 1, kConditionBound / kMillisecond) == 1;
+  }
+
+  bool AwaitDatagram(int fd) override {
+    pollfd poll{.fd = fd, .events = POLLIN, .revents = 0};
     return ::poll(&poll, 1, kConditionBound / kMillisecond) == 1;
   }
 

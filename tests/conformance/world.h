@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,11 @@ struct PeerRead {
   std::string bytes;
   bool end = false;    // FIN: nothing will follow.
   bool reset = false;  // RST: nothing will follow, and something may have been lost.
+};
+
+struct Datagram {
+  uint16_t from = 0;  // The sender's port.
+  std::string bytes;
 };
 
 class World {
@@ -58,6 +64,14 @@ class World {
   virtual void Close(Peer peer) = 0;
   virtual void Reset(Peer peer) = 0;
 
+  // --- Peers that exchange datagrams, on loopback, each at a port of its own. They never block.
+  virtual Peer OpenDatagramPeer() = 0;
+  virtual uint16_t DatagramPort(Peer peer) = 0;
+  virtual void SendDatagram(Peer peer, uint16_t port, std::string_view bytes) = 0;
+  // The oldest one that is there.
+  virtual std::optional<Datagram> ReceiveDatagram(Peer peer) = 0;
+  virtual void CloseDatagramPeer(Peer peer) = 0;
+
   // What another thread or a signal handler does to an eventfd.
   virtual void SignalEventFd(int fd) = 0;
 
@@ -68,7 +82,8 @@ class World {
   // --- Conditions of the program's own open sockets, for "it has arrived, but nobody entered the
   // ring". False: not within the bound.
   virtual bool AwaitReadable(int fd, size_t bytes) = 0;
-  virtual bool AwaitHangup(int fd) = 0;  // FIN or RST.
+  virtual bool AwaitHangup(int fd) = 0;    // FIN or RST.
+  virtual bool AwaitDatagram(int fd) = 0;  // One at least.
   // What `fd` has sent has gone as far as it can while its peer does not read.
   virtual void AwaitSteadyOutput(int fd) = 0;
 
