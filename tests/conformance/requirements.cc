@@ -20,6 +20,7 @@ constexpr Requirement kRequirements[] = {
     {"ProvidedBuffers", "B11", {6, 8}},    // IORING_REGISTER_PBUF_STATUS
     {"Files", "Y10", {6, 9}},              // IORING_OP_FTRUNCATE
     {"Bundles", "", {6, 10}},              // IORING_RECVSEND_BUNDLE
+    {"Datagrams", "", {6, 11}},            // IORING_OP_BIND
     {"Sockets", "A14", {6, 11}},           // IORING_OP_BIND, IORING_OP_LISTEN
     {"Incremental", "", {6, 12}},          // IOU_PBUF_RING_INC
     {"FixedBuffers", "T11", {6, 17}},      // IORING_SEND_VECTORIZED
