@@ -35,6 +35,7 @@ struct PeerRead {
   bool reset = false;  // RST: nothing will follow, and something may have been lost.
 };
 
+// What a datagram peer received.
 struct Datagram {
   uint16_t from = 0;  // The sender's port.
   std::string bytes;
