@@ -26,7 +26,8 @@ class Bystander {
   // A RECV with buffer selection has taken `bytes` from its connection, and is about to look
   // whether there is more.
   virtual void AfterReceive(uint64_t ring, uint64_t user_data, size_t bytes) = 0;
-  // A multishot that was woken has done what it could, and is about to wait again.
+  // An operation has done what it could, and is about to wait, or, a multishot that was woken, to
+  // wait again.
   virtual void BeforeWaiting(uint64_t ring, uint64_t user_data) = 0;
   // A send that finds room for `room` bytes of what it was given: how many it takes. 0, if it has
   // to wait; legal only while `unread` (bytes that the peer has not taken off the connection) is

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cerrno>
 #include <functional>
 #include <string>
 #include <vector>
@@ -112,6 +114,17 @@ TEST_F(BystanderTest, AMultishotThatIsWokenWhileItRunsGoesRoundOnceMore) {
   EXPECT_EQ(rounds, 2);
   Arrive("d");
   EXPECT_EQ(machine_.Look(), (Cqes{{1, 1, Id(2) | kMore}}));
+}
+
+TEST_F(BystanderTest, WhatArrivesJustBeforeAReceiveWaitsKeepsCancelsFromFindingIt) {  // Fact C5.
+  bystander_.before_waiting = [&](uint64_t user_data) {
+    EXPECT_EQ(user_data, 1U);
+    Arrive("ab");
+  };
+  std::array<std::byte, 8> memory{};
+  machine_.Receive(1, stream_.fd, memory);
+  machine_.Cancel(2, 1);
+  EXPECT_EQ(machine_.Look(), (Cqes{{2, -ENOENT, 0}, {1, 2, 0}}));
 }
 
 TEST_F(BystanderTest, ASendTakesWhatThereIsRoomFor) {  // Facts T1, T3.

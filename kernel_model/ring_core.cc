@@ -361,7 +361,9 @@ bool RingCore::Execute(Request& request, bool from_task_work) {
     End(request, CutShort(request, EAGAIN));
     return false;
   }
-  if (request.state != RequestState::kArmed) Arm(request);
+  if (request.state == RequestState::kArmed) return true;
+  if (machine.bystander != nullptr) machine.bystander->BeforeWaiting(number, request.user_data);
+  Arm(request);
   return true;
 }
 

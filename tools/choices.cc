@@ -1,6 +1,7 @@
 // choices: writes docs/choices.md, the page of all choice sites of the model.
 //
-// `bazel run` starts it in its runfiles, where the sheet of facts is, and says where the tree is.
+// `bazel run` says where the tree is. It reads the sheet of facts and what `//tools:outcomes`
+// measured.
 // Exit code 0: written, or it was as it should be. 1: a file cannot be read or written.
 
 #include <fmt/core.h>
@@ -31,11 +32,13 @@ int main() {
   const char* const tree = std::getenv("BUILD_WORKSPACE_DIRECTORY");
   const std::string docs = std::string(tree == nullptr ? "." : tree) + "/docs/";
   const std::optional<std::string> facts = Read(docs + "kernel_facts.md");
-  if (!facts) {
-    fmt::print(stderr, "choices: cannot read {}kernel_facts.md\n", docs);
+  const std::optional<std::string> witnessed = Read(docs + "choices_witnessed.json");
+  if (!facts || !witnessed) {
+    fmt::print(stderr, "choices: cannot read kernel_facts.md or choices_witnessed.json in {}\n",
+               docs);
     return 1;
   }
-  const std::string page = orrery::tools::ChoicesPage(orrery::model::Sites(), *facts);
+  const std::string page = orrery::tools::ChoicesPage(orrery::model::Sites(), *facts, *witnessed);
   const std::string path = docs + "choices.md";
   if (Read(path) == page) {
     fmt::print("{} is up to date: {} sites\n", path, orrery::model::Sites().size());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 namespace orrery::tools {
@@ -18,6 +19,23 @@ facts that a source cites: one body, run on Linux and on the model (`tests/confo
 
 To add a site, add a row to `kernel_model/choice_sites.inc`, and run the command above.
 
+The last two columns are measured: `//tools:outcomes` enumerates everything that may come of small programs by the model, and
+runs them on Linux. *Needed*: so many of its runs cannot be explained by the model without a departure from the benign answer
+of this site. *Simplest*: so many have such a departure in their simplest explanation, though perhaps another site would do
+(a late packet cannot be told from a peer that acted late). 0 says that it was not seen, not that it cannot be: most of the
+programs run on an idle disk and with memory to spare. A dash: the site is younger than the measurement.
+
+)";
+
+constexpr std::string_view kExperimentsHead = R"(
+## Small programs and their outcomes
+
+Each was run on the model for every sequence of choices, and on Linux with varied delays, half of the runs on a busy machine.
+An outcome is the sequence of completions with their results, flags and buffers. *Foreign* outcomes, which Linux has and the
+model has not, would be bugs of the model.
+
+| Program | What happens in it | Outcomes of the model | Seen on Linux | Foreign | Runs of the model | Runs on Linux |
+|---|---|---|---|---|---|---|
 )";
 
 // A fact's id: a capital letter, digits, and perhaps a small letter.
@@ -53,6 +71,14 @@ std::string Tests(const model::SiteInfo& info, std::string_view facts_page) {
   return all;
 }
 
+// "needed | simplest", or dashes for a site that nobody measured.
+std::string Counts(const nlohmann::json& counts, std::string_view name) {
+  const auto found = counts.find(std::string(name));
+  if (found == counts.end()) return "– | –";
+  return std::to_string(found->value("needed", 0)) + " | " +
+         std::to_string(found->value("simplest", 0));
+}
+
 }  // namespace
 
 std::vector<std::string> CitedFacts(std::string_view source) {
@@ -79,19 +105,35 @@ std::string TestsOfFact(std::string_view facts_page, std::string_view id) {
   return std::string(Trim(line.substr(line.rfind('|') + 1)));
 }
 
-std::string ChoicesPage(std::span<const model::SiteInfo> sites, std::string_view facts_page) {
-  const auto witnessed = std::count_if(sites.begin(), sites.end(), [](const model::SiteInfo& info) {
+std::string ChoicesPage(std::span<const model::SiteInfo> sites, std::string_view facts_page,
+                        std::string_view witnessed) {
+  const nlohmann::json measured =
+      nlohmann::json::parse(witnessed, nullptr, /*allow_exceptions=*/false);
+  if (measured.is_discarded()) return "docs/choices_witnessed.json is no JSON\n";
+  const auto seen = std::count_if(sites.begin(), sites.end(), [](const model::SiteInfo& info) {
     return info.evidence == model::Evidence::kWitnessed;
   });
   std::ostringstream page;
-  page << kHead << sites.size() << " sites: " << witnessed << " witnessed, "
-       << static_cast<std::ptrdiff_t>(sites.size()) - witnessed << " documented.\n\n"
-       << "| Site | Entity | An answer k > 0 | Evidence | What allows it | Conformance tests |\n"
-       << "|---|---|---|---|---|---|\n";
+  page << kHead << sites.size() << " sites: " << seen << " witnessed, "
+       << static_cast<std::ptrdiff_t>(sites.size()) - seen << " documented. Measured on "
+       << measured.value("date", "?") << ", " << measured.value("kernel", "?") << ", by `"
+       << measured.value("command", "?") << "`.\n\n"
+       << "| Site | Entity | An answer k > 0 | Evidence | What allows it | Conformance tests | "
+          "Needed | Simplest |\n"
+       << "|---|---|---|---|---|---|---|---|\n";
+  const nlohmann::json counts = measured.value("sites", nlohmann::json::object());
   for (const model::SiteInfo& info : sites) {
     page << "| `" << info.name << "` | " << info.entity << " | " << info.meaning << " | "
          << (info.evidence == model::Evidence::kWitnessed ? "witnessed" : "documented") << " | "
-         << info.source << " | " << Tests(info, facts_page) << " |\n";
+         << info.source << " | " << Tests(info, facts_page) << " | " << Counts(counts, info.name)
+         << " |\n";
+  }
+  page << kExperimentsHead;
+  for (const nlohmann::json& row : measured.value("experiments", nlohmann::json::array())) {
+    page << "| `" << row.value("name", "?") << "` | " << row.value("about", "?") << " | "
+         << row.value("model_outcomes", 0) << " | " << row.value("witnessed", 0) << " | "
+         << row.value("foreign", 0) << " | " << row.value("model_runs", 0) << " | "
+         << row.value("runs", 0) << " |\n";
   }
   return page.str();
 }

@@ -1,6 +1,7 @@
-// docs/choices.md as a text: every choice site of the model, what allows it, and which tests of the
-// real kernel show it. A pure function of the sites' table and of the sheet of facts, so that a
-// test can tell whether the committed page is stale.
+// docs/choices.md as a text: every choice site of the model, what allows it, which tests of the
+// real kernel show it, and how often it was at work in real runs. A pure function of the sites'
+// table, of the sheet of facts and of what was measured (docs/choices_witnessed.json), so that a
+// test can tell whether the committed page is stale, without a real kernel.
 #pragma once
 
 #include <set>
@@ -20,7 +21,8 @@ std::vector<std::string> CitedFacts(std::string_view source);
 // it has no such fact.
 std::string TestsOfFact(std::string_view facts_page, std::string_view id);
 
-// The whole page.
-std::string ChoicesPage(std::span<const model::SiteInfo> sites, std::string_view facts_page);
+// The whole page. `witnessed`: what `//tools:outcomes` wrote.
+std::string ChoicesPage(std::span<const model::SiteInfo> sites, std::string_view facts_page,
+                        std::string_view witnessed);
 
 }  // namespace orrery::tools

@@ -22,6 +22,13 @@ constexpr std::string_view kFacts =
     "# Facts\n| T1 | A send takes what fits. | `Sending.T1_*` |\n"
     "| T10 | Too many, EINVAL, or EMSGSIZE. | `Sending.T10_*`, `Other.T10_*` |\n";
 
+constexpr std::string_view kWitnessed = R"({
+  "command": "some command", "date": "2001-02-03", "kernel": "Linux 9.9",
+  "experiments": [{"name": "full", "about": "it fills", "model_outcomes": 3, "witnessed": 2,
+                   "foreign": 0, "model_runs": 4, "runs": 100}],
+  "sites": {"send.partial": {"needed": 5, "simplest": 7}}
+})";
+
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path);
   EXPECT_TRUE(file.is_open()) << path;
@@ -49,17 +56,35 @@ TEST(ChoicesPage, ARowSaysEverything) {
                       .entity = "connection",
                       .meaning = "a send takes k bytes",
                       .source = "facts T1, T10; send(2)"};
-  const std::string page = ChoicesPage(std::span(&site, 1), kFacts);
-  EXPECT_THAT(page, HasSubstr("1 sites: 1 witnessed, 0 documented."));
+  const std::string page = ChoicesPage(std::span(&site, 1), kFacts, kWitnessed);
+  EXPECT_THAT(page, HasSubstr("1 sites: 1 witnessed, 0 documented. Measured on 2001-02-03, Linux "
+                              "9.9, by `some command`.\n"));
   EXPECT_THAT(page, HasSubstr("| `send.partial` | connection | a send takes k bytes | witnessed | "
                               "facts T1, T10; send(2) | `Sending.T1_*`, `Sending.T10_*`, "
-                              "`Other.T10_*` |\n"));
+                              "`Other.T10_*` | 5 | 7 |\n"));
+  EXPECT_THAT(page, HasSubstr("| `full` | it fills | 3 | 2 | 0 | 4 | 100 |\n"));
+}
+
+TEST(ChoicesPage, ASiteThatNobodyMeasuredIsNotCalledUnseen) {
+  const SiteInfo site{.site = Site::kSendPartial,
+                      .name = "new.one",
+                      .evidence = Evidence::kDocumented,
+                      .entity = "ring",
+                      .meaning = "anything",
+                      .source = "send(2)"};
+  EXPECT_THAT(ChoicesPage(std::span(&site, 1), kFacts, kWitnessed),
+              HasSubstr("| send(2) |  | – | – |\n"));
+}
+
+TEST(ChoicesPage, AMeasurementThatCannotBeReadIsNoPage) {
+  EXPECT_THAT(ChoicesPage(model::Sites(), kFacts, "{"), HasSubstr("is no JSON"));
 }
 
 TEST(ChoicesPage, TheCommittedPageIsNotStale) {
   const std::string facts = ReadFile("docs/kernel_facts.md");
+  const std::string witnessed = ReadFile("docs/choices_witnessed.json");
   // Not EXPECT_EQ, which would print both pages.
-  EXPECT_TRUE(ReadFile("docs/choices.md") == ChoicesPage(model::Sites(), facts))
+  EXPECT_TRUE(ReadFile("docs/choices.md") == ChoicesPage(model::Sites(), facts, witnessed))
       << "docs/choices.md is stale. To add or change a choice site, edit "
          "kernel_model/choice_sites.inc and nothing else, then run: bazel run //tools:choices";
 }

@@ -1,0 +1,245 @@
+// outcomes: what may come of small programs by the model, and what Linux was seen to do.
+//
+// Enumerates all outcomes of each experiment on the model, runs it on this kernel many times with
+// varied delays, half of them on a busy machine, and compares. Writes docs/choices_witnessed.json
+// and the page that is made from it. Exit code 0: Linux did nothing that the model does not have.
+// 1: it did, or an enumeration was not complete. 2: wrong use.
+
+#include "tests/acceptor/outcomes.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+#include <sys/utsname.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernel_model/choice.h"
+#include "tests/acceptor/experiments.h"
+#include "tools/choices_page.h"
+
+namespace {
+
+using orrery::acceptor::Comparison;
+using orrery::acceptor::CountSites;
+using orrery::acceptor::Experiment;
+using orrery::acceptor::Experiments;
+using orrery::acceptor::FindExperiment;
+using orrery::acceptor::MakeComparison;
+using orrery::acceptor::SiteCount;
+using orrery::acceptor::Witness;
+
+constexpr int kFailed = 1;
+constexpr int kWrongUse = 2;
+constexpr unsigned kSpinners = 3;
+
+struct Arguments {
+  uint64_t runs = 200;
+  uint64_t seed = 1;
+  uint64_t model_runs_max = 300'000;
+  std::string experiment;
+  bool outcomes = false;
+  bool dry = false;
+};
+
+// Threads that keep the processors busy while it lives.
+class Load {
+ public:
+  Load() {
+    for (unsigned i = 0; i < kSpinners; ++i) {
+      threads_.emplace_back([this] {
+        while (!stop_.load(std::memory_order_relaxed)) {
+        }
+      });
+    }
+  }
+  ~Load() {
+    stop_.store(true, std::memory_order_relaxed);  // Nothing is handed over with it.
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  std::atomic<bool> stop_ = false;
+  std::vector<std::thread> threads_;
+};
+
+void PrintOutcomes(const Comparison& comparison) {
+  for (const auto& [outcome, explanation] : comparison.model.outcomes) {
+    const auto seen = comparison.seen.find(outcome);
+    std::string sites;
+    for (const orrery::model::Site site : explanation.simplest) {
+      sites += (sites.empty() ? "" : ", ") + std::string(orrery::model::InfoOf(site).name);
+    }
+    fmt::print("    {:>6}  {}{}\n", seen == comparison.seen.end() ? 0 : seen->second,
+               outcome.empty() ? "(nothing)" : outcome, sites.empty() ? "" : "   [" + sites + "]");
+  }
+  for (const std::string& outcome : comparison.foreign()) {
+    fmt::print("    {:>6}  {}   NOT OF THE MODEL\n", comparison.seen.at(outcome), outcome);
+  }
+}
+
+std::string Kernel() {
+  utsname name{};
+  if (::uname(&name) != 0) return "unknown";
+  return fmt::format("{} {} {}", name.sysname, name.release, name.machine);
+}
+
+std::string Today() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  ::gmtime_r(&now, &utc);
+  char text[sizeof "2026-11-20"];
+  if (std::strftime(text, sizeof text, "%Y-%m-%d", &utc) == 0) return "unknown";
+  return text;
+}
+
+nlohmann::ordered_json Measured(const Arguments& arguments,
+                                const std::vector<Comparison>& comparisons) {
+  nlohmann::ordered_json measured = {
+      {"command", fmt::format("bazel run //tools:outcomes -- --runs={} --seed={}", arguments.runs,
+                              arguments.seed)},
+      {"date", Today()},
+      {"kernel", fmt::format("{}, {} processors", Kernel(), std::thread::hardware_concurrency())}};
+  for (const Comparison& comparison : comparisons) {
+    measured["experiments"].push_back({{"name", comparison.name},
+                                       {"about", comparison.about},
+                                       {"model_outcomes", comparison.model.outcomes.size()},
+                                       {"witnessed", comparison.witnessed()},
+                                       {"foreign", comparison.foreign().size()},
+                                       {"model_runs", comparison.model.runs},
+                                       {"runs", comparison.runs}});
+  }
+  const auto counts = CountSites(comparisons);
+  for (const orrery::model::SiteInfo& info : orrery::model::Sites()) {
+    const auto found = counts.find(info.site);
+    const SiteCount count = found == counts.end() ? SiteCount{} : found->second;
+    measured["sites"][std::string(info.name)] = {{"needed", count.needed},
+                                                 {"simplest", count.simplest}};
+  }
+  return measured;
+}
+
+bool WriteFile(const std::string& path, const std::string& text) {
+  std::ofstream file(path);
+  file << text;
+  file.close();
+  if (!file) fmt::print(stderr, "outcomes: cannot write {}\n", path);
+  return static_cast<bool>(file);
+}
+
+// docs/choices_witnessed.json, and the page that is made from it.
+bool Update(const Arguments& arguments, const std::vector<Comparison>& comparisons) {
+  const char* const tree = std::getenv("BUILD_WORKSPACE_DIRECTORY");
+  const std::string docs = std::string(tree == nullptr ? "." : tree) + "/docs/";
+  std::ifstream file(docs + "kernel_facts.md");
+  std::stringstream facts;
+  facts << file.rdbuf();
+  if (!file) {
+    fmt::print(stderr, "outcomes: cannot read {}kernel_facts.md\n", docs);
+    return false;
+  }
+  const std::string measured = Measured(arguments, comparisons).dump(1) + "\n";
+  return WriteFile(docs + "choices_witnessed.json", measured) &&
+         WriteFile(docs + "choices.md",
+                   orrery::tools::ChoicesPage(orrery::model::Sites(), facts.str(), measured));
+}
+
+Comparison Compare(const Arguments& arguments, const Experiment& experiment) {
+  Comparison comparison = MakeComparison(experiment, arguments.model_runs_max);
+  const uint64_t idle = arguments.runs / 2;
+  for (uint64_t run = 0; run < idle; ++run) Witness(experiment, arguments.seed + run, comparison);
+  const Load load;
+  for (uint64_t run = idle; run < arguments.runs; ++run) {
+    Witness(experiment, arguments.seed + run, comparison);
+  }
+  return comparison;
+}
+
+// False: it shows that the model is wrong, or nothing.
+bool Good(const Comparison& comparison) {
+  return comparison.model.complete && comparison.model.violation.empty() &&
+         comparison.foreign().empty();
+}
+
+void Print(const Comparison& comparison) {
+  fmt::print("{:26} {:>8} {:>10} {:>10} {:>9} {:>8}{}{}\n", comparison.name,
+             comparison.model.outcomes.size(), comparison.witnessed(), comparison.foreign().size(),
+             comparison.model.runs, comparison.runs,
+             comparison.model.complete ? "" : "  NOT ALL RUNS OF THE MODEL",
+             comparison.model.violation.empty() ? "" : "  VIOLATION " + comparison.model.violation);
+  std::fflush(stdout);
+}
+
+void PrintTotals(const std::vector<Comparison>& comparisons) {
+  size_t outcomes = 0;
+  size_t witnessed = 0;
+  size_t foreign = 0;
+  uint64_t model_runs = 0;
+  uint64_t runs = 0;
+  for (const Comparison& comparison : comparisons) {
+    outcomes += comparison.model.outcomes.size();
+    witnessed += comparison.witnessed();
+    foreign += comparison.foreign().size();
+    model_runs += comparison.model.runs;
+    runs += comparison.runs;
+  }
+  fmt::print("{:26} {:>8} {:>10} {:>10} {:>9} {:>8}\n\n", "all", outcomes, witnessed, foreign,
+             model_runs, runs);
+  fmt::print("{:26} {:>8} {:>10}   in\n", "site", "needed", "simplest");
+  for (const auto& [site, count] : CountSites(comparisons)) {
+    fmt::print("{:26} {:>8} {:>10}   {}\n", orrery::model::InfoOf(site).name, count.needed,
+               count.simplest, fmt::join(count.experiments, ", "));
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app("Compares what may happen on the model with what happens on this kernel.");
+  app.add_option("--runs", arguments.runs, "Runs of each experiment on this kernel.");
+  app.add_option("--seed", arguments.seed, "Of the delays.");
+  app.add_option("--budget", arguments.model_runs_max, "Runs of the model for one experiment.");
+  app.add_option("--experiment", arguments.experiment, "Only this one; writes nothing.");
+  app.add_flag("--dry-run", arguments.dry, "Write nothing.");
+  app.add_flag("--outcomes", arguments.outcomes, "Print every outcome, and how often it was seen.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kWrongUse;
+  }
+  std::vector<Experiment> experiments(Experiments().begin(), Experiments().end());
+  if (!arguments.experiment.empty()) {
+    const Experiment* const one = FindExperiment(arguments.experiment);
+    if (one == nullptr) {
+      fmt::print(stderr, "outcomes: no experiment has the name {}\n", arguments.experiment);
+      return kWrongUse;
+    }
+    experiments = {*one};
+  }
+  fmt::print("{:26} {:>8} {:>10} {:>10} {:>9} {:>8}\n", "program", "outcomes", "witnessed",
+             "foreign", "runs", "on Linux");
+  std::vector<Comparison> comparisons;
+  bool good = true;
+  for (const Experiment& experiment : experiments) {
+    const Comparison& comparison = comparisons.emplace_back(Compare(arguments, experiment));
+    Print(comparison);
+    if (arguments.outcomes || !comparison.foreign().empty()) PrintOutcomes(comparison);
+    good &= Good(comparison);
+  }
+  PrintTotals(comparisons);
+  if (arguments.experiment.empty() && !arguments.dry && !Update(arguments, comparisons)) {
+    return kFailed;
+  }
+  return good ? 0 : kFailed;
+}
