@@ -26,6 +26,7 @@
 
 #include "kernel_model/choice.h"
 #include "tests/acceptor/experiments.h"
+#include "tests/acceptor/generated.h"
 #include "tools/choices_page.h"
 
 namespace {
@@ -35,8 +36,11 @@ using orrery::acceptor::CountSites;
 using orrery::acceptor::Experiment;
 using orrery::acceptor::Experiments;
 using orrery::acceptor::FindExperiment;
+using orrery::acceptor::GeneratedSubject;
 using orrery::acceptor::MakeComparison;
 using orrery::acceptor::SiteCount;
+using orrery::acceptor::Subject;
+using orrery::acceptor::SubjectOf;
 using orrery::acceptor::Witness;
 
 constexpr int kFailed = 1;
@@ -47,6 +51,7 @@ struct Arguments {
   uint64_t runs = 200;
   uint64_t seed = 1;
   uint64_t model_runs_max = 300'000;
+  uint64_t generated = 40;
   std::string experiment;
   bool outcomes = false;
   bool dry = false;
@@ -103,6 +108,34 @@ std::string Today() {
   return text;
 }
 
+// Of the table of programs.
+struct Row {
+  std::string name;
+  std::string about;
+  size_t model_outcomes = 0;
+  size_t witnessed = 0;
+  size_t foreign = 0;
+  uint64_t model_runs = 0;
+  uint64_t runs = 0;
+
+  void Add(const Comparison& comparison) {
+    model_outcomes += comparison.model.outcomes.size();
+    witnessed += comparison.witnessed();
+    foreign += comparison.foreign().size();
+    model_runs += comparison.model.runs;
+    runs += comparison.runs;
+  }
+  nlohmann::ordered_json Json() const {
+    return {{"name", name},
+            {"about", about},
+            {"model_outcomes", model_outcomes},
+            {"witnessed", witnessed},
+            {"foreign", foreign},
+            {"model_runs", model_runs},
+            {"runs", runs}};
+  }
+};
+
 nlohmann::ordered_json Measured(const Arguments& arguments,
                                 const std::vector<Comparison>& comparisons) {
   nlohmann::ordered_json measured = {
@@ -110,15 +143,18 @@ nlohmann::ordered_json Measured(const Arguments& arguments,
                               arguments.seed)},
       {"date", Today()},
       {"kernel", fmt::format("{}, {} processors", Kernel(), std::thread::hardware_concurrency())}};
+  Row generated{.name = "(generated)", .about = ""};
+  size_t programs = 0;
   for (const Comparison& comparison : comparisons) {
-    measured["experiments"].push_back({{"name", comparison.name},
-                                       {"about", comparison.about},
-                                       {"model_outcomes", comparison.model.outcomes.size()},
-                                       {"witnessed", comparison.witnessed()},
-                                       {"foreign", comparison.foreign().size()},
-                                       {"model_runs", comparison.model.runs},
-                                       {"runs", comparison.runs}});
+    const bool single = FindExperiment(comparison.name) != nullptr;
+    Row row{.name = comparison.name, .about = comparison.about};
+    Row& sum = single ? row : generated;
+    sum.Add(comparison);
+    if (single) measured["experiments"].push_back(row.Json());
+    programs += single ? 0 : 1;
   }
+  generated.about = fmt::format("{} programs of the acceptor's generator, all together", programs);
+  if (programs > 0) measured["experiments"].push_back(generated.Json());
   const auto counts = CountSites(comparisons);
   for (const orrery::model::SiteInfo& info : orrery::model::Sites()) {
     const auto found = counts.find(info.site);
@@ -154,13 +190,30 @@ bool Update(const Arguments& arguments, const std::vector<Comparison>& compariso
                    orrery::tools::ChoicesPage(orrery::model::Sites(), facts.str(), measured));
 }
 
-Comparison Compare(const Arguments& arguments, const Experiment& experiment) {
-  Comparison comparison = MakeComparison(experiment, arguments.model_runs_max);
+// The experiments, and the first generated programs; or the one that was asked for.
+std::vector<Subject> FindSubjects(const Arguments& arguments) {
+  std::vector<Subject> subjects;
+  for (const Experiment& experiment : Experiments()) subjects.push_back(SubjectOf(experiment));
+  uint64_t found = 0;
+  for (uint64_t seed = 1; found < arguments.generated; ++seed) {
+    if (const auto subject = GeneratedSubject(seed)) {
+      subjects.push_back(*subject);
+      ++found;
+    }
+  }
+  if (arguments.experiment.empty()) return subjects;
+  std::erase_if(subjects,
+                [&](const Subject& subject) { return subject.name != arguments.experiment; });
+  return subjects;
+}
+
+Comparison Compare(const Arguments& arguments, const Subject& subject) {
+  Comparison comparison = MakeComparison(subject, arguments.model_runs_max);
   const uint64_t idle = arguments.runs / 2;
-  for (uint64_t run = 0; run < idle; ++run) Witness(experiment, arguments.seed + run, comparison);
+  for (uint64_t run = 0; run < idle; ++run) Witness(subject, arguments.seed + run, comparison);
   const Load load;
   for (uint64_t run = idle; run < arguments.runs; ++run) {
-    Witness(experiment, arguments.seed + run, comparison);
+    Witness(subject, arguments.seed + run, comparison);
   }
   return comparison;
 }
@@ -181,20 +234,10 @@ void Print(const Comparison& comparison) {
 }
 
 void PrintTotals(const std::vector<Comparison>& comparisons) {
-  size_t outcomes = 0;
-  size_t witnessed = 0;
-  size_t foreign = 0;
-  uint64_t model_runs = 0;
-  uint64_t runs = 0;
-  for (const Comparison& comparison : comparisons) {
-    outcomes += comparison.model.outcomes.size();
-    witnessed += comparison.witnessed();
-    foreign += comparison.foreign().size();
-    model_runs += comparison.model.runs;
-    runs += comparison.runs;
-  }
-  fmt::print("{:26} {:>8} {:>10} {:>10} {:>9} {:>8}\n\n", "all", outcomes, witnessed, foreign,
-             model_runs, runs);
+  Row all{.name = "all", .about = ""};
+  for (const Comparison& comparison : comparisons) all.Add(comparison);
+  fmt::print("{:26} {:>8} {:>10} {:>10} {:>9} {:>8}\n\n", all.name, all.model_outcomes,
+             all.witnessed, all.foreign, all.model_runs, all.runs);
   fmt::print("{:26} {:>8} {:>10}   in\n", "site", "needed", "simplest");
   for (const auto& [site, count] : CountSites(comparisons)) {
     fmt::print("{:26} {:>8} {:>10}   {}\n", orrery::model::InfoOf(site).name, count.needed,
@@ -210,6 +253,7 @@ int main(int argc, char** argv) {
   app.add_option("--runs", arguments.runs, "Runs of each experiment on this kernel.");
   app.add_option("--seed", arguments.seed, "Of the delays.");
   app.add_option("--budget", arguments.model_runs_max, "Runs of the model for one experiment.");
+  app.add_option("--generated", arguments.generated, "How many generated programs.");
   app.add_option("--experiment", arguments.experiment, "Only this one; writes nothing.");
   app.add_flag("--dry-run", arguments.dry, "Write nothing.");
   app.add_flag("--outcomes", arguments.outcomes, "Print every outcome, and how often it was seen.");
@@ -218,21 +262,17 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kWrongUse;
   }
-  std::vector<Experiment> experiments(Experiments().begin(), Experiments().end());
-  if (!arguments.experiment.empty()) {
-    const Experiment* const one = FindExperiment(arguments.experiment);
-    if (one == nullptr) {
-      fmt::print(stderr, "outcomes: no experiment has the name {}\n", arguments.experiment);
-      return kWrongUse;
-    }
-    experiments = {*one};
+  const std::vector<Subject> subjects = FindSubjects(arguments);
+  if (subjects.empty()) {
+    fmt::print(stderr, "outcomes: no program has the name {}\n", arguments.experiment);
+    return kWrongUse;
   }
   fmt::print("{:26} {:>8} {:>10} {:>10} {:>9} {:>8}\n", "program", "outcomes", "witnessed",
              "foreign", "runs", "on Linux");
   std::vector<Comparison> comparisons;
   bool good = true;
-  for (const Experiment& experiment : experiments) {
-    const Comparison& comparison = comparisons.emplace_back(Compare(arguments, experiment));
+  for (const Subject& subject : subjects) {
+    const Comparison& comparison = comparisons.emplace_back(Compare(arguments, subject));
     Print(comparison);
     if (arguments.outcomes || !comparison.foreign().empty()) PrintOutcomes(comparison);
     good &= Good(comparison);

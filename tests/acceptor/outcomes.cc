@@ -5,15 +5,10 @@
 #include <utility>
 
 #include "sim/odometer.h"
+#include "tests/acceptor/lab.h"
 
 namespace orrery::acceptor {
 namespace {
-
-std::string RunOn(Surroundings& surroundings, const Experiment& experiment) {
-  Lab lab(surroundings);
-  experiment.body(lab);
-  return lab.outcome();
-}
 
 void Learn(Explanation& explanation, const std::vector<sim::PlannedChoice>& departures) {
   std::set<model::Site> sites;
@@ -40,12 +35,25 @@ void Learn(Explanation& explanation, const std::vector<sim::PlannedChoice>& depa
 
 }  // namespace
 
-ModelOutcomes Enumerate(const Experiment& experiment, uint64_t runs_max) {
+Subject SubjectOf(const Experiment& experiment) {
+  return {.name = std::string(experiment.name),
+          .about = std::string(experiment.about),
+          .scope = experiment.scope(),
+          .settings = experiment.settings,
+          .run = [body = experiment.body](Surroundings& surroundings) {
+            Lab lab(surroundings);
+            body(lab);
+            return lab.outcome();
+          }};
+}
+
+ModelOutcomes Enumerate(const Subject& subject, uint64_t runs_max) {
   ModelOutcomes result;
-  sim::Odometer odometer(experiment.scope().Open(model::Site::kSchedule), runs_max);
+  sim::OdometerScope scope = subject.scope;
+  sim::Odometer odometer(scope.Open(model::Site::kSchedule), runs_max);
   while (odometer.NextRun()) {
-    const auto surroundings = MakeModelSurroundings(experiment.settings, odometer);
-    const std::string outcome = RunOn(*surroundings, experiment);
+    const auto surroundings = MakeModelSurroundings(subject.settings, odometer);
+    const std::string outcome = subject.run(*surroundings);
     Learn(result.outcomes[outcome], odometer.departures());
     if (result.violation.empty()) result.violation = surroundings->violation();
   }
@@ -54,9 +62,9 @@ ModelOutcomes Enumerate(const Experiment& experiment, uint64_t runs_max) {
   return result;
 }
 
-std::string RunReally(const Experiment& experiment, uint64_t seed) {
+std::string RunReally(const Subject& subject, uint64_t seed) {
   const auto surroundings = MakeRealSurroundings(seed);
-  return RunOn(*surroundings, experiment);
+  return subject.run(*surroundings);
 }
 
 size_t Comparison::witnessed() const {
@@ -73,15 +81,14 @@ std::vector<std::string> Comparison::foreign() const {
   return foreign;
 }
 
-Comparison MakeComparison(const Experiment& experiment, uint64_t model_runs_max) {
-  return {.name = std::string(experiment.name),
-          .about = std::string(experiment.about),
-          .model = Enumerate(experiment, model_runs_max)};
+Comparison MakeComparison(const Subject& subject, uint64_t model_runs_max) {
+  return {
+      .name = subject.name, .about = subject.about, .model = Enumerate(subject, model_runs_max)};
 }
 
-void Witness(const Experiment& experiment, uint64_t seed, Comparison& comparison) {
+void Witness(const Subject& subject, uint64_t seed, Comparison& comparison) {
   ++comparison.runs;
-  ++comparison.seen[RunReally(experiment, seed)];
+  ++comparison.seen[RunReally(subject, seed)];
 }
 
 std::map<model::Site, SiteCount> CountSites(const std::vector<Comparison>& comparisons) {

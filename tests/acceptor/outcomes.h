@@ -1,4 +1,4 @@
-// Which outcomes an experiment may have by the model, and which of them Linux was seen to have.
+// Which outcomes a small program may have by the model, and which of them Linux was seen to have.
 //
 // The model's side is complete or says that it is not; what a run of Linux needed is read off the
 // model's explanations of its outcome. Invariant: an outcome is foreign only if the enumeration was
@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -14,7 +15,9 @@
 #include <vector>
 
 #include "kernel_model/choice.h"
+#include "sim/odometer.h"
 #include "tests/acceptor/experiments.h"
+#include "tests/acceptor/surroundings.h"
 
 namespace orrery::acceptor {
 
@@ -32,15 +35,26 @@ struct ModelOutcomes {
   std::map<std::string, Explanation> outcomes;
   uint64_t runs = 0;
   bool complete = false;
-  std::string violation;  // The first rule that an experiment broke; empty: none.
+  std::string violation;  // The first rule that the program broke; empty: none.
 };
 
-ModelOutcomes Enumerate(const Experiment& experiment, uint64_t runs_max);
+// A program that both kernels can run.
+struct Subject {
+  std::string name;
+  std::string about;
+  sim::OdometerScope scope;  // What the kernel is free to do in it.
+  ModelSettings settings = {};
+  // Runs it from the set-up on, and answers its outcome. Starts and rests the surroundings.
+  std::function<std::string(Surroundings&)> run;
+};
+Subject SubjectOf(const Experiment& experiment);
+
+ModelOutcomes Enumerate(const Subject& subject, uint64_t runs_max);
 
 // One run on Linux. `seed` varies its delays.
-std::string RunReally(const Experiment& experiment, uint64_t seed);
+std::string RunReally(const Subject& subject, uint64_t seed);
 
-// What came of an experiment on both sides.
+// What came of a program on both sides.
 struct Comparison {
   std::string name;
   std::string about;
@@ -51,9 +65,9 @@ struct Comparison {
   std::vector<std::string> foreign() const;   // Outcomes of Linux that the model does not have.
 };
 
-Comparison MakeComparison(const Experiment& experiment, uint64_t model_runs_max);
+Comparison MakeComparison(const Subject& subject, uint64_t model_runs_max);
 // One more run on Linux.
-void Witness(const Experiment& experiment, uint64_t seed, Comparison& comparison);
+void Witness(const Subject& subject, uint64_t seed, Comparison& comparison);
 
 // How often a site was at work in real runs.
 struct SiteCount {

@@ -5,12 +5,13 @@
 // latter: bazel run //tools:outcomes
 #include "tests/acceptor/outcomes.h"
 
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/acceptor/generated.h"
 
 namespace orrery::acceptor {
 namespace {
@@ -24,18 +25,20 @@ using testing::UnorderedElementsAre;
 constexpr uint64_t kModelRunsMax = 300'000;
 constexpr uint64_t kRealRuns = 12;
 
+void ExpectNothingForeign(const Subject& subject) {
+  Comparison comparison = MakeComparison(subject, kModelRunsMax);
+  ASSERT_TRUE(comparison.model.complete);
+  EXPECT_EQ(comparison.model.violation, "");
+  for (uint64_t seed = 1; seed <= kRealRuns; ++seed) Witness(subject, seed, comparison);
+  EXPECT_THAT(comparison.foreign(), IsEmpty())
+      << "bazel run //tools:outcomes -- --outcomes --experiment=" << subject.name;
+  EXPECT_GE(comparison.witnessed(), 1U);
+}
+
 class OfAnExperiment : public testing::TestWithParam<Experiment> {};
 
 TEST_P(OfAnExperiment, LinuxDoesNothingThatTheModelDoesNotHave) {
-  Comparison comparison = MakeComparison(GetParam(), kModelRunsMax);
-  ASSERT_TRUE(comparison.model.complete);
-  EXPECT_EQ(comparison.model.violation, "");
-  for (uint64_t seed = 1; seed <= kRealRuns; ++seed) Witness(GetParam(), seed, comparison);
-  EXPECT_THAT(comparison.foreign(), IsEmpty())
-      << "bazel run //tools:outcomes -- --outcomes --experiment=" << GetParam().name;
-  EXPECT_GE(comparison.witnessed(), 1U);
-  RecordProperty("model_outcomes", static_cast<int>(comparison.model.outcomes.size()));
-  RecordProperty("witnessed", static_cast<int>(comparison.witnessed()));
+  ExpectNothingForeign(SubjectOf(GetParam()));
 }
 
 // Without what GoogleTest does not take in a name.
@@ -48,10 +51,22 @@ std::string NameOf(const testing::TestParamInfo<Experiment>& experiment) {
 INSTANTIATE_TEST_SUITE_P(Outcomes, OfAnExperiment,
                          testing::ValuesIn(Experiments().begin(), Experiments().end()), NameOf);
 
+TEST(OfGeneratedPrograms, LinuxDoesNothingThatTheModelDoesNotHave) {
+  constexpr size_t kPrograms = 20;
+  size_t tried = 0;
+  for (uint64_t seed = 1; tried < kPrograms; ++seed) {
+    const std::optional<Subject> subject = GeneratedSubject(seed);
+    if (!subject) continue;
+    ++tried;
+    ExpectNothingForeign(*subject);
+  }
+}
+
+Subject Named(const char* name) { return SubjectOf(*FindExperiment(name)); }
+
 std::vector<std::string> OutcomesOf(const char* name) {
-  const Experiment* const experiment = FindExperiment(name);
   std::vector<std::string> outcomes;
-  for (const auto& [outcome, explanation] : Enumerate(*experiment, kModelRunsMax).outcomes) {
+  for (const auto& [outcome, explanation] : Enumerate(Named(name), kModelRunsMax).outcomes) {
     outcomes.push_back(outcome);
   }
   return outcomes;
@@ -67,11 +82,11 @@ TEST(OutcomesOfTheModel, AreAllThatItsRulesAllow) {
 }
 
 TEST(OutcomesOfTheModel, AnEnumerationWithoutBudgetSaysSo) {
-  EXPECT_FALSE(Enumerate(*FindExperiment("syncs"), 3).complete);
+  EXPECT_FALSE(Enumerate(Named("syncs"), 3).complete);
 }
 
 TEST(OutcomesOfTheModel, ASiteIsNeededWhenNoExplanationDoesWithoutIt) {
-  const ModelOutcomes model = Enumerate(*FindExperiment("full-stream"), kModelRunsMax);
+  const ModelOutcomes model = Enumerate(Named("full-stream"), kModelRunsMax);
   const Explanation& benign = model.outcomes.at("1=short 2=EAGAIN 3=EAGAIN");
   EXPECT_THAT(benign.needed, IsEmpty());
   EXPECT_THAT(benign.simplest, IsEmpty());

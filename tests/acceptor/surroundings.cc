@@ -49,12 +49,13 @@ class RealSurroundings final : public Surroundings {
     for (size_t i = 0; i < actions.size(); ++i) delays.push_back(Delay());
     beside_.emplace_back([actions = std::move(actions), delays = std::move(delays)] {
       for (size_t i = 0; i < actions.size(); ++i) {
-        Pass(delays[i]);
+        Wait(delays[i]);
         actions[i]();
       }
     });
   }
-  void Moment() override { Pass(Delay()); }
+  void Moment() override { Wait(Delay()); }
+  void Pass(Nanoseconds) override {}
 
   EnterResult Enter(Ring& ring, unsigned to_submit, unsigned min_complete,
                     Nanoseconds timeout) override {
@@ -84,7 +85,7 @@ class RealSurroundings final : public Surroundings {
     return now.tv_sec * kSecond + now.tv_nsec;
   }
   // Short times by spinning, which a sleep would make long.
-  static void Pass(Nanoseconds duration) {
+  static void Wait(Nanoseconds duration) {
     constexpr Nanoseconds kSpinMax = 50 * kMicrosecond;
     if (duration > kSpinMax) {
       const timespec left{.tv_sec = 0, .tv_nsec = duration};
@@ -143,6 +144,10 @@ class OdometerSurroundings final : public ModelSurroundings, private model::Byst
     const uint64_t answer = Ask(Asked::kMoment, kMoments.size());
     world_.model().AdvanceTo(world_.model().MonotonicNow() + kMoments[answer]);
     if (answer != 0) LetOthersAct();
+  }
+
+  void Pass(Nanoseconds duration) override {
+    world_.model().AdvanceTo(world_.model().MonotonicNow() + duration);
   }
 
   EnterResult Enter(Ring&, unsigned to_submit, unsigned min_complete,

@@ -34,6 +34,8 @@ class Surroundings {
   virtual void Beside(std::vector<std::function<void()>> actions) = 0;
   // A while passes, of which nobody knows how long it is.
   virtual void Moment() = 0;
+  // So much time passes; on Linux it does so by itself.
+  virtual void Pass(Nanoseconds duration) = 0;
   // `timeout`: of the wait.
   virtual EnterResult Enter(Ring& ring, unsigned to_submit, unsigned min_complete,
                             Nanoseconds timeout) = 0;
