@@ -21,8 +21,10 @@ class Bystander {
 
   // The ring is about to carry out this SQE, which it has just consumed.
   virtual void BeforeOperation(uint64_t ring, const io_uring_sqe& sqe) = 0;
-  // The ring is about to look for task work, in an Enter that does not sleep (yet).
-  virtual void BeforeTaskWork(uint64_t ring) = 0;
+  // The ring is about to take over the task work that has been queued up to now, in an Enter that
+  // does not sleep (yet). It runs at most `room` items of it now, and what is queued later only
+  // when it looks again; `again` says that this Enter does so whatever comes.
+  virtual void BeforeTaskWork(uint64_t ring, unsigned room, bool again) = 0;
   // A RECV with buffer selection has taken `bytes` from its connection, and is about to look
   // whether there is more.
   virtual void AfterReceive(uint64_t ring, uint64_t user_data, size_t bytes) = 0;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernel_model/test_machine.h"
@@ -26,8 +27,9 @@ class ScriptedBystander final : public Bystander {
   void BeforeOperation(uint64_t, const io_uring_sqe& sqe) override {
     if (before_operation) before_operation(sqe);
   }
-  void BeforeTaskWork(uint64_t) override {
+  void BeforeTaskWork(uint64_t, unsigned room, bool again) override {
     ++looks;
+    taken.push_back({room, again});
     if (before_task_work) before_task_work();
   }
   void AfterReceive(uint64_t, uint64_t user_data, size_t bytes) override {
@@ -48,6 +50,7 @@ class ScriptedBystander final : public Bystander {
   std::function<size_t(size_t, size_t)> send_room;
   bool holds_workers = false;
   int looks = 0;
+  std::vector<std::pair<unsigned, bool>> taken;  // With how much room, and whether again.
 };
 
 class BystanderTest : public ::testing::Test {
@@ -86,10 +89,12 @@ TEST_F(BystanderTest, WhatArrivesWhileABatchIsSubmittedIsThereForTheNextOperatio
 TEST_F(BystanderTest, EachOfTheTwoRunsOfAnEnterSeesWhatCameBeforeIt) {  // Fact V5.
   Arm();
   bystander_.looks = 0;
+  bystander_.taken.clear();
   bystander_.before_task_work = [&] { Arrive(bystander_.looks == 1 ? "ab" : "c"); };
   machine_.Nop(2);
   EXPECT_EQ(machine_.Look(), (Cqes{{2, 0, 0}, {1, 2, Id(0) | kMore}, {1, 1, Id(1) | kMore}}));
-  EXPECT_EQ(bystander_.looks, 2);
+  const std::vector<std::pair<unsigned, bool>> expected = {{20, true}, {20, false}};  // Fact V7.
+  EXPECT_EQ(bystander_.taken, expected);
 }
 
 TEST_F(BystanderTest, WhatArrivesDuringAReceiveIsHintedAtAndTaken) {  // Facts M2, M8.

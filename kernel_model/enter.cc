@@ -30,12 +30,7 @@ std::optional<EnterResult> RingCore::Begin(const EnterRequest& request) {
   if (deferred_) {
     // io_uring_enter() runs task work once after it submitted, and io_cqring_wait() again.
     const unsigned batch = std::max(kTaskWorkBatch, request.min_complete);
-    Bystander* const bystander = machine.bystander;
-    if (request.to_submit > 0) {
-      if (bystander != nullptr) bystander->BeforeTaskWork(number);
-      RunTaskWork(request.min_complete, batch);
-    }
-    if (bystander != nullptr) bystander->BeforeTaskWork(number);
+    if (request.to_submit > 0) RunTaskWork(request.min_complete, batch, /*again=*/true);
     RunTaskWork(request.min_complete, batch);
   } else {
     RunAllTaskWork();

@@ -193,7 +193,8 @@ class RingCore {
   // task_work.cc
   bool task_work_pending() const { return !retry_.empty() || !fresh_.empty(); }
   // At most `max` items, and again while fewer than `min` have run and there are more.
-  void RunTaskWork(unsigned min, unsigned max);
+  // `again`: it runs once more in this Enter, whatever comes.
+  void RunTaskWork(unsigned min, unsigned max, bool again = false);
   void RunAllTaskWork();
   unsigned RunFrom(std::deque<Request*>& queue, unsigned max);
   Request& Pick(std::deque<Request*>& queue);

@@ -18,15 +18,17 @@ void RingCore::QueueTaskWork(Request& request, bool forced) {
   if (deferred_) __atomic_fetch_or(memory_.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
 }
 
-void RingCore::RunTaskWork(unsigned min, unsigned max) {
+void RingCore::RunTaskWork(unsigned min, unsigned max, bool again) {
   // As in __io_run_local_work(): leftovers of an earlier run first, then what came since.
-  if (!task_work_pending()) return;
+  Bystander* const bystander = sleeping_ ? nullptr : machine.bystander;
+  if (!task_work_pending() && bystander == nullptr) return;
   __atomic_fetch_and(memory_.sq.kflags, ~IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
   unsigned ran = 0;
   for (;;) {
     min -= std::min(min, ran);
     ran = RunFrom(retry_, max);
     if (retry_.empty()) {
+      if (bystander != nullptr) bystander->BeforeTaskWork(number, max - ran, again);
       retry_.swap(fresh_);
       ran += RunFrom(retry_, max - ran);
       if (task_work_pending() && ran < min) continue;
@@ -45,10 +47,11 @@ void RingCore::RunAllTaskWork() {
 }
 
 unsigned RingCore::RunFrom(std::deque<Request*>& queue, unsigned max) {
+  // As in __io_run_local_work_loop(), which looks at its limit behind the first: fact V7c.
   unsigned ran = 0;
-  while (ran < max && !queue.empty()) {
+  while (!queue.empty()) {
     RunTask(Pick(queue));
-    ++ran;
+    if (++ran >= max) break;
   }
   return ran;
 }

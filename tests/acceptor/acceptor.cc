@@ -261,7 +261,7 @@ class Follower final : public Driver, public model::Bystander {
   void BeforeOperation(uint64_t, const io_uring_sqe&) override {
     if (operations_++ > 0) kernel_.AdvanceTo(kernel_.MonotonicNow() + kPerSqe);
   }
-  void BeforeTaskWork(uint64_t) override {
+  void BeforeTaskWork(uint64_t, unsigned, bool) override {
     const Nanoseconds start = static_cast<Nanoseconds>(turn_) * kTurn;
     kernel_.AdvanceTo(std::max(start + kEnterTakes, kernel_.MonotonicNow()));
   }

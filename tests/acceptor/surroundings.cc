@@ -233,7 +233,7 @@ class OdometerSurroundings final : public ModelSurroundings, private model::Byst
 
   // --- Bystander: inside Enter.
   void BeforeOperation(uint64_t, const io_uring_sqe&) override { LetOthersAct(); }
-  void BeforeTaskWork(uint64_t) override { LetOthersAct(); }
+  void BeforeTaskWork(uint64_t, unsigned, bool) override { LetOthersAct(); }
   void AfterReceive(uint64_t, uint64_t, size_t) override { LetOthersAct(); }
   void BeforeWaiting(uint64_t, uint64_t) override { LetOthersAct(); }
   size_t SendRoom(uint64_t, uint64_t, size_t room, size_t) override { return room; }

@@ -216,6 +216,55 @@ TEST_P(Submission, V7b_ACallThatSleptDeliversTheMissingNumberOnly) {
   EXPECT_EQ(count, kTimers);
 }
 
+TEST_P(Submission, V7c_WhatIsLeftOverFromOneRunLetsOneMoreThanTwentyRunInTheNext) {
+  constexpr uint32_t kPolls = 50;
+  std::vector<int> fds;
+  for (uint32_t i = 0; i < kPolls; ++i) {
+    fds.push_back(kernel().MakeEventFd().value());
+    ASSERT_TRUE(queue().PollMultishot(File::Descriptor(fds.back()), POLLIN, Id(i)));
+  }
+  Submit();
+  const auto signal = [&](uint32_t first, uint32_t count) {
+    for (uint32_t i = first; i < first + count; ++i) world().SignalEventFd(fds[i]);
+  };
+  const auto pass = [&] {
+    EXPECT_EQ(Enter(0), 0U);
+    return Visible().size();
+  };
+  // Exactly twenty are left over: their run takes the first of those that came later as well.
+  signal(0, 40);
+  std::vector<size_t> passes = {pass()};
+  signal(40, 5);
+  passes.push_back(pass());
+  passes.push_back(pass());
+  EXPECT_THAT(passes, deferred() ? ElementsAre(20, 21, 4) : ElementsAre(40, 5, 0));
+  // Fewer are left over: twenty in all.
+  signal(0, 39);
+  passes = {pass()};
+  signal(40, 5);
+  passes.push_back(pass());
+  passes.push_back(pass());
+  EXPECT_THAT(passes, deferred() ? ElementsAre(20, 20, 4) : ElementsAre(39, 5, 0));
+  for (const int fd : fds) kernel().Close(fd);
+}
+
+TEST_P(Submission, V7d_ACallThatSubmitsRunsTaskWorkTwice) {
+  constexpr uint32_t kPolls = 50;
+  std::vector<int> fds;
+  for (uint32_t i = 0; i < kPolls; ++i) {
+    fds.push_back(kernel().MakeEventFd().value());
+    ASSERT_TRUE(queue().PollMultishot(File::Descriptor(fds.back()), POLLIN, Id(i)));
+  }
+  Submit();
+  for (const int fd : fds) world().SignalEventFd(fd);
+  ASSERT_TRUE(queue().Nop(Id(kPolls)));
+  EXPECT_EQ(Enter(1), 1U);
+  EXPECT_THAT(Visible(), SizeIs(1 + (deferred() ? 40 : kPolls)));
+  EXPECT_EQ(Enter(0), 0U);
+  EXPECT_THAT(Visible(), SizeIs(deferred() ? 10 : 0));
+  for (const int fd : fds) kernel().Close(fd);
+}
+
 TEST_P(Submission, V8_TaskWorkRunsAlthoughEnoughHasCompleted) {
   const Connection connection = Connect();
   std::array<std::byte, 16> bytes{};
