@@ -40,12 +40,28 @@ enum class Record : uint8_t {
 constexpr uint64_t kPrime = (uint64_t{1} << 61) - 1;
 constexpr uint64_t kBase = 0x15a1'e3b7'94d2'c6f5;
 
-uint64_t Multiply(uint64_t left, uint64_t right) {
-  const auto product = static_cast<unsigned __int128>(left) * right;
-  const uint64_t sum =
-      static_cast<uint64_t>(product & kPrime) + static_cast<uint64_t>(product >> 61);
-  return sum >= kPrime ? sum - kPrime : sum;
+using Wide = unsigned __int128;
+
+// REQUIRES: value < 2^124.
+constexpr uint64_t Reduce(Wide value) {
+  const uint64_t sum = static_cast<uint64_t>(value & kPrime) + static_cast<uint64_t>(value >> 61);
+  const uint64_t rest = (sum & kPrime) + (sum >> 61);
+  return rest >= kPrime ? rest - kPrime : rest;
 }
+
+constexpr uint64_t Multiply(uint64_t left, uint64_t right) {
+  return Reduce(static_cast<Wide>(left) * right);
+}
+
+// The first powers of kBase: so many bytes are taken in one step.
+constexpr size_t kStepBytes = 8;
+constexpr auto kPowers = [] {
+  std::array<uint64_t, kStepBytes + 1> powers{1};
+  for (size_t index = 1; index < powers.size(); ++index) {
+    powers[index] = Multiply(powers[index - 1], kBase);
+  }
+  return powers;
+}();
 
 uint64_t Power(uint64_t exponent) {
   uint64_t result = 1;
@@ -435,11 +451,18 @@ std::string EnterText(const TracedEnter& enter) {
 // --- Streams
 
 void StreamHash::Append(std::string_view bytes) {
-  for (const char byte : bytes) {
-    hash_ = Multiply(hash_, kBase) + static_cast<unsigned char>(byte) + 1;
-    if (hash_ >= kPrime) hash_ -= kPrime;
-  }
   bytes_ += bytes.size();
+  // A byte counts as its value and 1, so that zeros count, too.
+  const auto value = [](char byte) { return Wide{static_cast<unsigned char>(byte)} + 1; };
+  while (bytes.size() >= kStepBytes) {
+    Wide sum = static_cast<Wide>(hash_) * kPowers[kStepBytes];
+    for (size_t index = 0; index < kStepBytes; ++index) {
+      sum += value(bytes[index]) * kPowers[kStepBytes - 1 - index];
+    }
+    hash_ = Reduce(sum);
+    bytes.remove_prefix(kStepBytes);
+  }
+  for (const char byte : bytes) hash_ = Reduce(static_cast<Wide>(hash_) * kBase + value(byte));
 }
 
 void StreamHash::Append(const StreamHash& piece) {

@@ -121,7 +121,7 @@ struct TracedBuffer {
 
 struct TracedPublication {
   uint16_t group = 0;
-  std::vector<TracedBuffer> buffers;
+  std::vector<TracedBuffer> buffers = {};
 };
 
 struct TracedEnter {
@@ -134,8 +134,8 @@ struct TracedEnter {
   unsigned min_wait_us = 0;
   int32_t result = 0;
   uint32_t sq_flags = 0;
-  std::vector<TracedSubmission> submissions;  // That were consumed.
-  std::vector<TracedCompletion> completions;  // That became visible.
+  std::vector<TracedSubmission> submissions = {};  // That were consumed.
+  std::vector<TracedCompletion> completions = {};  // That became visible.
 };
 
 using TraceEvent = std::variant<TracedRing, TracedListen, TracedEventFd, TracedClose,
