@@ -1,8 +1,9 @@
 # Shared by the tests of this folder: starts the server on a free port and stops it by its pid.
+# $server_program, if it is set before, is started instead of //server; it takes the same options.
 # Source it; then `start_server [OPTION ...]` sets $pid and $port, and leaves what the server prints in $log.
 
 set -u
-readonly server="$TEST_SRCDIR/$TEST_WORKSPACE/server/server"
+readonly server="$TEST_SRCDIR/$TEST_WORKSPACE/${server_program:-server/server}"
 readonly log="$TEST_TMPDIR/server.log"
 pid=""
 
