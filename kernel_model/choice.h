@@ -54,6 +54,12 @@ class Choice {
   virtual ~Choice() = default;
   // A number below `alternatives`. REQUIRES: alternatives >= 1.
   virtual uint64_t Choose(Site site, uint64_t entity, uint64_t ordinal, uint64_t alternatives) = 0;
+  // The same where the alternatives are who goes first: `names` say who they are, the same ones in
+  // every question of the run that they are part of.
+  virtual uint64_t ChooseAmong(Site site, uint64_t entity, uint64_t ordinal,
+                               std::span<const uint64_t> names) {
+    return Choose(site, entity, ordinal, names.size());
+  }
 };
 
 // Always 0.
@@ -77,15 +83,29 @@ class Chooser {
   Chosen Choose(Site site, uint64_t entity, uint64_t alternatives) {
     ORRERY_CHECK(alternatives >= 1);
     if (alternatives == 1) return {};  // No freedom, no question.
-    std::vector<uint64_t>& ordinals = ordinals_[static_cast<size_t>(site)];
-    if (entity >= ordinals.size()) ordinals.resize(entity + 1);
-    const uint64_t ordinal = ordinals[entity]++;
+    const uint64_t ordinal = NextOrdinal(site, entity);
     const uint64_t answer = choice_.Choose(site, entity, ordinal, alternatives);
     ORRERY_CHECK(answer < alternatives);
     return {.ordinal = ordinal, .answer = answer};
   }
 
+  // See Choice::ChooseAmong().
+  Chosen ChooseAmong(Site site, uint64_t entity, std::span<const uint64_t> names) {
+    ORRERY_CHECK(!names.empty());
+    if (names.size() == 1) return {};
+    const uint64_t ordinal = NextOrdinal(site, entity);
+    const uint64_t answer = choice_.ChooseAmong(site, entity, ordinal, names);
+    ORRERY_CHECK(answer < names.size());
+    return {.ordinal = ordinal, .answer = answer};
+  }
+
  private:
+  uint64_t NextOrdinal(Site site, uint64_t entity) {
+    std::vector<uint64_t>& ordinals = ordinals_[static_cast<size_t>(site)];
+    if (entity >= ordinals.size()) ordinals.resize(entity + 1);
+    return ordinals[entity]++;
+  }
+
   Choice& choice_;
   std::array<std::vector<uint64_t>, static_cast<size_t>(Site::kCount)> ordinals_;
 };

@@ -44,7 +44,14 @@ void Machine::Violate(std::string_view invariant, const std::string& detail) {
 }
 
 uint64_t Machine::Choose(Site site, uint64_t entity, uint64_t alternatives) {
-  const Chosen chosen = chooser_.Choose(site, entity, alternatives);
+  return Note(site, entity, chooser_.Choose(site, entity, alternatives));
+}
+
+uint64_t Machine::ChooseAmong(Site site, uint64_t entity, std::span<const uint64_t> names) {
+  return Note(site, entity, chooser_.ChooseAmong(site, entity, names));
+}
+
+uint64_t Machine::Note(Site site, uint64_t entity, const Chosen& chosen) {
   if (chosen.answer != 0) {
     Emit(EventKind::kFault, entity, static_cast<int64_t>(site),
          static_cast<int64_t>(chosen.ordinal), static_cast<int64_t>(chosen.answer));

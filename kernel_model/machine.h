@@ -43,6 +43,8 @@ class Machine {
   void Violate(std::string_view invariant, const std::string& detail);
   // Reports every answer but the benign one.
   uint64_t Choose(Site site, uint64_t entity, uint64_t alternatives);
+  // See Choice::ChooseAmong().
+  uint64_t ChooseAmong(Site site, uint64_t entity, std::span<const uint64_t> names);
   // One of a few delays; benign: 0.
   Nanoseconds ChooseDelay(uint64_t entity, Site site = Site::kWakeDelay);
   // When a worker runs, by kWorkerDelay: benign after the batch that started it, else at once or
@@ -98,6 +100,8 @@ class Machine {
  private:
   void FireDueTimers();
   void Fire(Timer& timer);
+
+  uint64_t Note(Site site, uint64_t entity, const Chosen& chosen);
 
   Chooser chooser_;
   Observer* observer_;

@@ -61,6 +61,9 @@ Request& RingCore::Pick(std::deque<Request*>& queue) {
   // that wait for one file, and never two timeouts, whose order is their deadlines' (fact K3).
   const size_t window = std::min(queue.size(), kOrderWindow);
   std::array<size_t, kOrderWindow> candidates{};
+  // Whose they are: what their submitter calls them.
+  std::array<uint64_t, kOrderWindow> names{};
+  names[0] = queue.front()->user_data;
   size_t count = 1;
   for (size_t index = 1; index < window; ++index) {
     const Request& request = *queue[index];
@@ -69,10 +72,14 @@ Request& RingCore::Pick(std::deque<Request*>& queue) {
       const Request& other = *queue[earlier];
       free = request.file != nullptr ? request.file != other.file : other.file != nullptr;
     }
-    if (free) candidates[count++] = index;
+    if (!free) continue;
+    names[count] = request.user_data;
+    candidates[count++] = index;
   }
   const size_t index =
-      count == 1 ? 0 : candidates[machine.Choose(Site::kTaskWorkOrder, number, count)];
+      count == 1
+          ? 0
+          : candidates[machine.ChooseAmong(Site::kTaskWorkOrder, number, {names.data(), count})];
   Request& picked = *queue[index];
   queue.erase(queue.begin() + static_cast<ptrdiff_t>(index));
   picked.queued = false;

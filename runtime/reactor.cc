@@ -251,7 +251,6 @@ void Reactor::HandleAccept(const Completion& completion) {
   Connection* connection = stopping_ ? nullptr : connections_.Allocate(descriptor, blocks_);
   if (connection == nullptr) {
     ORRERY_MARK_IF(stopping_, "accept.while-stopping");
-    ORRERY_MARK_IF(!stopping_, "accept.no-slot");
     ++counters_.connections_refused;
     kernel_.Close(descriptor);
     return;
@@ -405,7 +404,6 @@ bool Reactor::ArmSource(Source& source, Operation operation, Operation cancel) {
                           ? submission_.AcceptMultishot(file, SOCK_CLOEXEC, SourceTag(operation))
                           : submission_.PollMultishot(file, POLLIN, SourceTag(operation));
   if (queued) source.in_flight = true;
-  ORRERY_MARK_IF(!queued && &source == &listener_, "sq-full.accept");
   ORRERY_MARK_IF(!queued && &source == &waker_, "sq-full.waker");
   ORRERY_MARK_IF(queued && source.retry_at != 0, "accept.retried-after-pause");
   return queued;

@@ -130,7 +130,6 @@ void Shard::Open(Connection& connection) {
   sessions_[index] = std::make_unique<Session>();
   Session& session = *sessions_[index];
   if (context_.connected_clients >= context_.config.clients_max) {
-    ORRERY_MARK("client.refused");
     ++context_.stats.connections_rejected;
     session.refused = true;
     connection.output().Append("-ERR max number of clients reached\r\n");

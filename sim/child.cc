@@ -147,11 +147,9 @@ void Child::AddDescriptors(std::vector<pollfd>& descriptors) const {
   }
 }
 
-void Child::WaitForAny(std::span<const std::unique_ptr<Child>> children, Nanoseconds timeout) {
+void Child::WaitForAny(std::span<const Child* const> children, Nanoseconds timeout) {
   std::vector<pollfd> descriptors;
-  for (const auto& child : children) {
-    if (child != nullptr) child->AddDescriptors(descriptors);
-  }
+  for (const Child* child : children) child->AddDescriptors(descriptors);
   // An interrupted wait is over, too.
   (void)poll(descriptors.data(), descriptors.size(), static_cast<int>(timeout / kMillisecond));
 }

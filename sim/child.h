@@ -69,7 +69,7 @@ class Child {
   Child& operator=(const Child&) = delete;
 
   // Waits until one of `children` has something to Pump(), a signal comes, or the time is over.
-  static void WaitForAny(std::span<const std::unique_ptr<Child>> children, Nanoseconds timeout);
+  static void WaitForAny(std::span<const Child* const> children, Nanoseconds timeout);
 
   // Takes in what has arrived, without waiting. False once it has ended and all has been taken in.
   bool Pump();

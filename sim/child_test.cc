@@ -117,7 +117,11 @@ TEST(Child, SeveralRunSideBySide) {
   }
   std::string all;
   for (size_t running = children.size(); running > 0;) {
-    Child::WaitForAny(children, 1 * kSecond);
+    std::vector<const Child*> awaited;
+    for (const auto& child : children) {
+      if (child != nullptr) awaited.push_back(child.get());
+    }
+    Child::WaitForAny(awaited, 1 * kSecond);
     for (auto& child : children) {
       if (child == nullptr || child->Pump()) continue;
       all += child->output();

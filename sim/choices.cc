@@ -92,12 +92,21 @@ uint64_t PlanChoice::Choose(model::Site site, uint64_t entity, uint64_t ordinal,
 uint64_t RecordingChoice::Choose(model::Site site, uint64_t entity, uint64_t ordinal,
                                  uint64_t alternatives) {
   if (!faults_) return 0;
+  const uint64_t value = inner_.Choose(site, entity, ordinal, alternatives);
+  return Record({.site = site, .entity = entity, .ordinal = ordinal, .value = value});
+}
+
+uint64_t RecordingChoice::ChooseAmong(model::Site site, uint64_t entity, uint64_t ordinal,
+                                      std::span<const uint64_t> names) {
+  if (!faults_) return 0;
+  const uint64_t value = inner_.ChooseAmong(site, entity, ordinal, names);
+  return Record({.site = site, .entity = entity, .ordinal = ordinal, .value = value});
+}
+
+uint64_t RecordingChoice::Record(const PlannedChoice& choice) {
   ++asked_;
-  const uint64_t answer = inner_.Choose(site, entity, ordinal, alternatives);
-  if (answer != 0) {
-    recorded_.push_back({.site = site, .entity = entity, .ordinal = ordinal, .value = answer});
-  }
-  return answer;
+  if (choice.value != 0) recorded_.push_back(choice);
+  return choice.value;
 }
 
 }  // namespace orrery::sim

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <vector>
 
 #include "base/prng.h"
@@ -98,6 +99,8 @@ class RecordingChoice final : public model::Choice {
 
   uint64_t Choose(model::Site site, uint64_t entity, uint64_t ordinal,
                   uint64_t alternatives) override;
+  uint64_t ChooseAmong(model::Site site, uint64_t entity, uint64_t ordinal,
+                       std::span<const uint64_t> names) override;
 
   void TurnFaultsOff() { faults_ = false; }
 
@@ -106,6 +109,8 @@ class RecordingChoice final : public model::Choice {
   uint64_t asked() const { return asked_; }
 
  private:
+  uint64_t Record(const PlannedChoice& choice);
+
   model::Choice& inner_;
   bool faults_ = true;
   uint64_t asked_ = 0;

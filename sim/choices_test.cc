@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "base/prng.h"
@@ -116,6 +118,27 @@ TEST(PlanChoice, ClampsAnAnswerThatIsNoAlternativeAnyMore) {
   EXPECT_EQ(plan.Choose(Site::kSendPartial, 1, 0, 10), 9u);
   EXPECT_EQ(plan.Choose(Site::kSendPartial, 1, 1, 10), 0u);
   EXPECT_EQ(plan.Choose(Site::kReceiveShort, 1, 0, 10), 0u);
+}
+
+TEST(RecordingChoice, AsksByNameAndRecordsWhatAPlanRepeats) {
+  // Whoever has the largest name.
+  class Largest final : public model::Choice {
+   public:
+    uint64_t Choose(Site, uint64_t, uint64_t, uint64_t) override { return 0; }
+    uint64_t ChooseAmong(Site, uint64_t, uint64_t, std::span<const uint64_t> names) override {
+      return static_cast<uint64_t>(std::max_element(names.begin(), names.end()) - names.begin());
+    }
+  };
+  Largest largest;
+  RecordingChoice recorder(largest);
+  const std::vector<uint64_t> names = {4, 9, 7};
+  EXPECT_EQ(recorder.ChooseAmong(Site::kSchedule, 2, 0, names), 1u);
+  EXPECT_EQ(recorder.asked(), 1u);
+  PlanChoice plan(recorder.recorded());
+  EXPECT_EQ(plan.ChooseAmong(Site::kSchedule, 2, 0, names), 1u);
+  EXPECT_EQ(plan.ChooseAmong(Site::kSchedule, 2, 1, names), 0u);
+  recorder.TurnFaultsOff();
+  EXPECT_EQ(recorder.ChooseAmong(Site::kSchedule, 2, 1, names), 0u);
 }
 
 TEST(RecordingChoice, IsBenignOnceFaultsAreOff) {

@@ -43,11 +43,19 @@ std::vector<PlannedChoice> SharedJournal::Read() const {
 
 uint64_t JournalChoice::Choose(model::Site site, uint64_t entity, uint64_t ordinal,
                                uint64_t alternatives) {
-  const uint64_t answer = inner_.Choose(site, entity, ordinal, alternatives);
-  if (answer != 0) {
-    journal_.Append({.site = site, .entity = entity, .ordinal = ordinal, .value = answer});
-  }
-  return answer;
+  const uint64_t value = inner_.Choose(site, entity, ordinal, alternatives);
+  return Keep({.site = site, .entity = entity, .ordinal = ordinal, .value = value});
+}
+
+uint64_t JournalChoice::ChooseAmong(model::Site site, uint64_t entity, uint64_t ordinal,
+                                    std::span<const uint64_t> names) {
+  const uint64_t value = inner_.ChooseAmong(site, entity, ordinal, names);
+  return Keep({.site = site, .entity = entity, .ordinal = ordinal, .value = value});
+}
+
+uint64_t JournalChoice::Keep(const PlannedChoice& choice) {
+  if (choice.value != 0) journal_.Append(choice);
+  return choice.value;
 }
 
 }  // namespace orrery::sim

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernel_model/choice.h"
@@ -44,8 +45,12 @@ class JournalChoice final : public model::Choice {
 
   uint64_t Choose(model::Site site, uint64_t entity, uint64_t ordinal,
                   uint64_t alternatives) override;
+  uint64_t ChooseAmong(model::Site site, uint64_t entity, uint64_t ordinal,
+                       std::span<const uint64_t> names) override;
 
  private:
+  uint64_t Keep(const PlannedChoice& choice);
+
   model::Choice& inner_;
   SharedJournal& journal_;
 };

@@ -43,6 +43,7 @@ std::string RenderFailure(const RunIdentity& identity, const EventLog& log,
   std::string text = "violated: " + violation.invariant + "\n";
   text += "  seen:   " + violation.detail + "\n";
   text += RenderMoment("  at:    ", violation.time, violation.event);
+  if (!identity.strategy.empty()) text += "  by:     " + identity.strategy + "\n";
   text += "  replay: " + ReplayCommand(identity) + "\n";
   if (violation.has_connection) {
     AppendEvents("last events of connection " + std::to_string(violation.connection) + ":",

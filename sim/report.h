@@ -15,6 +15,8 @@ struct RunIdentity {
   std::string scenario;
   uint64_t seed = 0;
   std::string plan_path;
+  // How its choices were made; empty: not told.
+  std::string strategy = {};
 };
 
 // "bazel run //tools:replay -- --scenario=server --seed=0x2a".

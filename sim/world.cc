@@ -104,7 +104,9 @@ void World::Step() {
   // The question belongs to whoever is due in fair order, so that leaving one participant out of a
   // plan does not renumber the questions of the others.
   const uint64_t entity = participants_[candidates_.front()].number;
-  const uint64_t pick = chooser_.Choose(model::Site::kSchedule, entity, candidates_.size()).answer;
+  names_.clear();
+  for (const size_t candidate : candidates_) names_.push_back(participants_[candidate].number);
+  const uint64_t pick = chooser_.ChooseAmong(model::Site::kSchedule, entity, names_).answer;
   const size_t index = candidates_[pick];
   next_ = (index + 1) % participants_.size();
   Participant& participant = participants_[index];

@@ -131,7 +131,8 @@ class World {
   WorldOptions options_;
   std::vector<Participant> participants_;
   std::vector<size_t> candidates_;
-  size_t next_ = 0;  // Where round robin goes on.
+  std::vector<uint64_t> names_;  // Numbers of the candidates.
+  size_t next_ = 0;              // Where round robin goes on.
   uint64_t steps_ = 0;
   uint64_t progress_seen_ = 0;
   unsigned advances_without_step_ = 0;

@@ -74,6 +74,7 @@ void PrintText(const Scenario& scenario, const RunResult& result) {
   if (!result.last_events.empty()) fmt::print("{}\n", result.last_events);
   fmt::print("scenario      {}\n", scenario.name());
   fmt::print("seed          {}\n", HexOf(result.plan.seed));
+  fmt::print("strategy      {}\n", result.strategy);
   fmt::print("event hash    0x{:016x}\n", result.hash);
   fmt::print("events        {}\n", result.events);
   fmt::print("virtual time  {:.6f} ms\n",
@@ -91,6 +92,7 @@ void PrintJson(const Scenario& scenario, const RunResult& result) {
   orrery::sim::Json json;
   json["scenario"] = scenario.name();
   json["seed"] = HexOf(result.plan.seed);
+  json["strategy"] = result.strategy;
   json["hash"] = HexOf(result.hash);
   json["events"] = result.events;
   json["virtual_ns"] = result.virtual_time;

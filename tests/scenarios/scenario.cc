@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "base/mark_counts.h"
+#include "base/prng.h"
 #include "kernel_model/choice.h"
+#include "sim/priority_choice.h"
 
 namespace orrery::scenarios {
 namespace {
@@ -28,12 +30,15 @@ std::vector<std::string_view> MarksSince(const std::vector<MarkCount>& before) {
 }
 
 std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const sim::Plan& plan,
-                                              model::Choice& choice, const RunOptions& options) {
+                                              const std::string& strategy, model::Choice& choice,
+                                              const RunOptions& options) {
   sim::EventLog::Limits limits;
   limits.recent_max = std::max(limits.recent_max, options.events_shown);
   sim::EventLog log(limits);
-  const sim::RunIdentity identity{
-      .scenario = plan.scenario, .seed = plan.seed, .plan_path = options.plan_path};
+  const sim::RunIdentity identity{.scenario = plan.scenario,
+                                  .seed = plan.seed,
+                                  .plan_path = options.plan_path,
+                                  .strategy = strategy};
   const sim::ScopedCheckReport check_report(identity, log);
   std::optional<sim::JournalChoice> journal;
   if (options.journal != nullptr) journal.emplace(choice, *options.journal);
@@ -41,6 +46,7 @@ std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const si
   const std::vector<MarkCount> marks_before = MarkCounts();
   auto result = scenario.Run(plan, recorder, log);
   if (!result) return result;
+  result->strategy = strategy;
   result->hash = log.hash();
   result->events = log.count();
   result->virtual_time = log.now();
@@ -60,7 +66,27 @@ std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const si
   return result;
 }
 
+// Seeds in this many that go by priorities.
+constexpr uint64_t kPrioritiesOneIn = 4;
+
+uint64_t DepthIn(const sim::Configuration& configuration) {
+  const int64_t depth = sim::ValueOr(configuration, "strategy", 0);
+  return static_cast<uint64_t>(
+      std::clamp<int64_t>(depth, 0, int64_t{sim::PriorityChoice::kDepthMax}));
+}
+
 }  // namespace
+
+void DrawStrategy(uint64_t seed, sim::Configuration& configuration) {
+  Prng prng(Combine(seed, 4));
+  if (!prng.Chance(1, kPrioritiesOneIn)) return;
+  configuration["strategy"] = static_cast<int64_t>(prng.Between(1, sim::PriorityChoice::kDepthMax));
+}
+
+std::string StrategyIn(const sim::Configuration& configuration) {
+  const uint64_t depth = DepthIn(configuration);
+  return depth == 0 ? "uniform" : "pct-" + std::to_string(depth);
+}
 
 void WriteRates(const sim::SiteRates& rates, sim::Configuration& configuration) {
   for (const model::SiteInfo& info : model::Sites()) {
@@ -81,8 +107,17 @@ sim::SiteRates RatesIn(const sim::Configuration& configuration) {
 std::expected<RunResult, std::string> RunSeed(const Scenario& scenario, uint64_t seed,
                                               const RunOptions& options) {
   const sim::Plan plan = scenario.Draw(seed);
-  sim::RandomChoice choice(seed, RatesIn(plan.configuration));
-  return RunWith(scenario, plan, choice, options);
+  sim::RandomChoice uniform(seed, RatesIn(plan.configuration));
+  const std::string strategy = StrategyIn(plan.configuration);
+  const uint64_t depth = DepthIn(plan.configuration);
+  if (depth == 0) return RunWith(scenario, plan, strategy, uniform, options);
+  sim::PriorityChoice priorities(uniform, seed, static_cast<unsigned>(depth));
+  return RunWith(scenario, plan, strategy, priorities, options);
+}
+
+std::expected<RunResult, std::string> RunChoices(const Scenario& scenario, const sim::Plan& plan,
+                                                 model::Choice& choice, const RunOptions& options) {
+  return RunWith(scenario, plan, "bytes", choice, options);
 }
 
 std::expected<RunResult, std::string> RunPlan(const Scenario& scenario, const sim::Plan& plan,
@@ -91,7 +126,7 @@ std::expected<RunResult, std::string> RunPlan(const Scenario& scenario, const si
     return std::unexpected("the plan is for the scenario \"" + plan.scenario + "\"");
   }
   sim::PlanChoice choice(plan.choices);
-  auto result = RunWith(scenario, plan, choice, options);
+  auto result = RunWith(scenario, plan, "plan", choice, options);
   if (result) result->unused_choices = choice.unused();
   return result;
 }

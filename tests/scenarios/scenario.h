@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "kernel_model/choice.h"
 #include "sim/choices.h"
 #include "sim/event_log.h"
 #include "sim/journal.h"
@@ -40,6 +41,8 @@ struct RunResult {
   uint64_t steps = 0;
   Nanoseconds virtual_time = 0;
   std::optional<sim::Violation> violation;
+  // How a seed decided; of a plan, "plan".
+  std::string strategy;
   // What to print when there is a violation.
   std::string report;
   std::string last_events;
@@ -74,8 +77,17 @@ class Scenario {
 void WriteRates(const sim::SiteRates& rates, sim::Configuration& configuration);
 sim::SiteRates RatesIn(const sim::Configuration& configuration);
 
+// How a seed decides who goes first: as likely each time as the rates of "schedule" and others say
+// ("uniform"), or by priorities (sim/priority_choice.h) of this depth ("pct-2"). In a plan's
+// configuration it is "strategy": 0, or the depth.
+void DrawStrategy(uint64_t seed, sim::Configuration& configuration);
+std::string StrategyIn(const sim::Configuration& configuration);
+
 std::expected<RunResult, std::string> RunSeed(const Scenario& scenario, uint64_t seed,
                                               const RunOptions& options);
+// Any other choice than those two: a fuzzer's bytes.
+std::expected<RunResult, std::string> RunChoices(const Scenario& scenario, const sim::Plan& plan,
+                                                 model::Choice& choice, const RunOptions& options);
 // The plan's scenario must be this one.
 std::expected<RunResult, std::string> RunPlan(const Scenario& scenario, const sim::Plan& plan,
                                               const RunOptions& options);

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -160,6 +161,35 @@ TEST(Rates, TravelInTheConfiguration) {
   EXPECT_EQ(RatesIn(configuration).of(Site::kEnterAgain), 0u);
   configuration["rate.enter.again"] = 1 << 20;
   EXPECT_EQ(RatesIn(configuration).of(Site::kEnterAgain), sim::SiteRates::kAlways);
+}
+
+TEST(Strategy, IsDrawnWithTheSeedAndNamed) {
+  std::map<std::string, int> seeds;
+  for (uint64_t seed = 0; seed < 400; ++seed) {
+    sim::Configuration configuration;
+    DrawStrategy(seed, configuration);
+    ++seeds[StrategyIn(configuration)];
+  }
+  EXPECT_EQ(seeds.size(), 4u);
+  EXPECT_GT(seeds["uniform"], 200);
+  for (const char* name : {"pct-1", "pct-2", "pct-3"}) EXPECT_GT(seeds[name], 10) << name;
+}
+
+TEST(Strategy, IsNamedInResultsAndReports) {
+  const Toy toy;
+  const RunResult result = SeedOf(toy, FindSeed(toy, true));
+  EXPECT_EQ(result.strategy, "uniform");
+  EXPECT_NE(result.report.find("by:     uniform"), std::string::npos) << result.report;
+  EXPECT_EQ(RunPlan(toy, result.plan, {})->strategy, "plan");
+}
+
+TEST(RunChoices, TakesAnyChoice) {
+  const Toy toy;
+  sim::PlanChoice choice({{.site = Site::kSendPartial, .entity = 1, .ordinal = 3, .value = 2},
+                          {.site = Site::kSendPartial, .entity = 1, .ordinal = 4, .value = 1}});
+  const auto result = RunChoices(toy, toy.Draw(1), choice, {});
+  ASSERT_TRUE(result.has_value() && result->violation.has_value());
+  EXPECT_EQ(result->plan.choices.size(), 2u);
 }
 
 TEST(Registry, FindsScenariosByName) {

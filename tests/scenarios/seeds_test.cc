@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <map>
 #include <string>
 #include <tuple>
@@ -16,10 +17,24 @@
 namespace orrery::scenarios {
 namespace {
 
+// For searches on many machines (docs/testing.md): each further run of --runs_per_test has seeds of
+// its own, and all of them begin elsewhere when the environment says so.
+uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  if (text == nullptr) return otherwise;
+  const auto number = sim::ParseNumber(text);
+  return number.has_value() ? *number : otherwise;
+}
+
+uint64_t FirstSeed() {
+  const uint64_t run = FromEnvironment("TEST_RUN_NUMBER", 1);  // Bazel's; from 1.
+  return FromEnvironment("ORRERY_FIRST_SEED", 0) + (run - 1) * kDefaultSeeds;
+}
+
 class SeedsTest : public testing::TestWithParam<std::tuple<const Scenario*, uint64_t>> {
  protected:
   const Scenario& scenario() const { return *std::get<0>(GetParam()); }
-  uint64_t first() const { return std::get<1>(GetParam()) * kSeedsABlock; }
+  uint64_t first() const { return FirstSeed() + std::get<1>(GetParam()) * kSeedsABlock; }
 };
 
 TEST_P(SeedsTest, BreakNoRule) {

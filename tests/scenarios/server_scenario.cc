@@ -1,6 +1,7 @@
 #include "tests/scenarios/server_scenario.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -93,6 +94,55 @@ void FitToBuffers(const sim::Configuration& configuration, WorkloadOptions& opti
   if (bytes_at_once < kBytesForWide) options.wide_odds = 0;
 }
 
+// What few worlds have. Drawn from a sequence of its own, so that all others stay as they are.
+struct RareTraits {
+  bool many_keys = false;   // A keyspace that grows and shrinks.
+  bool tight_ring = false;  // A submission queue that is full when it matters.
+  bool early_stop = false;  // A stop when a client connects, or in the middle of much going on.
+};
+
+RareTraits DrawRareTraits(Prng& prng) {
+  RareTraits traits;
+  traits.many_keys = prng.Chance(1, 10);
+  traits.tight_ring = prng.Chance(1, 8);
+  traits.early_stop = prng.Chance(1, traits.tight_ring ? 2 : 10);
+  return traits;
+}
+
+// Deletes what the others have set, and gives the background work time.
+void AddCleaner(uint64_t keys, Workload& workload) {
+  ScriptStep clean;
+  clean.kind = ScriptStep::Kind::kSend;
+  Command command = {Bytes::Text("DEL")};
+  for (uint64_t key = 0; key < keys; ++key) {
+    command.push_back(Bytes::Text("k" + std::to_string(key)));
+  }
+  clean.commands.push_back(std::move(command));
+  ScriptStep wait;
+  wait.kind = ScriptStep::Kind::kWait;
+  wait.duration = 500 * kMillisecond;
+  Script script;
+  script.client = workload.back().client + 1;
+  script.connect_after = 500 * kMillisecond;
+  script.steps = {std::move(clean), wait};
+  workload.push_back(std::move(script));
+}
+
+void TightenRing(Prng& prng, sim::Configuration& configuration) {
+  configuration["sq_entries"] = static_cast<int64_t>(PowerOfTwo(prng, 0, 1));
+  configuration["cq_entries"] =
+      configuration["sq_entries"] * static_cast<int64_t>(PowerOfTwo(prng, 0, 3));
+  // What is left of it stays full only when an Enter fails; and only a ring with interrupts then
+  // has completions all the same.
+  configuration["prompt"] = prng.Chance(3, 4) ? 1 : 0;
+  static constexpr std::array kSites = {model::Site::kEnterConsumesFewer, model::Site::kEnterAgain,
+                                        model::Site::kEnterBusy};
+  const uint64_t often = sim::SiteRates::kAlways >> prng.Between(1, 2);
+  sim::SiteRates rates = RatesIn(configuration);
+  rates.Set(kSites[prng.Below(kSites.size())], static_cast<uint32_t>(often));
+  WriteRates(rates, configuration);
+}
+
 // --- Running.
 
 // The knobs as the server and the kernel take them.
@@ -101,6 +151,7 @@ struct Setup {
   server::ShardOptions shard;
   bool prompt = false;
   std::optional<Nanoseconds> stop_after;
+  std::optional<uint64_t> stop_after_steps;
 };
 
 template <typename T>
@@ -129,6 +180,8 @@ Setup ReadSetup(const sim::Plan& plan) {
   Take(configuration, "output_resume_bytes", setup.shard.output_resume_bytes);
   const int64_t stop_after = sim::ValueOr(configuration, "stop_after_ns", -1);
   if (stop_after >= 0) setup.stop_after = stop_after;
+  const int64_t stop_after_steps = sim::ValueOr(configuration, "stop_after_steps", -1);
+  if (stop_after_steps >= 0) setup.stop_after_steps = static_cast<uint64_t>(stop_after_steps);
   return setup;
 }
 
@@ -160,13 +213,17 @@ class ShardUnderTest final : public sim::Turnable {
 // What SIGTERM does, at its time.
 class Stopper final : public sim::Actor {
  public:
-  Stopper(server::Shard& shard, model::ModelKernel& kernel, Judge& judge)
-      : shard_(shard), kernel_(kernel), judge_(judge) {}
+  Stopper(server::Shard& shard, model::ModelKernel& kernel, Judge& judge, const sim::World& world)
+      : shard_(shard), kernel_(kernel), judge_(judge), world_(world) {}
 
   void StopAt(Nanoseconds time) { stop_at_ = std::min(stop_at_, time); }
+  // When the world has taken so many steps: most are taken when much is going on.
+  void StopAtStep(uint64_t step) { stop_at_step_ = step; }
   bool stopped() const { return stopped_; }
 
-  bool Ready(Nanoseconds now) const override { return !stopped_ && now >= stop_at_; }
+  bool Ready(Nanoseconds now) const override {
+    return !stopped_ && (now >= stop_at_ || world_.steps() >= stop_at_step_);
+  }
   bool Step(Nanoseconds) override {
     stopped_ = true;
     judge_.OnServerStops();
@@ -182,7 +239,9 @@ class Stopper final : public sim::Actor {
   server::Shard& shard_;
   model::ModelKernel& kernel_;
   Judge& judge_;
+  const sim::World& world_;
   Nanoseconds stop_at_ = kNever;
+  uint64_t stop_at_step_ = UINT64_MAX;
   bool stopped_ = false;
 };
 
@@ -290,7 +349,8 @@ class ServerRun {
       judge_.AllowHastyEnds();
     }
     turnable_ = std::make_unique<ShardUnderTest>(*shard_);
-    stopper_ = std::make_unique<Stopper>(*shard_, kernel_, judge_);
+    stopper_ = std::make_unique<Stopper>(*shard_, kernel_, judge_, world_);
+    if (setup.stop_after_steps.has_value()) stopper_->StopAtStep(*setup.stop_after_steps);
     if (setup.stop_after.has_value()) stopper_->StopAt(start_ + *setup.stop_after);
     world_.AddShard(kShardNumber, *turnable_, *kernel_.rings().front());
     world_.AddActor(kStopperNumber, *stopper_);
@@ -405,9 +465,37 @@ sim::Plan ServerScenario::Draw(uint64_t seed) const {
   plan.seed = seed;
   plan.configuration = DrawConfiguration(configuration_prng);
   WriteRates(sim::SiteRates::Draw(rates_prng), plan.configuration);
+  DrawStrategy(seed, plan.configuration);
   WorkloadOptions options = DrawWorkloadOptions(workload_prng);
+  Prng rare_prng(Combine(seed, 5));
+  const RareTraits traits = DrawRareTraits(rare_prng);
+  if (traits.tight_ring) {
+    TightenRing(rare_prng, plan.configuration);
+    // More than there are descriptors for.
+    if (rare_prng.Chance(1, 2)) {
+      plan.configuration["descriptors_max"] = static_cast<int64_t>(rare_prng.Between(7, 10));
+      options.clients = rare_prng.Between(6, 12);
+    }
+  }
+  if (traits.many_keys) {
+    options.keys = rare_prng.Between(30, 300);
+    options.pipeline_max = 64;
+    options.value_bytes_max = std::min<uint64_t>(options.value_bytes_max, 5000);
+  }
   FitToBuffers(plan.configuration, options);
-  WriteWorkload(GenerateWorkload(workload_prng, options), plan.workload);
+  Workload workload = GenerateWorkload(workload_prng, options);
+  if (traits.many_keys) AddCleaner(options.keys, workload);
+  if (traits.early_stop) {
+    const Script& script = workload[rare_prng.Below(workload.size())];
+    const uint64_t steps = PowerOfTwo(rare_prng, 3, 10);
+    if (rare_prng.Chance(1, 4)) {
+      plan.configuration["stop_after_ns"] = script.connect_after;
+    } else {
+      plan.configuration["stop_after_steps"] =
+          static_cast<int64_t>(rare_prng.Between(steps, 2 * steps));
+    }
+  }
+  WriteWorkload(workload, plan.workload);
   return plan;
 }
 
