@@ -29,10 +29,13 @@ void FailInPreparation(Request& request, int32_t result) {
 
 // --- Submission
 
-int32_t RingCore::ReadFlags(Request& request, unsigned flags) {
+void RingCore::ReadLinks(Request& request, unsigned flags) {
   request.hard_linked = (flags & IOSQE_IO_HARDLINK) != 0;
   request.linked = request.hard_linked || (flags & IOSQE_IO_LINK) != 0;
   request.skip_success = (flags & IOSQE_CQE_SKIP_SUCCESS) != 0;
+}
+
+int32_t RingCore::ReadFlags(Request& request, unsigned flags) {
   if (request.skip_success) drain_disabled_ = true;
   if ((flags & IOSQE_IO_DRAIN) != 0) {
     if (drain_disabled_) return -EOPNOTSUPP;  // Fact L8.

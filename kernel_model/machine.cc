@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/check.h"
 #include "kernel_model/ring_core.h"
@@ -123,6 +124,13 @@ bool Machine::CloseDescriptor(int fd) {
   if (file == nullptr) return false;
   DropReference(*file);
   return true;
+}
+
+std::expected<ModelRing*, Errno> Machine::FindRing(int fd) const {
+  const OpenFile* const file = descriptors.Find(fd);
+  if (file == nullptr) return std::unexpected(Errno(EBADF));
+  if (file->ring == nullptr) return std::unexpected(Errno(EOPNOTSUPP));
+  return file->ring;
 }
 
 // --- Waiting

@@ -70,6 +70,8 @@ class Machine {
   int InsertDescriptor(OpenFile& file) { return descriptors.Insert(file); }
   // False when it was not open.
   bool CloseDescriptor(int fd);
+  // EBADF: not open. EOPNOTSUPP: not a ring's (fact U10).
+  std::expected<ModelRing*, Errno> FindRing(int fd) const;
 
   // --- Waiting.
   // The poll(2) mask of a file now.
@@ -84,6 +86,7 @@ class Machine {
 
   const ModelOptions options;
   Nanoseconds now = 0;
+  unsigned thread = 0;  // Of the program: who calls.
   uint64_t next_file_number = 1;
   TimerQueue timers;
   FileSystem file_system;

@@ -6,20 +6,16 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <cstring>
 
 #include "base/check.h"
 #include "kernel_model/machine.h"
 #include "kernel_model/model_ring.h"
+#include "kernel_model/set_up.h"
 
 namespace orrery::model {
 namespace {
-
-// Facts S1 and S2.
-constexpr unsigned kSqEntriesMax = 32768;
-constexpr unsigned kCqEntriesMax = 65536;
 
 bool IsNumericAddress(const std::string& address) {
   in6_addr ignored;
@@ -50,15 +46,45 @@ ModelKernel::~ModelKernel() = default;
 std::expected<std::unique_ptr<Ring>, std::string> ModelKernel::MakeRing(
     const RingOptions& options) {
   const ModelOptions& overrides = machine_->options;
-  unsigned sq_entries = overrides.sq_entries != 0 ? overrides.sq_entries : options.sq_entries;
-  unsigned cq_entries = overrides.cq_entries != 0 ? overrides.cq_entries : options.cq_entries;
-  if (sq_entries == 0 || cq_entries == 0) return std::unexpected("EINVAL: a ring of no entries");
-  sq_entries = std::bit_ceil(std::min(sq_entries, kSqEntriesMax));
-  cq_entries = std::bit_ceil(std::min(cq_entries, kCqEntriesMax));
-  if (cq_entries < sq_entries) return std::unexpected("EINVAL: the CQ is smaller than the SQ");
-  if (machine_->descriptors.full()) return std::unexpected("EMFILE: no descriptor is free");
-  return std::unique_ptr<Ring>(new ModelRing(*machine_, sq_entries, cq_entries));
+  const unsigned sq_entries = overrides.sq_entries != 0 ? overrides.sq_entries : options.sq_entries;
+  const unsigned cq_entries = overrides.cq_entries != 0 ? overrides.cq_entries : options.cq_entries;
+  io_uring_params parameters{};
+  parameters.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+  if (overrides.task_work == TaskWork::kDeferred) {
+    parameters.flags |=
+        IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+  }
+  parameters.cq_entries = cq_entries;
+  auto ring = SetUpRing(sq_entries, parameters);
+  if (ring) return *std::move(ring);
+  return std::unexpected("cannot set up a ring of " + std::to_string(sq_entries) + " and " +
+                         std::to_string(cq_entries) + " entries: " + ring.error().ToString());
 }
+
+std::expected<std::unique_ptr<ModelRing>, Errno> ModelKernel::SetUpRing(
+    unsigned entries, io_uring_params& parameters) {
+  const std::expected<RingSetUp, Errno> set_up = ReadSetUp(entries, parameters);
+  if (!set_up) return std::unexpected(set_up.error());
+  if (machine_->descriptors.full()) return std::unexpected(Errno(EMFILE));
+  std::unique_ptr<ModelRing> ring(new ModelRing(*machine_, *set_up));
+  ring->Describe(parameters);
+  return ring;
+}
+
+EnterResult ModelKernel::Enter(int descriptor, const EnterCall& call) {
+  const std::expected<ModelRing*, Errno> ring = machine_->FindRing(descriptor);
+  if (!ring) return std::unexpected(ring.error());
+  return (*ring)->EnterAs(call);
+}
+
+std::expected<unsigned, Errno> ModelKernel::Register(int descriptor, unsigned opcode,
+                                                     const void* argument, unsigned count) {
+  const std::expected<ModelRing*, Errno> ring = machine_->FindRing(descriptor);
+  if (!ring) return std::unexpected(ring.error());
+  return (*ring)->Register(opcode, argument, count);
+}
+
+void ModelKernel::SwitchThread(unsigned thread) { machine_->thread = thread; }
 
 std::expected<int, Errno> ModelKernel::Listen(const ListenOptions& options) {
   if (!IsNumericAddress(options.address)) return std::unexpected(Errno(EINVAL));

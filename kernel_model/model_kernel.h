@@ -58,6 +58,15 @@ struct ModelOptions {
       0, kMicrosecond, 50 * kMicrosecond, kMillisecond, 40 * kMillisecond, 200 * kMillisecond};
 };
 
+// The parameters of io_uring_enter(2), but for the descriptor.
+struct EnterCall {
+  unsigned to_submit = 0;
+  unsigned min_complete = 0;
+  unsigned flags = 0;              // IORING_ENTER_*
+  const void* argument = nullptr;  // A signal mask or, with EXT_ARG, io_uring_getevents_arg.
+  size_t argument_bytes = 0;
+};
+
 class Machine;
 class ModelRing;
 
@@ -91,6 +100,20 @@ class ModelKernel final : public Kernel {
   Nanoseconds MonotonicNow() override;
   Nanoseconds RealtimeNow() override;
   void Entropy(std::span<std::byte> bytes) override;
+
+  // io_uring_setup(2): a ring as `parameters` ask for, which are filled in as the kernel does, but
+  // for what a ring without mmap has no use for. MakeRing() is this with the flags of LiburingRing.
+  std::expected<std::unique_ptr<ModelRing>, Errno> SetUpRing(unsigned entries,
+                                                             io_uring_params& parameters);
+  // io_uring_enter(2) and io_uring_register(2) as they are, for what Ring does not offer: other
+  // flags, a signal mask, the errors of a wrong descriptor. A call that sleeps steps the world, as
+  // ModelRing::Enter() does.
+  EnterResult Enter(int descriptor, const EnterCall& call);
+  std::expected<unsigned, Errno> Register(int descriptor, unsigned opcode, const void* argument,
+                                          unsigned count);
+  // The program's thread that the calls from now on come from; the first is 0. A ring of
+  // SINGLE_ISSUER refuses others (facts S7, S8).
+  void SwitchThread(unsigned thread);
 
   // --- Time, for the world. Nothing inside happens by itself: timers and delayed wake-ups wait for
   // AdvanceTo. When the next timer or delayed wake-up is due; kNever when there is none.

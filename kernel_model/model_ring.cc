@@ -8,19 +8,19 @@
 
 namespace orrery::model {
 
-ModelRing::ModelRing(Machine& machine, unsigned sq_entries, unsigned cq_entries)
-    : machine_(machine) {
+ModelRing::ModelRing(Machine& machine, const RingSetUp& set_up) : machine_(machine) {
   // A ring has a descriptor, too, so that numbers come out as on a real machine.
   file_ = &machine_.NewFile(FileKind::kRing);
+  file_->ring = this;
   memory_.ring_fd = memory_.enter_ring_fd = machine_.InsertDescriptor(*file_);
   ++machine_.ring_descriptors;
-  core_ =
-      std::make_unique<RingCore>(machine_, memory_, machine_.rings.size(), sq_entries, cq_entries);
+  core_ = std::make_unique<RingCore>(machine_, memory_, machine_.rings.size(), set_up);
   machine_.rings.push_back(this);
 }
 
 ModelRing::~ModelRing() {
   machine_.rings[core_->number] = nullptr;
+  file_->ring = nullptr;
   core_.reset();
   --machine_.ring_descriptors;
   ORRERY_CHECK_MSG(machine_.descriptors.Find(memory_.ring_fd) == file_,
@@ -30,15 +30,56 @@ ModelRing::~ModelRing() {
 
 EnterResult ModelRing::Enter(const EnterRequest& request) {
   if (std::optional<EnterResult> result = Begin(request)) return *result;
-  const auto others = std::count_if(machine_.rings.begin(), machine_.rings.end(),
-                                    [](const ModelRing* ring) { return ring != nullptr; });
-  ORRERY_CHECK_MSG(others == 1, "a whole Enter() that sleeps steps the world: only with one ring");
+  return Sleep();
+}
+
+EnterResult ModelRing::EnterAs(const EnterCall& call) {
+  if (std::optional<EnterResult> result = core_->Begin(call)) return *result;
+  return Sleep();
+}
+
+EnterResult ModelRing::Sleep() {
+  for (const ModelRing* ring : machine_.rings) {
+    const bool other = ring != nullptr && ring != this && ring->sleeping();
+    ORRERY_CHECK_MSG(!other, "a whole Enter() steps the world: not while another ring sleeps");
+  }
   while (!CanFinish()) {
     const Nanoseconds next = std::min(machine_.timers.next_due(), deadline());
     ORRERY_CHECK_MSG(next != kNever, "Enter() would sleep for ever: nothing is due");
     machine_.AdvanceTo(next);
+    for (ModelRing* ring : machine_.rings) {
+      if (ring != nullptr && ring != this)
+        ring->Interrupt();  // The thread has work of theirs, too.
+    }
   }
   return Finish();
+}
+
+void ModelRing::Describe(io_uring_params& parameters) const {
+  const auto* const start = static_cast<const std::byte*>(memory_.sq.ring_ptr);
+  const auto offset = [start](const void* word) -> uint32_t {
+    if (word == nullptr) return 0;
+    return static_cast<uint32_t>(static_cast<const std::byte*>(word) - start);
+  };
+  parameters.features = memory_.features;
+  parameters.sq_off = {.head = offset(memory_.sq.khead),
+                       .tail = offset(memory_.sq.ktail),
+                       .ring_mask = offset(memory_.sq.kring_mask),
+                       .ring_entries = offset(memory_.sq.kring_entries),
+                       .flags = offset(memory_.sq.kflags),
+                       .dropped = offset(memory_.sq.kdropped),
+                       .array = offset(memory_.sq.array),
+                       .resv1 = 0,
+                       .resv2 = 0};
+  parameters.cq_off = {.head = offset(memory_.cq.khead),
+                       .tail = offset(memory_.cq.ktail),
+                       .ring_mask = offset(memory_.cq.kring_mask),
+                       .ring_entries = offset(memory_.cq.kring_entries),
+                       .overflow = offset(memory_.cq.koverflow),
+                       .cqes = offset(memory_.cq.cqes),
+                       .flags = offset(memory_.cq.kflags),
+                       .resv1 = 0,
+                       .resv2 = 0};
 }
 
 std::expected<unsigned, Errno> ModelRing::Register(unsigned opcode, const void* argument,

@@ -2,8 +2,8 @@
 //
 // Enter() is Begin() followed by Finish(). The simulation's scheduler calls them itself and runs
 // the rest of the world in between; a whole Enter() steps the world (time moves to the next event)
-// and is legal only when it is the kernel's only ring. Owned by the program under test; must die
-// before its ModelKernel.
+// and is legal only while no other ring sleeps. Owned by the program under test; must die before
+// its ModelKernel.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +19,7 @@ namespace orrery::model {
 
 class RingCore;
 struct OpenFile;
+struct RingSetUp;
 
 class ModelRing final : public Ring {
  public:
@@ -58,7 +59,11 @@ class ModelRing final : public Ring {
  private:
   friend class ModelKernel;
   bool RunWorker(uint64_t user_data);
-  ModelRing(Machine& machine, unsigned sq_entries, unsigned cq_entries);
+  ModelRing(Machine& machine, const RingSetUp& set_up);
+  EnterResult EnterAs(const EnterCall& call);
+  EnterResult Sleep();
+  // Fills in what io_uring_setup(2) tells about the ring's memory.
+  void Describe(io_uring_params& parameters) const;
 
   Machine& machine_;
   OpenFile* file_ = nullptr;  // Its descriptor's.

@@ -136,16 +136,6 @@ TEST_F(ModelRingTest, SkipSuccess) {  // Fact L7, for requests by themselves.
 
 // --- Task work
 
-TEST_F(ModelRingTest, TheFlagTellsOfTaskWork) {  // Fact V4.
-  const auto stream = Armed(machine_, 1, memory_);
-  const unsigned* const flags = machine_.memory().sq.kflags;
-  EXPECT_EQ(*flags & IORING_SQ_TASKRUN, 0U);
-  machine_.PeerSend(stream.peer, "x");
-  EXPECT_NE(*flags & IORING_SQ_TASKRUN, 0U);
-  EXPECT_EQ(machine_.Look().size(), 1U);
-  EXPECT_EQ(*flags & IORING_SQ_TASKRUN, 0U);
-}
-
 TEST_F(ModelRingTest, InlineCompletionsComeBeforeTaskWork) {  // Fact V5.
   const auto stream = Armed(machine_, 1, memory_);
   machine_.PeerSend(stream.peer, "x");

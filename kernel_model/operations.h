@@ -14,6 +14,8 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe);
 // Whether the operation works on a file named by sqe->fd from its first attempt on.
 bool NeedsFile(const Request& request);
 
+inline constexpr uint32_t kOpcodes = 63;            // IORING_OP_LAST of 6.18, fact S9.
+inline constexpr unsigned kUnknownFlags = 1U << 7;  // Of an SQE, to 6.18.
 // Not in the headers of liburing 2.3.
 inline constexpr uint8_t kOpReadMultishot = 49;
 

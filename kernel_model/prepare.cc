@@ -19,7 +19,6 @@ constexpr unsigned kReportUsage = 1U << 3;                     // IORING_SEND_ZC
 constexpr unsigned kSendVectorized = 1U << 5;                  // IORING_SEND_VECTORIZED
 constexpr auto kUsageCopied = static_cast<int32_t>(1U << 31);  // IORING_NOTIF_USAGE_ZC_COPIED
 constexpr unsigned kTimeoutMultishot = 1U << 6;
-constexpr uint32_t kOpcodes = 63;  // IORING_OP_LAST of 6.18, fact S9.
 constexpr unsigned kSendFlags = IORING_RECVSEND_POLL_FIRST | kBundle | kSendVectorized;
 
 // io_init_poll_iocb(): what every waiter wants to hear of.

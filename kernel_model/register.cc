@@ -28,7 +28,10 @@ std::unexpected<Errno> Fail(int error) { return std::unexpected(Errno(error)); }
 
 std::expected<unsigned, Errno> RingCore::Register(unsigned opcode, const void* argument,
                                                   unsigned count) {
+  if (!is_issuer()) return Fail(EEXIST);  // Fact S7.
   switch (opcode) {
+    case IORING_REGISTER_ENABLE_RINGS:
+      return Enable(argument, count);
     case IORING_REGISTER_PBUF_RING:
       return RegisterBufferRing(argument, count);
     case IORING_UNREGISTER_PBUF_RING:
@@ -62,6 +65,14 @@ std::expected<unsigned, Errno> RingCore::Register(unsigned opcode, const void* a
     default:
       StopUnknown("register opcode", opcode);
   }
+}
+
+std::expected<unsigned, Errno> RingCore::Enable(const void* argument, unsigned count) {
+  if (argument != nullptr || count != 0) return Fail(EINVAL);
+  if (!disabled_) return Fail(EBADFD);
+  disabled_ = false;
+  if ((memory_.flags & IORING_SETUP_SINGLE_ISSUER) != 0) issuer_ = machine.thread;  // Fact S6.
+  return 0;
 }
 
 std::expected<unsigned, Errno> RingCore::RegisterBufferRing(const void* argument, unsigned count) {

@@ -150,12 +150,18 @@ void FinishElsewhere(RingCore& ring, Request& request) {
 }  // namespace
 
 RingCore::RingCore(Machine& ring_machine, io_uring& memory, uint64_t ring_number,
-                   unsigned sq_entries, unsigned cq_entries)
+                   const RingSetUp& set_up)
     : machine(ring_machine),
       number(ring_number),
       completions(memory),
       memory_(memory),
-      deferred_(ring_machine.options.task_work == TaskWork::kDeferred) {
+      deferred_((set_up.flags & IORING_SETUP_DEFER_TASKRUN) != 0),
+      submits_all_((set_up.flags & IORING_SETUP_SUBMIT_ALL) != 0),
+      shows_task_work_((set_up.flags & IORING_SETUP_TASKRUN_FLAG) != 0),
+      disabled_((set_up.flags & IORING_SETUP_R_DISABLED) != 0) {
+  if ((set_up.flags & IORING_SETUP_SINGLE_ISSUER) != 0 && !disabled_) issuer_ = machine.thread;
+  const unsigned sq_entries = set_up.sq_entries;
+  const unsigned cq_entries = set_up.cq_entries;
   static_assert(sizeof(io_uring_sqe) == kCacheLine);
   static_assert(sizeof(io_uring_cqe) == 16);
   const size_t sqes_bytes = sq_entries * sizeof(io_uring_sqe);
@@ -171,8 +177,10 @@ RingCore::RingCore(Machine& ring_machine, io_uring& memory, uint64_t ring_number
   // The storage is zeroed and aligned; SQEs, CQEs and indices are plain data.
   memory_.sq.sqes = reinterpret_cast<io_uring_sqe*>(after);
   memory_.cq.cqes = reinterpret_cast<io_uring_cqe*>(after + sqes_bytes);
-  memory_.sq.array = reinterpret_cast<unsigned*>(after + sqes_bytes + cqes_bytes);
-  for (unsigned index = 0; index < sq_entries; ++index) memory_.sq.array[index] = index;
+  if ((set_up.flags & kSetUpNoSqArray) == 0) {  // Fact S5.
+    memory_.sq.array = reinterpret_cast<unsigned*>(after + sqes_bytes + cqes_bytes);
+    for (unsigned index = 0; index < sq_entries; ++index) memory_.sq.array[index] = index;
+  }
   words->sq_mask = memory_.sq.ring_mask = sq_entries - 1;
   words->sq_entries = memory_.sq.ring_entries = sq_entries;
   words->cq_mask = memory_.cq.ring_mask = cq_entries - 1;
@@ -193,12 +201,8 @@ RingCore::RingCore(Machine& ring_machine, io_uring& memory, uint64_t ring_number
   memory_.cq.koverflow = &words->cq_overflow;
   memory_.cq.ring_ptr = start;
   memory_.cq.ring_sz = bytes - kCacheLine;
-  memory_.flags = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
-  if (deferred_) {
-    memory_.flags |=
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
-  }
-  memory_.features = (1U << 18) - 1;  // Fact S9: what 6.18 reports, EXT_ARG among them.
+  memory_.flags = set_up.flags;
+  memory_.features = kRingFeatures;
 }
 
 RingCore::~RingCore() {
@@ -274,7 +278,8 @@ unsigned RingCore::ConsumeBatch(unsigned to_submit) {
     count -= static_cast<unsigned>(machine.Choose(Site::kEnterConsumesFewer, number, count));
   }
   for (unsigned consumed = 0; consumed < count; ++consumed) {
-    const unsigned index = memory_.sq.array[head & memory_.sq.ring_mask];
+    unsigned index = head & memory_.sq.ring_mask;
+    if (memory_.sq.array != nullptr) index = memory_.sq.array[index];
     __atomic_store_n(memory_.sq.khead, ++head, __ATOMIC_RELEASE);
     if (index >= memory_.sq.ring_entries) {  // Fact U7.
       ++*memory_.sq.kdropped;
@@ -282,12 +287,12 @@ unsigned RingCore::ConsumeBatch(unsigned to_submit) {
     }
     // A copy: the slot may be reused as soon as Enter returns (fact U8).
     const io_uring_sqe sqe = memory_.sq.sqes[index];
-    Consume(sqe);
+    if (!Consume(sqe) && !submits_all_) return consumed + 1;
   }
   return count;
 }
 
-void RingCore::Consume(const io_uring_sqe& sqe) {
+bool RingCore::Consume(const io_uring_sqe& sqe) {
   if (machine.bystander != nullptr) machine.bystander->BeforeOperation(number, sqe);
   machine.Emit(EventKind::kSubmit, number, static_cast<int64_t>(sqe.user_data), sqe.opcode);
   if (sqe.user_data == kReservedUserData) {
@@ -302,9 +307,15 @@ void RingCore::Consume(const io_uring_sqe& sqe) {
   request.timer.request = &request;
   request.file_number = sqe.fd;
   request.file_fixed = (sqe.flags & IOSQE_FIXED_FILE) != 0;
-  int32_t prepared = ReadFlags(request, sqe.flags);
+  ReadLinks(request, sqe.flags);
+  // Fact U4.
+  int32_t prepared = sqe.opcode < kOpcodes && (sqe.flags & kUnknownFlags) == 0 ? 0 : -EINVAL;
+  if (sqe.opcode >= kOpcodes) request.opcode = IORING_OP_NOP;
+  if (prepared == 0) prepared = ReadFlags(request, sqe.flags);
   if (prepared == 0) prepared = Prepare(*this, request, sqe);
+  const bool chain_goes_on = request.linked;
   Place(request, prepared);
+  return prepared == 0 || chain_goes_on;
 }
 
 void RingCore::Issue(Request& request, bool from_task_work) {

@@ -21,6 +21,7 @@
 #include "kernel_model/machine.h"
 #include "kernel_model/provided_buffers.h"
 #include "kernel_model/request.h"
+#include "kernel_model/set_up.h"
 #include "runtime/ring/ring.h"
 
 namespace orrery::model {
@@ -57,19 +58,28 @@ struct Attempt {
   }
 };
 
+struct EnterCall;
+
+// What io_uring_enter(2) can be told about a wait that EnterRequest cannot.
+struct WaitMode {
+  bool wants_events = true;     // GETEVENTS. Without it nothing but the submission happens.
+  bool blocks_signals = false;  // By a signal mask for the time of the wait.
+  int argument_error = 0;  // What is wrong with its argument, which is read after the submission.
+};
+
 class RingCore {
  public:
-  RingCore(Machine& ring_machine, io_uring& memory, uint64_t ring_number, unsigned sq_entries,
-           unsigned cq_entries);
+  RingCore(Machine& ring_machine, io_uring& memory, uint64_t ring_number, const RingSetUp& set_up);
   RingCore(const RingCore&) = delete;
   RingCore& operator=(const RingCore&) = delete;
   ~RingCore();
 
   // --- For ModelRing: see there.
-  std::optional<EnterResult> Begin(const EnterRequest& request);
+  std::optional<EnterResult> Begin(const EnterRequest& request) { return Begin(request, {}); }
+  std::optional<EnterResult> Begin(const EnterCall& call);
   bool sleeping() const { return sleeping_; }
   bool CanFinish();
-  Nanoseconds wake_at() const { return std::min(deadline_, interrupt_at_); }
+  Nanoseconds wake_at() const { return std::min({deadline_, interrupt_at_, min_wait_at_}); }
   EnterResult Finish();
   void Interrupt();
   std::expected<unsigned, Errno> Register(unsigned opcode, const void* argument, unsigned count);
@@ -138,6 +148,8 @@ class RingCore {
   static constexpr size_t kOrderWindow = 4;
 
   // enter.cc
+  std::optional<EnterResult> Begin(const EnterRequest& request, const WaitMode& mode);
+  bool MinimumWaitEnds();
   EnterResult Return(EnterResult result);
   std::optional<Errno> Refusal(const EnterRequest& request);
   bool ShouldWake() const;
@@ -146,7 +158,8 @@ class RingCore {
   // ring_core.cc
   unsigned Submit(unsigned to_submit);
   unsigned ConsumeBatch(unsigned to_submit);
-  void Consume(const io_uring_sqe& sqe);
+  // False when it ends the submission of a ring without SUBMIT_ALL (fact U4).
+  bool Consume(const io_uring_sqe& sqe);
   // The first attempt; what it is done with is looked up now.
   void Issue(Request& request, bool from_task_work);
   // False: the request has ended, or somebody else has it now.
@@ -165,7 +178,9 @@ class RingCore {
   // zero_copy.cc
   void EndZeroCopy(Request& request, int32_t result, uint32_t flags);
   // links.cc: chains, drains, and what follows an end.
-  // Reads the flags about chains and drains: 0, or -errno.
+  // Those of an SQE that count whatever else is wrong with it.
+  static void ReadLinks(Request& request, unsigned flags);
+  // Reads the flags about drains: 0, or -errno.
   int32_t ReadFlags(Request& request, unsigned flags);
   // Puts a request that was prepared, or failed at it, where it belongs: into the chain that is
   // open, behind a drain, or to work.
@@ -209,6 +224,7 @@ class RingCore {
   std::expected<unsigned, Errno> CancelNow(const void* argument, unsigned count);
 
   // register.cc
+  std::expected<unsigned, Errno> Enable(const void* argument, unsigned count);
   std::expected<unsigned, Errno> RegisterBufferRing(const void* argument, unsigned count);
   std::expected<unsigned, Errno> UnregisterBufferRing(const void* argument, unsigned count);
   std::expected<unsigned, Errno> ReportBuffers(const void* argument, unsigned count);
@@ -226,8 +242,15 @@ class RingCore {
   std::expected<unsigned, Errno> UpdateBuffers(const void* argument, unsigned count);
   std::expected<unsigned, Errno> UnregisterBuffers(const void* argument, unsigned count);
 
+  // Whether the calling thread may do what only the ring's own may (facts S7, S8).
+  bool is_issuer() const { return !issuer_.has_value() || *issuer_ == machine.thread; }
+
   io_uring& memory_;
   const bool deferred_;
+  const bool submits_all_;          // SUBMIT_ALL
+  const bool shows_task_work_;      // TASKRUN_FLAG
+  bool disabled_;                   // R_DISABLED, and nobody has enabled it.
+  std::optional<unsigned> issuer_;  // SINGLE_ISSUER: the thread that it belongs to.
   std::unique_ptr<std::byte[]> storage_;
   RequestPool pool_;
   uint64_t next_request_number_ = 0;
@@ -267,6 +290,9 @@ class RingCore {
   bool satisfied_ = false;  // The wait is over; Finish() has its result.
   Nanoseconds deadline_ = kNever;
   Nanoseconds interrupt_at_ = kNever;
+  Nanoseconds min_wait_at_ =
+      kNever;                 // When the minimum wait is over; kNever: it is, or there is none.
+  bool any_will_do_ = false;  // It is over, and nothing had come: the first one ends the wait.
   unsigned submitted_ = 0;
   unsigned wait_tail_ = 0;  // The CQ's tail that ends the wait.
   uint64_t timeouts_at_wait_ = 0;

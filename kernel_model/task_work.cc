@@ -15,7 +15,7 @@ void RingCore::QueueTaskWork(Request& request, bool forced) {
   request.queued = true;
   fresh_.push_back(&request);
   if (forced) forced_ = true;
-  if (deferred_) __atomic_fetch_or(memory_.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
+  if (shows_task_work_) __atomic_fetch_or(memory_.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
 }
 
 void RingCore::RunTaskWork(unsigned min, unsigned max, bool again) {
@@ -37,7 +37,7 @@ void RingCore::RunTaskWork(unsigned min, unsigned max, bool again) {
     if (!task_work_pending() || ran >= min) break;
   }
   RunWorkers();
-  if (deferred_ && task_work_pending()) {
+  if (shows_task_work_ && task_work_pending()) {
     __atomic_fetch_or(memory_.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
   }
 }

@@ -72,20 +72,6 @@ std::unique_ptr<World> MakeWorld(WorldKind kind) {
 
 }  // namespace
 
-std::optional<uint16_t> Seen::buffer() const {
-  if ((flags & IORING_CQE_F_BUFFER) == 0) return std::nullopt;
-  return static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-}
-
-void PrintTo(const Seen& seen, std::ostream* out) {
-  *out << "{id " << seen.id << ", result " << seen.result;
-  if (seen.result < 0) *out << " (" << Errno(-seen.result).ToString() << ")";
-  if (seen.buffer()) *out << ", buffer " << *seen.buffer();
-  if (seen.more()) *out << ", MORE";
-  if (seen.not_empty()) *out << ", SOCK_NONEMPTY";
-  *out << "}";
-}
-
 BufferGroup::BufferGroup(Ring& ring, uint16_t group, unsigned entries, unsigned buffer_bytes,
                          uint16_t flags)
     : group_(group),
@@ -143,8 +129,8 @@ std::string BufferGroup::Bytes(uint16_t buffer, size_t begin, size_t count) cons
 Conformance::Conformance() : world_(MakeWorld(GetParam())) {}
 
 Conformance::~Conformance() {
-  queue_.reset();
-  ring_.reset();
+  others_.clear();
+  main_.reset();
   if (listener_ >= 0) kernel().Close(listener_);
   groups_.clear();
 }
@@ -162,12 +148,43 @@ bool Conformance::deferred() const {
 }
 
 void Conformance::UseRing(const RingOptions& options) {
-  queue_.reset();
-  ring_.reset();
+  main_.reset();
   auto ring = world_->MakeRing(options);
   ASSERT_TRUE(ring) << ring.error();
-  ring_ = *std::move(ring);
-  queue_.emplace(*ring_);
+  main_ = std::make_unique<DrivenRing>(*world_, *std::move(ring));
+}
+
+void Conformance::UseRing(unsigned entries, unsigned flags) {
+  main_.reset();
+  io_uring_params parameters{};
+  parameters.flags = flags;
+  auto ring = world_->SetUpRing(entries, parameters);
+  ASSERT_TRUE(ring) << ring.error().ToString();
+  main_ = std::make_unique<DrivenRing>(*world_, *std::move(ring));
+}
+
+DrivenRing& Conformance::UseAnotherRing(const RingOptions& options) {
+  auto ring = world_->MakeRing(options);
+  ORRERY_CHECK(ring.has_value());
+  others_.push_back(std::make_unique<DrivenRing>(*world_, *std::move(ring)));
+  return *others_.back();
+}
+
+DrivenRing& Conformance::UseAnotherRing(unsigned entries, unsigned flags) {
+  io_uring_params parameters{};
+  parameters.flags = flags;
+  auto ring = world_->SetUpRing(entries, parameters);
+  ORRERY_CHECK(ring.has_value());
+  others_.push_back(std::make_unique<DrivenRing>(*world_, *std::move(ring)));
+  return *others_.back();
+}
+
+int Conformance::SetUpError(unsigned entries, unsigned flags, unsigned cq_entries) {
+  io_uring_params parameters{};
+  parameters.flags = flags;
+  parameters.cq_entries = cq_entries;
+  const auto ring = world_->SetUpRing(entries, parameters);
+  return ring ? 0 : ring.error().value();
 }
 
 BufferGroup& Conformance::UseBuffers(uint16_t group, unsigned entries, unsigned buffer_bytes,
@@ -210,74 +227,6 @@ void Conformance::Deliver(const Connection& connection, std::string_view bytes) 
   } else {
     world_->Pause();
   }
-}
-
-io_uring_sqe& Conformance::Raw(unsigned opcode, uint32_t id) {
-  ORRERY_CHECK(queue().Nop(Id(id)));
-  io_uring_sqe& sqe = LastSqe();
-  sqe.opcode = static_cast<uint8_t>(opcode);
-  sqe.fd = 0;
-  return sqe;
-}
-
-io_uring_sqe& Conformance::LastSqe() {
-  const io_uring_sq& sq = ring().memory().sq;
-  return sq.sqes[(sq.sqe_tail - 1) & sq.ring_mask];
-}
-
-EnterResult Conformance::Enter(unsigned min_complete, Nanoseconds timeout) {
-  return ring().Enter({.to_submit = queue().Publish(),
-                       .min_complete = min_complete,
-                       .deadline = kernel().MonotonicNow() + timeout});
-}
-
-void Conformance::Submit() {
-  const unsigned prepared = queue().pending();
-  EXPECT_EQ(Enter(), prepared);
-}
-
-std::vector<Seen> Conformance::Visible() {
-  std::vector<Seen> seen;
-  unsigned head = 0;
-  io_uring_cqe* cqe = nullptr;
-  io_uring_for_each_cqe(&ring().memory(), head, cqe) {
-    const UserData data = UserData::Unpack(cqe->user_data);
-    EXPECT_EQ(data, Id(data.slot.index));
-    seen.push_back({.id = data.slot.index, .result = cqe->res, .flags = cqe->flags});
-  }
-  ::io_uring_cq_advance(&ring().memory(), static_cast<unsigned>(seen.size()));
-  return seen;
-}
-
-std::vector<Seen> Conformance::Await(size_t count) {
-  std::vector<Seen> seen = Visible();
-  const Nanoseconds bound = kernel().MonotonicNow() + kWaitBound;
-  while (seen.size() < count) {
-    const Nanoseconds left = bound - kernel().MonotonicNow();
-    const EnterResult entered = left > 0 ? Enter(1, left) : std::unexpected(Errno(ETIME));
-    for (const Seen& one : Visible()) seen.push_back(one);
-    if (!entered && entered.error() == EINTR) continue;
-    if (!entered) {
-      ADD_FAILURE() << "waited for " << count << " completions, got " << seen.size() << ": "
-                    << entered.error().ToString();
-      break;
-    }
-  }
-  return seen;
-}
-
-Seen Conformance::AwaitOne() {
-  const std::vector<Seen> seen = Await(1);
-  EXPECT_EQ(seen.size(), 1U) << testing::PrintToString(seen);
-  return seen.empty() ? Seen{} : seen.front();
-}
-
-void Conformance::ExpectQuiet() {
-  EXPECT_THAT(Visible(), testing::IsEmpty());
-  EXPECT_EQ(queue().pending(), 0U);
-  const EnterResult entered = Enter(1, kQuiet);
-  EXPECT_TRUE(!entered && entered.error() == ETIME);
-  EXPECT_THAT(Visible(), testing::IsEmpty());
 }
 
 PeerRead Conformance::ReadFromPeer(World::Peer peer, size_t bytes) {

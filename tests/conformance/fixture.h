@@ -1,7 +1,7 @@
-// What every conformance test stands on: a world, one ring in it, and helpers to drive them.
+// What every conformance test stands on: a world, a ring in it, and helpers to drive them.
 //
-// A test body drives one ring by hand: it prepares operations with queue(), enters, and looks at
-// the completions. Every wait has a bound (of the world's own clock), after which the test fails.
+// Most bodies drive one ring, and the fixture has DrivenRing's words for it; UseAnotherRing() gives
+// them more. Every wait has a bound (of the world's own clock), after which the test fails.
 #pragma once
 
 #include <sys/socket.h>
@@ -9,8 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,37 +20,10 @@
 #include "runtime/ring/ring.h"
 #include "runtime/ring/submission_queue.h"
 #include "runtime/ring/user_data.h"
+#include "tests/conformance/driven_ring.h"
 #include "tests/conformance/world.h"
 
 namespace orrery::conformance {
-
-// The name by which a test knows an operation.
-constexpr UserData Id(uint32_t number) {
-  return {.operation = Operation::kTest, .slot = {.index = number, .generation = 1}};
-}
-
-// A completion as the kernel wrote it.
-struct Seen {
-  uint32_t id = 0;
-  int32_t result = 0;
-  uint32_t flags = 0;
-
-  bool more() const { return (flags & IORING_CQE_F_MORE) != 0; }
-  bool not_empty() const { return (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0; }
-  std::optional<uint16_t> buffer() const;
-};
-void PrintTo(const Seen& seen, std::ostream* out);
-
-// The last completion of operation `id`.
-MATCHER_P2(Final, id, result, "") {
-  return arg.id == static_cast<uint32_t>(id) && arg.result == static_cast<int>(result) &&
-         !arg.more();
-}
-// One that others will follow.
-MATCHER_P2(More, id, result, "") {
-  return arg.id == static_cast<uint32_t>(id) && arg.result == static_cast<int>(result) &&
-         arg.more();
-}
 
 // A ring of provided buffers. Outlives the ring that it is registered with.
 class BufferGroup {
@@ -91,21 +62,34 @@ struct Connection {
 
 class Conformance : public testing::TestWithParam<WorldKind> {
  protected:
-  static constexpr Nanoseconds kWaitBound = 5 * kSecond;
-  static constexpr Nanoseconds kQuiet = 20 * kMillisecond;
+  static constexpr Nanoseconds kWaitBound = DrivenRing::kWaitBound;
+  static constexpr Nanoseconds kQuiet = DrivenRing::kQuiet;
 
   Conformance();
   ~Conformance() override;
   void SetUp() override;
 
   bool deferred() const;
+  // Set-up flags of this world's mode, and these.
+  unsigned Mode(unsigned flags) const {
+    return (deferred() ? IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN : 0U) | flags;
+  }
   World& world() { return *world_; }
   Kernel& kernel() { return world_->kernel(); }
-  Ring& ring() { return *ring_; }
-  SubmissionQueue& queue() { return *queue_; }
+  DrivenRing& driven() { return *main_; }
+  Ring& ring() { return main_->ring(); }
+  SubmissionQueue& queue() { return main_->queue(); }
 
   // Replaces the ring. REQUIRES: nothing was submitted to the old one.
   void UseRing(const RingOptions& options);
+  // The same with a ring of exactly these flags and sizes.
+  void UseRing(unsigned entries, unsigned flags);
+  // One more ring in the mode of this world. All die at the end of the test.
+  DrivenRing& UseAnotherRing(const RingOptions& options = {.sq_entries = 16, .cq_entries = 64});
+  // One of exactly these flags and sizes.
+  DrivenRing& UseAnotherRing(unsigned entries, unsigned flags);
+  // io_uring_setup(2) with these flags: the error, or 0.
+  int SetUpError(unsigned entries, unsigned flags, unsigned cq_entries = 0);
   // A group of provided buffers that dies after the ring; all published.
   BufferGroup& UseBuffers(uint16_t group, unsigned entries, unsigned buffer_bytes,
                           uint16_t flags = 0);
@@ -129,24 +113,17 @@ class Conformance : public testing::TestWithParam<WorldKind> {
     fill(sqe);
     sqe->user_data = Id(id).Pack();
   }
-  // The SQE of the test's operation `id`, for what SubmissionQueue has no words for: zeroed, but
-  // for its opcode and user data.
-  io_uring_sqe& Raw(unsigned opcode, uint32_t id);
-  // The SQE that was prepared last, to add to it.
-  io_uring_sqe& LastSqe();
-
-  // Publishes what is prepared and enters. `timeout` bounds a wait.
-  EnterResult Enter(unsigned min_complete = 0, Nanoseconds timeout = kWaitBound);
-  // As Enter(0), and checks that everything prepared was consumed.
-  void Submit();
-  // The completions that are in the ring now, without entering the kernel.
-  std::vector<Seen> Visible();
-  // At least `count` completions: enters until they are there. Fails the test at the bound.
-  std::vector<Seen> Await(size_t count);
-  // Await(1), for one completion exactly.
-  Seen AwaitOne();
-  // Nothing completes, although the ring is entered.
-  void ExpectQuiet();
+  // Of the ring, as DrivenRing has them.
+  io_uring_sqe& Raw(unsigned opcode, uint32_t id) { return main_->Raw(opcode, id); }
+  io_uring_sqe& LastSqe() { return main_->LastSqe(); }
+  EnterResult Enter(unsigned min_complete = 0, Nanoseconds timeout = kWaitBound) {
+    return main_->Enter(min_complete, timeout);
+  }
+  void Submit() { main_->Submit(); }
+  std::vector<Seen> Visible() { return main_->Visible(); }
+  std::vector<Seen> Await(size_t count) { return main_->Await(count); }
+  Seen AwaitOne() { return main_->AwaitOne(); }
+  void ExpectQuiet() { main_->ExpectQuiet(); }
 
   // Exactly `bytes` bytes, or what came before the end, a reset or the bound.
   PeerRead ReadFromPeer(World::Peer peer, size_t bytes);
@@ -165,8 +142,8 @@ class Conformance : public testing::TestWithParam<WorldKind> {
  private:
   std::unique_ptr<World> world_;
   std::vector<std::unique_ptr<BufferGroup>> groups_;
-  std::unique_ptr<Ring> ring_;
-  std::optional<SubmissionQueue> queue_;
+  std::unique_ptr<DrivenRing> main_;
+  std::vector<std::unique_ptr<DrivenRing>> others_;
   int listener_ = -1;
 };
 

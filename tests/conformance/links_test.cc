@@ -64,11 +64,22 @@ TEST_P(Links, U6_AnErrorOfPreparationFailsTheWholeChainAndNothingElse) {
 }
 
 TEST_P(Links, U6_TheLastMemberMayBeTheBadOne) {
-  // Whether the batch goes on behind such a one is SUBMIT_ALL's matter, which not every mode has.
+  UseRing(16, Mode(0));
   Nop(1, kLink);
   Bad(2);
+  Nop(3);
   EXPECT_EQ(Enter(), 2U);
-  EXPECT_THAT(Await(2), ElementsAre(Final(1, -ECANCELED), Final(2, -EINVAL)));
+  EXPECT_EQ(queue().pending(), 1U);
+  EXPECT_THAT(Await(3), UnorderedElementsAre(Final(1, -ECANCELED), Final(2, -EINVAL), Final(3, 0)));
+}
+
+TEST_P(Links, U6_TheLastMemberMayBeTheBadOneOfARingThatSubmitsAll) {
+  UseRing(16, Mode(IORING_SETUP_SUBMIT_ALL));
+  Nop(1, kLink);
+  Bad(2);
+  Nop(3);
+  EXPECT_EQ(Enter(), 3U);
+  EXPECT_THAT(Await(3), ElementsAre(Final(1, -ECANCELED), Final(3, 0), Final(2, -EINVAL)));
 }
 
 TEST_P(Links, U13_AnOpenChainIsRunByAWorker) {

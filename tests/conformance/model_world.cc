@@ -18,6 +18,27 @@ uint64_t ModelWorld::Decider::Choose(model::Site site, uint64_t entity, uint64_t
   return inner_.Choose(site, entity, ordinal, alternatives);
 }
 
+std::expected<std::unique_ptr<Ring>, Errno> ModelWorld::SetUpRing(unsigned entries,
+                                                                  io_uring_params& parameters) {
+  auto ring = kernel_.SetUpRing(entries, parameters);
+  if (!ring) return std::unexpected(ring.error());
+  return *std::move(ring);
+}
+
+EnterResult ModelWorld::Enter(int descriptor, const EnterCall& call) {
+  return kernel_.Enter(descriptor, {.to_submit = call.to_submit,
+                                    .min_complete = call.min_complete,
+                                    .flags = call.flags,
+                                    .argument = call.argument,
+                                    .argument_bytes = call.argument_bytes});
+}
+
+void ModelWorld::OnAnotherThread(const std::function<void()>& body) {
+  kernel_.SwitchThread(1);
+  body();
+  kernel_.SwitchThread(0);
+}
+
 std::expected<size_t, Errno> ModelWorld::Send(Peer peer, std::string_view bytes) {
   return kernel_.PeerSend(peer, std::as_bytes(std::span(bytes)));
 }

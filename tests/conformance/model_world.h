@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,14 @@ class ModelWorld final : public World {
   std::expected<std::unique_ptr<Ring>, std::string> MakeRing(const RingOptions& options) override {
     return kernel_.MakeRing(options);
   }
+  std::expected<std::unique_ptr<Ring>, Errno> SetUpRing(unsigned entries,
+                                                        io_uring_params& parameters) override;
+  EnterResult Enter(int descriptor, const EnterCall& call) override;
+  std::expected<unsigned, Errno> Register(int descriptor, unsigned opcode, const void* argument,
+                                          unsigned count) override {
+    return kernel_.Register(descriptor, opcode, argument, count);
+  }
+  void OnAnotherThread(const std::function<void()>& body) override;
   void PrepareListener(int) override {}
   std::expected<Peer, Errno> Connect(uint16_t port) override { return kernel_.PeerConnect(port); }
   std::expected<size_t, Errno> Send(Peer peer, std::string_view bytes) override;

@@ -21,11 +21,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "base/check.h"
 #include "base/units.h"
 #include "runtime/ring/liburing_ring.h"
 #include "runtime/ring/linux_kernel.h"
+#include "tests/conformance/raw_ring.h"
 
 namespace orrery::conformance {
 namespace {
@@ -81,6 +83,27 @@ class RealWorld final : public World {
     }
     return *std::move(ring);
   }
+
+  std::expected<std::unique_ptr<Ring>, Errno> SetUpRing(unsigned entries,
+                                                        io_uring_params& parameters) override {
+    return RawRing::SetUp(entries, parameters);
+  }
+
+  EnterResult Enter(int descriptor, const EnterCall& call) override {
+    const long result = ::syscall(SYS_io_uring_enter, descriptor, call.to_submit, call.min_complete,
+                                  call.flags, call.argument, call.argument_bytes);
+    if (result < 0) return std::unexpected(Errno(errno));
+    return static_cast<unsigned>(result);
+  }
+
+  std::expected<unsigned, Errno> Register(int descriptor, unsigned opcode, const void* argument,
+                                          unsigned count) override {
+    const long result = ::syscall(SYS_io_uring_register, descriptor, opcode, argument, count);
+    if (result < 0) return std::unexpected(Errno(errno));
+    return static_cast<unsigned>(result);
+  }
+
+  void OnAnotherThread(const std::function<void()>& body) override { std::thread(body).join(); }
 
   void PrepareListener(int listener) override {
     // Accepted sockets inherit it.

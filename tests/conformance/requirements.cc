@@ -18,6 +18,10 @@ constexpr Requirement kRequirements[] = {
     {"Timeouts", "K6", {6, 4}},            // IORING_TIMEOUT_MULTISHOT
     {"MultishotRead", "", {6, 7}},         // IORING_OP_READ_MULTISHOT
     {"ProvidedBuffers", "B11", {6, 8}},    // IORING_REGISTER_PBUF_STATUS
+    {"Rings", "S4", {6, 18}},              // IORING_SETUP_CQE_MIXED
+    {"Rings", "S5", {6, 6}},               // IORING_SETUP_NO_SQARRAY
+    {"Rings", "S6", {6, 3}},               // the thread that enables a ring owns it
+    {"MinimumWait", "", {6, 12}},          // a minimum wait
     {"Files", "Y10", {6, 9}},              // IORING_OP_FTRUNCATE
     {"Bundles", "", {6, 10}},              // IORING_RECVSEND_BUNDLE
     {"Datagrams", "", {6, 11}},            // IORING_OP_BIND

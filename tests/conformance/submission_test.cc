@@ -60,6 +60,62 @@ TEST_P(Submission, U3_AShortSubmissionSkipsTheWait) {
   }
 }
 
+// Five ways to be wrong that are found when an SQE is read.
+class BadSqe {
+ public:
+  static constexpr int kKinds = 5;
+
+  static int32_t Spoil(io_uring_sqe& sqe, int kind) {
+    switch (kind) {
+      case 0:
+        sqe.opcode = 0xfe;
+        return -EINVAL;
+      case 1:
+        sqe.flags |= 1U << 7;  // No flag of Linux 6.18.
+        return -EINVAL;
+      case 2:
+        sqe.ioprio = 1;
+        return -EINVAL;
+      case 3:
+        sqe.opcode = IORING_OP_CLOSE;
+        sqe.off = 1;
+        return -EINVAL;
+      default:
+        sqe.opcode = IORING_OP_WRITEV;
+        sqe.len = 1025;
+        return -EINVAL;
+    }
+  }
+};
+
+TEST_P(Submission, U4_AnErrorOfPreparationStopsTheBatchBehindIt) {
+  UseRing(16, Mode(0));
+  for (int kind = 0; kind < BadSqe::kKinds; ++kind) {
+    SCOPED_TRACE(kind);
+    ASSERT_TRUE(queue().Nop(Id(1)));
+    const int32_t error = BadSqe::Spoil(Raw(IORING_OP_NOP, 2), kind);
+    ASSERT_TRUE(queue().Nop(Id(3)));
+    ASSERT_TRUE(queue().Nop(Id(4)));
+    EXPECT_EQ(Enter(4), 2U) << "the bad one is consumed, and nothing is waited for";
+    EXPECT_THAT(Visible(), ElementsAre(Final(1, 0), Final(2, error)));
+    EXPECT_EQ(queue().pending(), 2U);
+    EXPECT_EQ(Enter(), 2U);
+    EXPECT_THAT(Visible(), ElementsAre(Final(3, 0), Final(4, 0)));
+  }
+}
+
+TEST_P(Submission, U4_UnlessTheRingSubmitsAll) {
+  UseRing(16, Mode(IORING_SETUP_SUBMIT_ALL));
+  for (int kind = 0; kind < BadSqe::kKinds; ++kind) {
+    SCOPED_TRACE(kind);
+    ASSERT_TRUE(queue().Nop(Id(1)));
+    const int32_t error = BadSqe::Spoil(Raw(IORING_OP_NOP, 2), kind);
+    ASSERT_TRUE(queue().Nop(Id(3)));
+    EXPECT_EQ(Enter(), 3U);
+    EXPECT_THAT(Visible(), ElementsAre(Final(1, 0), Final(2, error), Final(3, 0)));
+  }
+}
+
 TEST_P(Submission, U5_ABadDescriptorDoesNotStopTheBatch) {
   std::array<std::byte, 16> bytes{};
   ASSERT_TRUE(queue().Nop(Id(1)));
@@ -89,6 +145,38 @@ TEST_P(Submission, U9_AFixedFileOnAnOperationWithoutAFileIsIgnored) {
   Raw(IORING_OP_NOP, 1).flags = IOSQE_FIXED_FILE;
   EXPECT_EQ(Enter(), 1U);
   EXPECT_THAT(Visible(), ElementsAre(Final(1, 0)));
+}
+
+TEST_P(Submission, U10_WhatIsNoRingCannotBeEntered) {
+  EXPECT_EQ(driven().EnterWith(1U << 30), std::unexpected(Errno(EINVAL)));
+  EXPECT_EQ(world().Enter(987'654, {}), std::unexpected(Errno(EBADF)));
+  const int fd = kernel().MakeEventFd().value();
+  EXPECT_EQ(world().Enter(fd, {}), std::unexpected(Errno(EOPNOTSUPP)));
+  kernel().Close(fd);
+}
+
+TEST_P(Submission, U10_WithoutGeteventsNothingIsWaitedFor) {
+  EXPECT_EQ(driven().EnterWith(0, /*min_complete=*/5), 0U);
+  ASSERT_TRUE(queue().Nop(Id(1)));
+  EXPECT_EQ(driven().EnterWith(0, /*min_complete=*/5), 1U);
+  EXPECT_THAT(Visible(), ElementsAre(Final(1, 0)));
+}
+
+TEST_P(Submission, U11_MoreCanBeInFlightThanTheCompletionQueueHolds) {
+  constexpr uint32_t kPolls = 64;
+  UseRing({.sq_entries = 4, .cq_entries = 4});
+  const int fd = kernel().MakeEventFd().value();
+  for (uint32_t id = 0; id < kPolls; ++id) {
+    ASSERT_TRUE(queue().PollMultishot(File::Descriptor(fd), POLLIN, Id(id)));
+    EXPECT_EQ(Enter(), 1U);
+  }
+  EXPECT_THAT(Visible(), IsEmpty());
+  ASSERT_TRUE(queue().Cancel({}, Id(kPolls)));
+  LastSqe().cancel_flags = IORING_ASYNC_CANCEL_ANY;
+  const std::vector<Seen> seen = Await(kPolls + 1);
+  EXPECT_THAT(seen, SizeIs(kPolls + 1));
+  EXPECT_THAT(seen, testing::Contains(Final(kPolls, kPolls)));
+  kernel().Close(fd);
 }
 
 TEST_P(Submission, U12_ANopAnswersWhatItIsTold) {
@@ -137,6 +225,11 @@ TEST_P(Submission, V3_DeferredCompletionsAppearInEnterOnly) {
   ASSERT_TRUE(world().AwaitReadable(connection.fd, 5));
   for (int i = 0; i < 20; ++i) world().Pause();
   EXPECT_THAT(Visible(), IsEmpty());
+  // Nor in one that does not ask for events, be it that it submits.
+  EXPECT_EQ(driven().EnterWith(0), 0U);
+  ASSERT_TRUE(queue().Nop(Id(2)));
+  EXPECT_EQ(driven().EnterWith(0), 1U);
+  EXPECT_THAT(Visible(), ElementsAre(Final(2, 0)));
   EXPECT_EQ(Enter(0), 0U);
   EXPECT_THAT(Visible(), ElementsAre(Final(1, 5)));
 }
@@ -274,6 +367,28 @@ TEST_P(Submission, V8_TaskWorkRunsAlthoughEnoughHasCompleted) {
   Deliver(connection, "hello");
   EXPECT_EQ(Enter(1), 0U);
   EXPECT_THAT(Visible(), ElementsAre(Final(2, 0), Final(1, 5)));
+}
+
+TEST_P(Submission, V9_OneItemOfTaskWorkMayPostMoreThanTwentyCompletions) {
+  constexpr unsigned kBuffers = 32;
+  const Connection connection = Connect();
+  const BufferGroup& buffers = UseBuffers(1, kBuffers, 1);
+  ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), buffers.group(), Id(1)));
+  Submit();
+  Deliver(connection, std::string(kBuffers, 'x'));
+  EXPECT_EQ(Enter(0), 0U);
+  EXPECT_THAT(Visible(), SizeIs(kBuffers));
+}
+
+TEST_P(Submission, V11_UntilItsTaskWorkRunsAnOperationIsArmed) {
+  if (!deferred()) GTEST_SKIP() << "task work runs by itself";
+  const int fd = kernel().MakeEventFd().value();
+  ASSERT_TRUE(queue().PollMultishot(File::Descriptor(fd), POLLIN, Id(1)));
+  Submit();
+  world().SignalEventFd(fd);
+  ASSERT_TRUE(queue().Cancel(Id(1), Id(2)));
+  EXPECT_THAT(Await(2), ElementsAre(Final(2, 0), Final(1, -ECANCELED)));
+  kernel().Close(fd);
 }
 
 TEST_P(Submission, V12_WakeUpsOfDifferentFilesRunInTheOrderInWhichTheyCame) {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +42,15 @@ struct Datagram {
   std::string bytes;
 };
 
+// The parameters of io_uring_enter(2), but for the descriptor.
+struct EnterCall {
+  unsigned to_submit = 0;
+  unsigned min_complete = 0;
+  unsigned flags = 0;              // IORING_ENTER_*
+  const void* argument = nullptr;  // A signal mask or, with EXT_ARG, io_uring_getevents_arg.
+  size_t argument_bytes = 0;
+};
+
 class World {
  public:
   using Peer = uint64_t;
@@ -48,9 +58,18 @@ class World {
   virtual ~World() = default;
 
   virtual Kernel& kernel() = 0;
-  // A ring in the mode of this world. At most one at a time.
+  // A ring in the mode of this world.
   virtual std::expected<std::unique_ptr<Ring>, std::string> MakeRing(
       const RingOptions& options) = 0;
+  // io_uring_setup(2): a ring of exactly these parameters, which are filled in.
+  virtual std::expected<std::unique_ptr<Ring>, Errno> SetUpRing(unsigned entries,
+                                                                io_uring_params& parameters) = 0;
+  // io_uring_enter(2) and io_uring_register(2) as they are, for what Ring does not offer.
+  virtual EnterResult Enter(int descriptor, const EnterCall& call) = 0;
+  virtual std::expected<unsigned, Errno> Register(int descriptor, unsigned opcode,
+                                                  const void* argument, unsigned count) = 0;
+  // Another thread of the program does this from its beginning to its end, while this one waits.
+  virtual void OnAnotherThread(const std::function<void()>& body) = 0;
 
   // Called once for each listener of a test: keeps the buffers of its connections small.
   virtual void PrepareListener(int listener) = 0;
