@@ -59,6 +59,7 @@ int32_t CancelOne(RingCore& ring, Request& victim, bool alone) {
     case RequestState::kHeld:
     case RequestState::kReleased:
     case RequestState::kTimedOut:
+    case RequestState::kMessage:
       break;
   }
   return -ENOENT;

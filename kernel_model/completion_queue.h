@@ -7,6 +7,7 @@
 
 #include <liburing.h>
 
+#include <array>
 #include <cstdint>
 #include <deque>
 
@@ -16,8 +17,8 @@ namespace orrery::model {
 
 class CompletionQueue {
  public:
-  // Sits on the ring memory that `memory` describes.
-  explicit CompletionQueue(io_uring& memory) : memory_(memory) {}
+  // Sits on the ring memory that `memory` describes. `flags`: of the set-up.
+  CompletionQueue(io_uring& memory, unsigned flags);
   ~CompletionQueue();
 
   struct Entry {
@@ -25,6 +26,8 @@ class CompletionQueue {
     int32_t res = 0;
     uint32_t flags = 0;
     HandedBuffer buffer;
+    bool big = false;  // Of 32 bytes, with these behind the others (fact V13).
+    std::array<uint64_t, 2> extra = {};
   };
 
   // False, and nothing posted, when it would go to the backlog.
@@ -42,13 +45,20 @@ class CompletionQueue {
   unsigned entries() const { return memory_.cq.ring_entries; }
   unsigned head() const { return __atomic_load_n(memory_.cq.khead, __ATOMIC_ACQUIRE); }
   unsigned tail() const { return tail_; }
-  // CQEs that ever entered the CQ.
+  // Whether it takes big ones.
+  bool has_big() const { return all_big_ || mixed_; }
+  // Entries of the CQ that were ever filled.
   uint64_t written() const { return written_; }
 
  private:
+  // Whether there is space for it. In a mixed ring one that would wrap leaves a filler behind.
+  bool Fits(const Entry& entry);
   void Write(const Entry& entry);
+  void Advance(unsigned entries);
 
   io_uring& memory_;
+  const bool all_big_;  // CQE32
+  const bool mixed_;    // CQE_MIXED
   unsigned tail_ = 0;
   uint64_t written_ = 0;
   std::deque<Entry> backlog_;

@@ -111,7 +111,7 @@ std::optional<EnterResult> RingCore::Begin(const EnterRequest& request, const Wa
     if (submitted_ > 0) return Return(submitted_);
     return Return(std::unexpected(Errno(mode.argument_error)));
   }
-  completions.Flush();
+  FlushBacklog();
   const unsigned wanted = std::min(request.min_complete, completions.entries());  // Fact O4.
   if (completions.ready() >= wanted) return Return(submitted_);
 
@@ -140,7 +140,7 @@ std::optional<Errno> RingCore::Refusal(const EnterRequest& request) {
     if (completions.backlog() > completions.space() &&
         machine.Choose(Site::kEnterBusy, number, 2) != 0) {
       ++refusals_in_a_row_;
-      completions.Flush();
+      FlushBacklog();
       return Errno(EBUSY);
     }
   }
@@ -178,7 +178,9 @@ bool RingCore::CanFinish() {
   while (!satisfied_) {
     const bool expired = MinimumWaitEnds() || machine.now >= deadline_;
     const bool interrupted = machine.now >= interrupt_at_;
-    const unsigned missing = wait_tail_ - completions.tail();
+    // Messages may have brought more than were waited for.
+    const unsigned missing =
+        static_cast<unsigned>(std::max(0, static_cast<int>(wait_tail_ - completions.tail())));
     const bool enough = retry_.size() + fresh_.size() >= (any_will_do_ ? 1 : missing);
     if (!awake && !enough && !expired && !interrupted) return false;
     forced_ = false;
@@ -192,7 +194,7 @@ bool RingCore::CanFinish() {
       satisfied_ = true;
       break;
     }
-    completions.Flush();
+    FlushBacklog();
     satisfied_ = ShouldWake() || any_will_do_;
     awake = task_work_pending();
   }

@@ -61,4 +61,10 @@ Attempt TryEventFdWrite(RingCore& ring, Request& request) {
   return Attempt::Done(sizeof value);
 }
 
+void AddToEventFd(Machine& machine, OpenFile& file) {
+  if (file.event_count == UINT64_MAX - 1) return;  // eventfd(2), EAGAIN
+  ++file.event_count;
+  machine.Wake(file, POLLIN);
+}
+
 }  // namespace orrery::model

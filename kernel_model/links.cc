@@ -109,8 +109,9 @@ void RingCore::CloseChain() {
 void RingCore::Flush() {
   if (!ended_since_flush() && !posted_since_flush_) return;
   posted_since_flush_ = false;
-  unflushed_ = 0;
-  if (timeouts_counted_) EndCountedTimeouts();
+  for (const CompletionQueue::Entry& entry : unflushed_) completions.Post(entry);
+  unflushed_.clear();
+  Announce();
   const std::vector<Request*> ended = std::exchange(ended_, {});
   for (Request* request : ended) {
     if (request->held) {

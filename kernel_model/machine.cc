@@ -130,7 +130,7 @@ std::expected<ModelRing*, Errno> Machine::FindRing(int fd) const {
   const OpenFile* const file = descriptors.Find(fd);
   if (file == nullptr) return std::unexpected(Errno(EBADF));
   if (file->ring == nullptr) return std::unexpected(Errno(EOPNOTSUPP));
-  return file->ring;
+  return rings[file->ring->number];
 }
 
 // --- Waiting
@@ -139,6 +139,7 @@ uint32_t Machine::Readiness(const OpenFile& file) const {
   if (file.kind == FileKind::kEventFd) {
     return (file.event_count > 0 ? POLLIN : 0) | (file.event_count < UINT64_MAX - 1 ? POLLOUT : 0);
   }
+  if (file.kind == FileKind::kRing) return file.ring != nullptr ? file.ring->Readiness() : 0;
   if (file.on_disk()) return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;  // DEFAULT_POLLMASK
   if (file.kind == FileKind::kDatagram) return datagrams.Readiness(*file.datagrams);
   return tcp.Readiness(file);

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "kernel_model/machine.h"
 #include "kernel_model/model_ring.h"
+#include "kernel_model/operations.h"
 #include "kernel_model/set_up.h"
 
 namespace orrery::model {
@@ -79,6 +80,16 @@ EnterResult ModelKernel::Enter(int descriptor, const EnterCall& call) {
 
 std::expected<unsigned, Errno> ModelKernel::Register(int descriptor, unsigned opcode,
                                                      const void* argument, unsigned count) {
+  if (descriptor == -1) {
+    constexpr unsigned kSendMessage = 31;  // IORING_REGISTER_SEND_MSG_RING
+    if (opcode != kSendMessage) StopUnknown("registering without a ring, opcode", opcode);
+    if (argument == nullptr || count != 1) return std::unexpected(Errno(EINVAL));
+    io_uring_sqe sqe;
+    std::memcpy(&sqe, argument, sizeof sqe);
+    const int32_t result = SendMessageFromNowhere(*machine_, sqe);
+    if (result < 0) return std::unexpected(Errno(-result));
+    return static_cast<unsigned>(result);
+  }
   const std::expected<ModelRing*, Errno> ring = machine_->FindRing(descriptor);
   if (!ring) return std::unexpected(ring.error());
   return (*ring)->Register(opcode, argument, count);
@@ -189,9 +200,7 @@ void ModelKernel::SignalEventFd(int fd) {
   OpenFile* const file = machine_->descriptors.Find(fd);
   ORRERY_CHECK_MSG(file != nullptr, "SignalEventFd() of a descriptor that is not open");
   ORRERY_CHECK_MSG(file->kind == FileKind::kEventFd, "SignalEventFd() of another kind of file");
-  if (file->event_count == UINT64_MAX - 1) return;  // The counter is full: eventfd(2), EAGAIN.
-  ++file->event_count;
-  machine_->Wake(*file, POLLIN);
+  AddToEventFd(*machine_, *file);
 }
 
 void ModelKernel::SetBystander(Bystander* bystander) { machine_->bystander = bystander; }

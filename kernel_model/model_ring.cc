@@ -11,10 +11,10 @@ namespace orrery::model {
 ModelRing::ModelRing(Machine& machine, const RingSetUp& set_up) : machine_(machine) {
   // A ring has a descriptor, too, so that numbers come out as on a real machine.
   file_ = &machine_.NewFile(FileKind::kRing);
-  file_->ring = this;
   memory_.ring_fd = memory_.enter_ring_fd = machine_.InsertDescriptor(*file_);
   ++machine_.ring_descriptors;
-  core_ = std::make_unique<RingCore>(machine_, memory_, machine_.rings.size(), set_up);
+  core_ = std::make_unique<RingCore>(machine_, memory_, *file_, machine_.rings.size(), set_up);
+  file_->ring = core_.get();
   machine_.rings.push_back(this);
 }
 

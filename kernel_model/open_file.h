@@ -14,7 +14,6 @@
 
 namespace orrery::model {
 
-class ModelRing;
 struct Connection;
 struct DatagramSocket;
 struct Inode;
@@ -65,7 +64,7 @@ struct OpenFile {
   std::unique_ptr<Listener> listener;         // kListener
   std::unique_ptr<DatagramSocket> datagrams;  // kDatagram
   uint64_t event_count = 0;                   // kEventFd
-  ModelRing* ring = nullptr;                  // kRing, until it is gone.
+  RingCore* ring = nullptr;                   // kRing, until it is gone.
   Inode* inode = nullptr;                     // kRegular, kDirectory: counted as open.
   uint32_t open_flags = 0;                    // As open(2) has them.
   uint64_t position = 0;

@@ -31,6 +31,8 @@ Attempt TryAccept(RingCore& ring, Request& request);
 Attempt TryEventFdRead(RingCore& ring, Request& request);
 Attempt TryEventFdReadMultishot(RingCore& ring, Request& request);
 Attempt TryEventFdWrite(RingCore& ring, Request& request);
+// Adds 1, as somebody else does who does not wait: nothing happens when it is full.
+void AddToEventFd(Machine& machine, OpenFile& file);
 // poll.cc
 Attempt TryPollAdd(RingCore& ring, Request& request);
 Attempt TryPollRemove(RingCore& ring, Request& request);
@@ -66,6 +68,11 @@ Attempt TrySocket(RingCore& ring, Request& request);
 Attempt TryBind(RingCore& ring, Request& request);
 Attempt TryListen(RingCore& ring, Request& request);
 Attempt TryConnect(RingCore& ring, Request& request);
+// msg_ring.cc: MSG_RING.
+int32_t PrepareMessage(Request& request, const io_uring_sqe& sqe);
+Attempt TryMessage(RingCore& ring, Request& request);
+// Without a ring, as IORING_REGISTER_SEND_MSG_RING does: 0, or -errno.
+int32_t SendMessageFromNowhere(const Machine& machine, const io_uring_sqe& sqe);
 // fixed_buffers.cc: whether a request's memory is what it says it is; true for those that say
 // nothing.
 bool ImportFixedBuffer(RingCore& ring, Request& request);

@@ -13,6 +13,7 @@ namespace {
 constexpr unsigned kIovecsMax = 1024;        // UIO_MAXIOV
 constexpr size_t kTransferMax = 0x7ffff000;  // MAX_RW_COUNT
 constexpr uint32_t kNopInjectResult = 1;
+constexpr uint32_t kNopBig = 1U << 5;  // IORING_NOP_CQE32
 constexpr uint32_t kRwfNowait = 8;
 constexpr unsigned kBundle = 1U << 4;                          // IORING_RECVSEND_BUNDLE
 constexpr unsigned kReportUsage = 1U << 3;                     // IORING_SEND_ZC_REPORT_USAGE
@@ -432,12 +433,16 @@ int32_t PrepareFilesUpdate(Request& request, const io_uring_sqe& sqe) {
   return 0;
 }
 
-int32_t PrepareNop(Request& request, const io_uring_sqe& sqe) {
-  if (sqe.rw_flags == 0) return 0;
-  if (static_cast<uint32_t>(sqe.rw_flags) != kNopInjectResult) {
-    StopUnknown("NOP flags", static_cast<uint32_t>(sqe.rw_flags));
-  }
-  request.result = static_cast<int32_t>(sqe.len);  // Fact U12.
+int32_t PrepareNop(const RingCore& ring, Request& request, const io_uring_sqe& sqe) {
+  const auto flags = static_cast<uint32_t>(sqe.rw_flags);
+  if (flags == 0) return 0;
+  if ((flags & ~(kNopInjectResult | kNopBig)) != 0) StopUnknown("NOP flags", flags);
+  if ((flags & kNopInjectResult) != 0) request.result = static_cast<int32_t>(sqe.len);  // U12
+  if ((flags & kNopBig) == 0) return 0;
+  if (!ring.completions.has_big()) return -EINVAL;  // Fact V13.
+  request.big_completion = true;
+  request.offset = sqe.off;
+  request.new_user_data = sqe.addr;
   return 0;
 }
 
@@ -480,7 +485,7 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
   if (IsNameOperation(sqe.opcode)) return PrepareNameOperation(request, sqe);
   switch (sqe.opcode) {
     case IORING_OP_NOP:
-      return PrepareNop(request, sqe);
+      return PrepareNop(ring, request, sqe);
     case IORING_OP_READ:
       return PrepareReadOrWrite(request, sqe, /*read=*/true, /*vector=*/false);
     case IORING_OP_READV:
@@ -532,6 +537,8 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
       return PrepareFilesUpdate(request, sqe);
     case IORING_OP_SHUTDOWN:
       return PrepareShutdown(request, sqe);
+    case IORING_OP_MSG_RING:
+      return PrepareMessage(request, sqe);
     default:
       StopUnknown("opcode", sqe.opcode);
   }

@@ -32,6 +32,10 @@ std::expected<unsigned, Errno> RingCore::Register(unsigned opcode, const void* a
   switch (opcode) {
     case IORING_REGISTER_ENABLE_RINGS:
       return Enable(argument, count);
+    case IORING_REGISTER_EVENTFD:
+      return RegisterEventFd(argument, count);
+    case IORING_UNREGISTER_EVENTFD:
+      return UnregisterEventFd(argument, count);
     case IORING_REGISTER_PBUF_RING:
       return RegisterBufferRing(argument, count);
     case IORING_UNREGISTER_PBUF_RING:
@@ -72,6 +76,28 @@ std::expected<unsigned, Errno> RingCore::Enable(const void* argument, unsigned c
   if (!disabled_) return Fail(EBADFD);
   disabled_ = false;
   if ((memory_.flags & IORING_SETUP_SINGLE_ISSUER) != 0) issuer_ = machine.thread;  // Fact S6.
+  return 0;
+}
+
+std::expected<unsigned, Errno> RingCore::RegisterEventFd(const void* argument, unsigned count) {
+  if (count != 1) return Fail(EINVAL);
+  if (event_fd_ != nullptr) return Fail(EBUSY);
+  if (argument == nullptr) return Fail(EFAULT);
+  int fd = -1;
+  std::memcpy(&fd, argument, sizeof fd);
+  OpenFile* const event_fd = machine.descriptors.Find(fd);
+  if (event_fd == nullptr) return Fail(EBADF);
+  if (event_fd->kind != FileKind::kEventFd) return Fail(EINVAL);
+  machine.AddReference(*event_fd);
+  event_fd_ = event_fd;
+  announced_ = completions.written();
+  return 0;
+}
+
+std::expected<unsigned, Errno> RingCore::UnregisterEventFd(const void* argument, unsigned count) {
+  if (argument != nullptr || count != 0) return Fail(EINVAL);
+  if (event_fd_ == nullptr) return Fail(ENXIO);
+  machine.DropReference(*std::exchange(event_fd_, nullptr));
   return 0;
 }
 

@@ -47,6 +47,7 @@ enum class RequestState : uint8_t {
   kEnded,      // Its terminal CQE has been posted; what hangs on it comes with the next flush.
   kHeld,       // The same, flushed; a linked timeout that fired still refers to it.
   kReleased,   // No longer held: task work will flush it.
+  kMessage,    // Of another ring: task work will post it.
   kTimedOut,   // A linked timeout that fired: task work will cancel what it guarded.
 };
 
@@ -148,6 +149,14 @@ struct Request {
 
   // POLL_REMOVE that updates.
   uint64_t new_user_data = 0;
+
+  // NOP: its completion has 32 bytes; `offset` and `new_user_data` are what is behind the others.
+  bool big_completion = false;
+
+  // MSG_RING: `offset` and `length` are the message, `argument` its flags, `file_index` where a
+  // file goes or what flags it has.
+  uint32_t message_command = 0;
+  uint32_t source_slot = 0;
 
   // ASYNC_CANCEL by operation.
   uint8_t cancel_opcode = 0;

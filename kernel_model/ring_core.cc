@@ -1,5 +1,7 @@
 #include "kernel_model/ring_core.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -123,6 +125,8 @@ Attempt Try(RingCore& ring, Request& request) {
       return TryFilesUpdate(ring, request);
     case IORING_OP_SHUTDOWN:
       return TryShutdown(ring, request);
+    case IORING_OP_MSG_RING:
+      return TryMessage(ring, request);
     default:
       StopUnknown("opcode", request.opcode);
   }
@@ -149,11 +153,12 @@ void FinishElsewhere(RingCore& ring, Request& request) {
 
 }  // namespace
 
-RingCore::RingCore(Machine& ring_machine, io_uring& memory, uint64_t ring_number,
-                   const RingSetUp& set_up)
+RingCore::RingCore(Machine& ring_machine, io_uring& memory, OpenFile& ring_file,
+                   uint64_t ring_number, const RingSetUp& set_up)
     : machine(ring_machine),
       number(ring_number),
-      completions(memory),
+      own_file(ring_file),
+      completions(memory, set_up.flags),
       memory_(memory),
       deferred_((set_up.flags & IORING_SETUP_DEFER_TASKRUN) != 0),
       submits_all_((set_up.flags & IORING_SETUP_SUBMIT_ALL) != 0),
@@ -165,7 +170,9 @@ RingCore::RingCore(Machine& ring_machine, io_uring& memory, uint64_t ring_number
   static_assert(sizeof(io_uring_sqe) == kCacheLine);
   static_assert(sizeof(io_uring_cqe) == 16);
   const size_t sqes_bytes = sq_entries * sizeof(io_uring_sqe);
-  const size_t cqes_bytes = cq_entries * sizeof(io_uring_cqe);
+  const size_t cqe_bytes =
+      sizeof(io_uring_cqe) * ((set_up.flags & IORING_SETUP_CQE32) != 0 ? 2 : 1);
+  const size_t cqes_bytes = cq_entries * cqe_bytes;
   const size_t bytes =
       sizeof(SharedWords) + sqes_bytes + cqes_bytes + sq_entries * sizeof(unsigned) + kCacheLine;
   storage_ = std::make_unique<std::byte[]>(bytes);
@@ -214,7 +221,7 @@ RingCore::~RingCore() {
   }
   for (const std::deque<Request*>* queue : {&retry_, &fresh_}) {
     for (Request* request : *queue) {
-      if (!request->tracked) doomed.push_back(request);
+      if (!request->tracked && request->state != RequestState::kMessage) doomed.push_back(request);
     }
   }
   machine.tcp.ForgetPayloads(*this);
@@ -231,6 +238,7 @@ RingCore::~RingCore() {
   for (Request* request : doomed) free(*request);
   pool_.ForEach(free);  // Those that had not been issued.
   ORRERY_CHECK_OP(pool_.size(), ==, size_t{0});
+  if (event_fd_ != nullptr) machine.DropReference(*event_fd_);
   if (fixed_files.has_value()) {
     for (OpenFile* file : *fixed_files) {
       if (file != nullptr) machine.DropReference(*file);
@@ -321,15 +329,16 @@ bool RingCore::Consume(const io_uring_sqe& sqe) {
 void RingCore::Issue(Request& request, bool from_task_work) {
   request.state = RequestState::kIssued;
   if (NeedsFile(request)) {
-    OpenFile* const file = FindFile(request.file_number, request.file_fixed);
-    if (file == nullptr) {
+    request.file = FindFile(request.file_number, request.file_fixed);
+    if (request.file == nullptr) {
       End(request, -EBADF);
       return;
     }
-    if (file->kind == FileKind::kRing)
+    if (request.file->kind == FileKind::kRing && request.opcode != IORING_OP_MSG_RING &&
+        request.opcode != IORING_OP_POLL_ADD) {
       StopUnknown("an operation on a ring's descriptor, opcode", request.opcode);
-    machine.AddReference(*file);
-    request.file = file;
+    }
+    machine.AddReference(*request.file);
   }
   Request* const timeout = request.timeout_follows ? request.link : nullptr;
   if (request.poll_first && request.no_wait) {
@@ -490,12 +499,14 @@ void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffe
   machine.timers.Disarm(request.timer);
   request.failed = Failed(request, result);
   if (!request.silent && (!request.skip_success || request.failed)) {
-    const uint64_t written = completions.written();
-    completions.Post(
+    unflushed_.push_back(
         {.user_data = request.user_data, .res = result, .flags = flags, .buffer = buffer});
+    if (request.big_completion) {
+      unflushed_.back().big = true;
+      unflushed_.back().extra = {request.offset, request.new_user_data};
+    }
     machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(request.user_data), result,
                  flags);
-    unflushed_ += completions.written() - written;
   }
   OpenFile* const file = std::exchange(request.file, nullptr);
   if (request.link != nullptr || request.held) {
@@ -550,6 +561,36 @@ void RingCore::EndCountedTimeouts() {
     EndLater(*first, 0, /*forced=*/true);
   }
   timeouts_looked_at_ = sequence;
+}
+
+void RingCore::Announce() {
+  // As __io_commit_cqring_flush(): only if there is something new.
+  if (timeouts_counted_) EndCountedTimeouts();
+  if (announced_ == completions.written()) return;
+  announced_ = completions.written();
+  if (event_fd_ != nullptr) SignalEvent();
+  if (!own_file.waiters.empty()) machine.Wake(own_file, POLLIN);
+}
+
+void RingCore::FlushBacklog() {
+  if (!completions.has_backlog()) return;
+  completions.Flush();
+  Announce();
+}
+
+void RingCore::SignalEvent() {
+  if ((*memory_.cq.kflags & IORING_CQ_EVENTFD_DISABLED) != 0) return;
+  AddToEventFd(machine, *event_fd_);
+}
+
+uint32_t RingCore::Readiness() const {
+  // As io_uring_poll().
+  const bool work = completions.has_backlog() || (deferred_ && task_work_pending());
+  uint32_t mask = completions.ready() > 0 || work ? POLLIN | POLLRDNORM : 0;
+  // Acquire: as the kernel reads it.
+  const unsigned tail = __atomic_load_n(memory_.sq.ktail, __ATOMIC_ACQUIRE);
+  if (tail - *memory_.sq.khead != memory_.sq.ring_entries) mask |= POLLOUT | POLLWRNORM;
+  return mask;
 }
 
 void RingCore::StartWorker(Request& request) {

@@ -69,7 +69,8 @@ struct WaitMode {
 
 class RingCore {
  public:
-  RingCore(Machine& ring_machine, io_uring& memory, uint64_t ring_number, const RingSetUp& set_up);
+  RingCore(Machine& ring_machine, io_uring& memory, OpenFile& ring_file, uint64_t ring_number,
+           const RingSetUp& set_up);
   RingCore(const RingCore&) = delete;
   RingCore& operator=(const RingCore&) = delete;
   ~RingCore();
@@ -121,11 +122,20 @@ class RingCore {
   // Armed ones only; null when there is none.
   Request* FindLinkTimeout(uint64_t user_data) const;
   void UpdatePoll(Request& poll, const Request& update);
-  // What the count of a timeout is compared with (fact K1): CQEs, but those of a batch that still
-  // runs, and not those of timeouts that have ended, which are taken off before they are posted.
+  // What the count of a timeout is compared with (fact K1): CQEs, and not those of timeouts that
+  // have ended, which are taken off before they are posted.
   uint32_t completion_sequence() const {
-    return static_cast<uint32_t>(completions.written() - unflushed_ - timeouts_ended_);
+    return static_cast<uint32_t>(completions.written() - timeouts_ended_);
   }
+  // msg_ring.cc: what other rings do to this one. Sends a CQE to it: 0, or -errno.
+  int32_t TakeMessage(uint64_t user_data, int32_t result, uint32_t flags);
+  // Puts a file into a slot, as InstallFixed() does, and says so in a CQE unless it is silent: the
+  // slot, or -errno.
+  int32_t TakeFile(OpenFile& file, uint32_t file_index, uint64_t user_data, bool silent);
+  // The poll(2) mask of the ring's descriptor (fact N2).
+  uint32_t Readiness() const;
+  bool is_deferred() const { return deferred_; }
+  bool is_disabled() const { return disabled_; }
   // Hands the request to a worker, or to the disk for so long. The second half of its operation
   // runs there.
   void StartWorker(Request& request);
@@ -135,6 +145,7 @@ class RingCore {
 
   Machine& machine;
   const uint64_t number;
+  OpenFile& own_file;  // Its descriptor's.
   RequestTable table;
   CompletionQueue completions;
   // Fixed files: counted references or null. Without a table, nothing.
@@ -169,11 +180,19 @@ class RingCore {
   void GuardMemory(Request& request);
   void CheckGuardedMemory(Request& request);
   void EndCountedTimeouts();
+  // Tells who wants to know that CQEs have entered the CQ.
+  void Announce();
+  void FlushBacklog();
+  void SignalEvent();
   void RunWorkers();
   // The worker's turn has come.
   void Work(Request& request);
   void StartElsewhere(Request& request, RequestState state, Nanoseconds delay);
   static bool Failed(const Request& request, int32_t result);
+
+  // msg_ring.cc
+  void PostMessage(uint64_t user_data, int32_t result, uint32_t flags);
+  void RunMessage(Request& message);
 
   // zero_copy.cc
   void EndZeroCopy(Request& request, int32_t result, uint32_t flags);
@@ -191,7 +210,7 @@ class RingCore {
   // As __io_submit_flush_completions(): starts, or ends, what waited for those that ended.
   void Flush();
   bool ended_since_flush() const {
-    return !ended_.empty() || freed_since_flush_ > 0 || unflushed_ > 0;
+    return !ended_.empty() || freed_since_flush_ > 0 || !unflushed_.empty();
   }
   void Follow(Request& ended);
   void EndRestLater(Request& broken);
@@ -225,6 +244,8 @@ class RingCore {
 
   // register.cc
   std::expected<unsigned, Errno> Enable(const void* argument, unsigned count);
+  std::expected<unsigned, Errno> RegisterEventFd(const void* argument, unsigned count);
+  std::expected<unsigned, Errno> UnregisterEventFd(const void* argument, unsigned count);
   std::expected<unsigned, Errno> RegisterBufferRing(const void* argument, unsigned count);
   std::expected<unsigned, Errno> UnregisterBufferRing(const void* argument, unsigned count);
   std::expected<unsigned, Errno> ReportBuffers(const void* argument, unsigned count);
@@ -253,6 +274,9 @@ class RingCore {
   std::optional<unsigned> issuer_;  // SINGLE_ISSUER: the thread that it belongs to.
   std::unique_ptr<std::byte[]> storage_;
   RequestPool pool_;
+  OpenFile* event_fd_ = nullptr;  // Registered (fact N1): a counted reference.
+  uint64_t announced_ = 0;        // completions.written() then.
+  RequestPool messages_;          // Of other rings, in task work. Nobody's SQEs here.
   uint64_t next_request_number_ = 0;
   std::map<uint16_t, std::unique_ptr<BufferGroup>> groups_;
   std::vector<Request*> counted_timeouts_;
@@ -283,7 +307,9 @@ class RingCore {
   uint64_t timeouts_ended_ = 0;      // By time or by count.
   bool timeouts_counted_ = false;    // There was one with a count.
   uint32_t timeouts_looked_at_ = 0;  // cq_last_tm_flush: the sequence then.
-  uint64_t unflushed_ = 0;           // CQEs of the batch that runs.
+  // CQEs of the batch that runs: they enter the CQ when it is over, behind what is posted meanwhile
+  // (facts V5, G6).
+  std::vector<CompletionQueue::Entry> unflushed_;
 
   unsigned refusals_in_a_row_ = 0;
   bool sleeping_ = false;

@@ -13,7 +13,12 @@ namespace orrery::model {
 void RingCore::QueueTaskWork(Request& request, bool forced) {
   ORRERY_CHECK(!request.queued);
   request.queued = true;
+  const bool first = fresh_.empty();
   fresh_.push_back(&request);
+  if (first && deferred_) {  // Facts N1, N2.
+    if (event_fd_ != nullptr) SignalEvent();
+    if (!own_file.waiters.empty()) machine.Wake(own_file, POLLIN);
+  }
   if (forced) forced_ = true;
   if (shows_task_work_) __atomic_fetch_or(memory_.sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_RELAXED);
 }
@@ -110,6 +115,9 @@ void RingCore::RunTask(Request& request) {
       return;
     case RequestState::kReleased:
       ended_.push_back(&request);
+      return;
+    case RequestState::kMessage:
+      RunMessage(request);
       return;
     case RequestState::kRetrying:
       request.state = RequestState::kIssued;

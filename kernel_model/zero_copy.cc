@@ -17,11 +17,10 @@ void RingCore::EndZeroCopy(Request& request, int32_t result, uint32_t flags) {
   // Fact Z4: what a broken chain cancels lacks F_MORE, and is notified about even so.
   if (request.state != RequestState::kFailing) flags |= IORING_CQE_F_MORE;
   if (!request.silent) {
-    const uint64_t written = completions.written();
-    completions.Post({.user_data = request.user_data, .res = result, .flags = flags, .buffer = {}});
+    unflushed_.push_back(
+        {.user_data = request.user_data, .res = result, .flags = flags, .buffer = {}});
     machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(request.user_data), result,
                  flags);
-    unflushed_ += completions.written() - written;
   }
   request.silent = false;
   request.failed = Failed(request, result);

@@ -45,7 +45,7 @@ constexpr std::array kOperations = {IORING_OP_NOP,          IORING_OP_READ,     
                                     IORING_OP_WRITEV,       IORING_OP_SEND,     IORING_OP_SENDMSG,
                                     IORING_OP_RECV,         IORING_OP_ACCEPT,   IORING_OP_TIMEOUT,
                                     IORING_OP_ASYNC_CANCEL, IORING_OP_SHUTDOWN, IORING_OP_CLOSE,
-                                    IORING_OP_POLL_ADD};
+                                    IORING_OP_POLL_ADD,     IORING_OP_MSG_RING};
 
 // What the code relies on and every kernel since 5.11 has.
 constexpr unsigned kFeatures =
@@ -158,7 +158,7 @@ const char* LiburingRing::MissingFeature() {
   for (const int operation : kOperations) {
     if (::io_uring_opcode_supported(probe.get(), operation) == 0) {
       return "all of the operations read, write, send, receive, accept, timeout, cancel, shutdown, "
-             "close and poll";
+             "close, poll and message between rings";
     }
   }
   if (!HasBufferRings()) return "rings of provided buffers";

@@ -149,6 +149,24 @@ bool SubmissionQueue::Close(File file, UserData user_data) {
   return Tag(sqe, {}, user_data);
 }
 
+bool SubmissionQueue::Message(File ring, UserData message, uint32_t value, UserData user_data) {
+  io_uring_sqe* sqe = Acquire();
+  if (sqe == nullptr) return false;
+  io_uring_prep_msg_ring(sqe, ring.number, value, message.Pack(), 0);
+  return Tag(sqe, ring, user_data);
+}
+
+bool SubmissionQueue::PassFile(File ring, unsigned slot, UserData message, UserData user_data) {
+  constexpr uint64_t kSendFile = 1;  // IORING_MSG_SEND_FD, newer than the system's header.
+  io_uring_sqe* sqe = Acquire();
+  if (sqe == nullptr) return false;
+  io_uring_prep_msg_ring(sqe, ring.number, 0, message.Pack(), 0);
+  sqe->addr = kSendFile;
+  sqe->addr3 = slot;
+  sqe->file_index = IORING_FILE_INDEX_ALLOC;
+  return Tag(sqe, ring, user_data);
+}
+
 bool SubmissionQueue::PollMultishot(File file, uint32_t events, UserData user_data) {
   io_uring_sqe* sqe = Acquire();
   if (sqe == nullptr) return false;

@@ -94,6 +94,15 @@ class SubmissionQueue {
   // flight on it.
   [[nodiscard]] bool Close(File file, UserData user_data);
 
+  // A completion of another ring: with `message` as its user data and `value` as its result. Itself
+  // completes with 0 as soon as it is on its way: a ring of deferred task work shows it in its own
+  // Enter only. EBADF, EBADFD: there is no such ring, or it is disabled. `ring` is its descriptor.
+  [[nodiscard]] bool Message(File ring, UserData message, uint32_t value, UserData user_data);
+  // Puts the file in a slot of this ring's table into a free slot of another ring's, whose number
+  // is the result of both this and a completion of that ring with user data `message`. EBADF:
+  // empty. ENFILE: no slot is free.
+  [[nodiscard]] bool PassFile(File ring, unsigned slot, UserData message, UserData user_data);
+
   // A CQE with the ready mask for each wake-up of `file` that matches `events` (POLLIN, ...).
   [[nodiscard]] bool PollMultishot(File file, uint32_t events, UserData user_data);
 

@@ -157,6 +157,20 @@ TEST_F(SubmissionQueueTest, CancelNamesItsTarget) {
   EXPECT_EQ(ring_.sqe(0).user_data, kId.Pack());
 }
 
+TEST_F(SubmissionQueueTest, AMessageCarriesUserDataAndAValue) {
+  const UserData message{.operation = Operation::kReceive, .slot = {0xffffff, 0xffffffff}};
+  ASSERT_TRUE(queue_.Message(File::Descriptor(4), message, 0x80000001, kId));
+  EXPECT_EQ(ring_.sqe(0).off, message.Pack());
+  EXPECT_EQ(ring_.sqe(0).len, 0x80000001);
+  EXPECT_EQ(ring_.sqe(0).addr, 0U);
+  EXPECT_EQ(ring_.sqe(0).user_data, kId.Pack());
+  ASSERT_TRUE(queue_.PassFile(File::Descriptor(4), 6, message, kId));
+  EXPECT_EQ(ring_.sqe(1).off, message.Pack());
+  EXPECT_EQ(ring_.sqe(1).addr, 1U);
+  EXPECT_EQ(ring_.sqe(1).addr3, 6U);
+  EXPECT_EQ(ring_.sqe(1).file_index, static_cast<uint32_t>(IORING_FILE_INDEX_ALLOC));
+}
+
 TEST_F(SubmissionQueueTest, EveryOperationHasItsOpcodeAndItsTag) {
   std::array<std::byte, 8> bytes{};
   const std::array<iovec, 1> iovecs{{{.iov_base = bytes.data(), .iov_len = bytes.size()}}};
@@ -188,12 +202,15 @@ TEST_F(SubmissionQueueTest, EveryOperationHasItsOpcodeAndItsTag) {
   take(queue_.Cancel(kId, kId));
   take(queue_.Shutdown(file, SHUT_WR, kId));
   take(queue_.Close(file, kId));
+  take(queue_.Message(file, kId, 3, kId));
+  take(queue_.PassFile(file, 3, kId, kId));
   take(queue_.PollMultishot(file, POLLIN, kId));
-  EXPECT_EQ(seen, (std::vector<int>{IORING_OP_NOP, IORING_OP_READ, IORING_OP_WRITE,
-                                    IORING_OP_WRITEV, IORING_OP_SEND, IORING_OP_SENDMSG,
-                                    IORING_OP_RECV, IORING_OP_RECV, IORING_OP_ACCEPT,
-                                    IORING_OP_ACCEPT, IORING_OP_TIMEOUT, IORING_OP_ASYNC_CANCEL,
-                                    IORING_OP_SHUTDOWN, IORING_OP_CLOSE, IORING_OP_POLL_ADD}));
+  EXPECT_EQ(seen,
+            (std::vector<int>{IORING_OP_NOP, IORING_OP_READ, IORING_OP_WRITE, IORING_OP_WRITEV,
+                              IORING_OP_SEND, IORING_OP_SENDMSG, IORING_OP_RECV, IORING_OP_RECV,
+                              IORING_OP_ACCEPT, IORING_OP_ACCEPT, IORING_OP_TIMEOUT,
+                              IORING_OP_ASYNC_CANCEL, IORING_OP_SHUTDOWN, IORING_OP_CLOSE,
+                              IORING_OP_MSG_RING, IORING_OP_MSG_RING, IORING_OP_POLL_ADD}));
 }
 
 TEST_F(SubmissionQueueTest, SparseTableAndItsUpdate) {

@@ -1,5 +1,6 @@
 #include "tests/conformance/model_world.h"
 
+#include <algorithm>
 #include <span>
 
 #include "base/units.h"
@@ -37,6 +38,18 @@ void ModelWorld::OnAnotherThread(const std::function<void()>& body) {
   kernel_.SwitchThread(1);
   body();
   kernel_.SwitchThread(0);
+}
+
+EnterResult ModelWorld::EnterWhile(Ring& ring, const EnterRequest& request,
+                                   const std::function<void()>& body) {
+  auto& sleeper = static_cast<model::ModelRing&>(ring);  // This world's rings are the model's.
+  const std::optional<EnterResult> entered = sleeper.Begin(request);
+  OnAnotherThread(body);
+  if (entered) return *entered;
+  while (!sleeper.CanFinish()) {
+    kernel_.AdvanceTo(std::min(kernel_.NextEventAt(), sleeper.deadline()));
+  }
+  return sleeper.Finish();
 }
 
 std::expected<size_t, Errno> ModelWorld::Send(Peer peer, std::string_view bytes) {

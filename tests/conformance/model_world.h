@@ -40,6 +40,8 @@ class ModelWorld final : public World {
     return kernel_.Register(descriptor, opcode, argument, count);
   }
   void OnAnotherThread(const std::function<void()>& body) override;
+  EnterResult EnterWhile(Ring& ring, const EnterRequest& request,
+                         const std::function<void()>& body) override;
   void PrepareListener(int) override {}
   std::expected<Peer, Errno> Connect(uint16_t port) override { return kernel_.PeerConnect(port); }
   std::expected<size_t, Errno> Send(Peer peer, std::string_view bytes) override;

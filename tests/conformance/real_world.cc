@@ -114,6 +114,17 @@ class RealWorld final : public World {
 
   void OnAnotherThread(const std::function<void()>& body) override { std::thread(body).join(); }
 
+  EnterResult EnterWhile(Ring& ring, const EnterRequest& request,
+                         const std::function<void()>& body) override {
+    std::thread other([&] {
+      Pause();  // It need not sleep by then; most often it does.
+      body();
+    });
+    const EnterResult entered = ring.Enter(request);
+    other.join();
+    return entered;
+  }
+
   void PrepareListener(int listener) override {
     // Accepted sockets inherit it.
     ORRERY_CHECK(kernel_.SetSocketOption(listener, SOL_SOCKET, SO_SNDBUF, kSocketBufferBytes));

@@ -70,6 +70,9 @@ class World {
                                                   const void* argument, unsigned count) = 0;
   // Another thread of the program does this from its beginning to its end, while this one waits.
   virtual void OnAnotherThread(const std::function<void()>& body) = 0;
+  // Enters a ring, and while that sleeps another thread does this.
+  virtual EnterResult EnterWhile(Ring& ring, const EnterRequest& request,
+                                 const std::function<void()>& body) = 0;
 
   // Called once for each listener of a test: keeps the buffers of its connections small.
   virtual void PrepareListener(int listener) = 0;
