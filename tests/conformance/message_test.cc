@@ -25,7 +25,7 @@ constexpr unsigned kMessageSkip = 1U << 0;   // IORING_MSG_RING_CQE_SKIP
 constexpr unsigned kMessageFlags = 1U << 1;  // IORING_MSG_RING_FLAGS_PASS
 constexpr unsigned kRegisterMessage = 31;    // IORING_REGISTER_SEND_MSG_RING
 
-class Messages : public Conformance {
+class RingMessages : public Conformance {
  protected:
   void SetUp() override {
     Conformance::SetUp();
@@ -44,9 +44,9 @@ class Messages : public Conformance {
  private:
   DrivenRing* target_ = nullptr;
 };
-INSTANTIATE_TEST_SUITE_P(Kernels, Messages, AllWorlds(), WorldName);
+INSTANTIATE_TEST_SUITE_P(Kernels, RingMessages, AllWorlds(), WorldName);
 
-TEST_P(Messages, G1_AMessageIsACompletionOfTheOtherRing) {
+TEST_P(RingMessages, G1_AMessageIsACompletionOfTheOtherRing) {
   Send(target(), 7, 0, 1);
   Send(target(), 8, 12345, 2);
   Send(target(), 9, 0x80000000U, 3);
@@ -58,7 +58,7 @@ TEST_P(Messages, G1_AMessageIsACompletionOfTheOtherRing) {
   target().ExpectQuiet();
 }
 
-TEST_P(Messages, G1_TheSenderMaySayNothing) {
+TEST_P(RingMessages, G1_TheSenderMaySayNothing) {
   Send(target(), 7, 1, 1);
   LastSqe().flags |= IOSQE_CQE_SKIP_SUCCESS;
   EXPECT_EQ(Enter(), 1U);
@@ -66,7 +66,7 @@ TEST_P(Messages, G1_TheSenderMaySayNothing) {
   ExpectQuiet();
 }
 
-TEST_P(Messages, G1_FlagsArePassedWhenAsked) {
+TEST_P(RingMessages, G1_FlagsArePassedWhenAsked) {
   Send(target(), 7, 1, 1);
   LastSqe().msg_ring_flags = kMessageFlags;
   LastSqe().file_index = IORING_CQE_F_MORE | 1U << 20;
@@ -76,7 +76,7 @@ TEST_P(Messages, G1_FlagsArePassedWhenAsked) {
   EXPECT_EQ(seen.flags, IORING_CQE_F_MORE | 1U << 20);
 }
 
-TEST_P(Messages, G1_WhatAMessageCannotHaveIsRefused) {
+TEST_P(RingMessages, G1_WhatAMessageCannotHaveIsRefused) {
   Send(target(), 7, 1, 1);
   LastSqe().msg_ring_flags = kMessageSkip;
   Send(target(), 7, 1, 2);
@@ -91,7 +91,7 @@ TEST_P(Messages, G1_WhatAMessageCannotHaveIsRefused) {
   target().ExpectQuiet();
 }
 
-TEST_P(Messages, G2_DeferredItIsSeenInAnEnterOfTheTarget) {
+TEST_P(RingMessages, G2_DeferredItIsSeenInAnEnterOfTheTarget) {
   if (!deferred()) GTEST_SKIP() << "the other body is this side";
   Send(target(), 7, 1, 1);
   EXPECT_THAT(Await(1), ElementsAre(Final(1, 0)));
@@ -103,14 +103,14 @@ TEST_P(Messages, G2_DeferredItIsSeenInAnEnterOfTheTarget) {
   EXPECT_THAT(target().Visible(), ElementsAre(Final(7, 1)));
 }
 
-TEST_P(Messages, G2_OtherwiseItIsThereAtOnce) {
+TEST_P(RingMessages, G2_OtherwiseItIsThereAtOnce) {
   DrivenRing& plain = UseAnotherRing(16, 0);
   Send(plain, 7, 1, 1);
   EXPECT_EQ(Enter(), 1U);
   EXPECT_THAT(plain.Visible(), ElementsAre(Final(7, 1)));
 }
 
-TEST_P(Messages, G2_ItRaisesTheFlagOfTaskWork) {
+TEST_P(RingMessages, G2_ItRaisesTheFlagOfTaskWork) {
   DrivenRing& watched = UseAnotherRing(16, kDeferred | IORING_SETUP_TASKRUN_FLAG);
   EXPECT_FALSE(watched.shows(IORING_SQ_TASKRUN));
   Send(watched, 7, 1, 1);
@@ -120,7 +120,7 @@ TEST_P(Messages, G2_ItRaisesTheFlagOfTaskWork) {
   EXPECT_FALSE(watched.shows(IORING_SQ_TASKRUN));
 }
 
-TEST_P(Messages, G2_ItWakesWhoSleeps) {
+TEST_P(RingMessages, G2_ItWakesWhoSleeps) {
   constexpr uint32_t kMessages = 2;
   EXPECT_EQ(
       world().EnterWhile(
@@ -137,7 +137,7 @@ TEST_P(Messages, G2_ItWakesWhoSleeps) {
   EXPECT_THAT(Visible(), ElementsAre(Final(0, 5), Final(1, 5)));
 }
 
-TEST_P(Messages, G2_FewerThanWereWaitedForWakeNobody) {
+TEST_P(RingMessages, G2_FewerThanWereWaitedForWakeNobody) {
   constexpr Nanoseconds kTimeout = 50 * kMillisecond;
   const Nanoseconds begin = kernel().MonotonicNow();
   EXPECT_EQ(world().EnterWhile(ring(), {.min_complete = 2, .deadline = begin + kTimeout},
@@ -152,7 +152,7 @@ TEST_P(Messages, G2_FewerThanWereWaitedForWakeNobody) {
   EXPECT_THAT(Visible(), ElementsAre(Final(1, 5)));
 }
 
-TEST_P(Messages, G2_ThoseOfOneSenderKeepTheirOrder) {
+TEST_P(RingMessages, G2_ThoseOfOneSenderKeepTheirOrder) {
   constexpr uint32_t kMessages = 50;
   for (uint32_t id = 0; id < kMessages; ++id) Send(target(), id, id, 99);
   EXPECT_EQ(Enter(), kMessages);
@@ -171,7 +171,7 @@ TEST_P(Messages, G2_ThoseOfOneSenderKeepTheirOrder) {
   }
 }
 
-TEST_P(Messages, G3_ARingMayWriteToItself) {
+TEST_P(RingMessages, G3_ARingMayWriteToItself) {
   Send(driven(), 7, 1, 1);
   EXPECT_EQ(Enter(), 1U);
   if (deferred()) {
@@ -181,7 +181,7 @@ TEST_P(Messages, G3_ARingMayWriteToItself) {
   }
 }
 
-TEST_P(Messages, G4_WhatIsNoRingTakesNone) {
+TEST_P(RingMessages, G4_WhatIsNoRingTakesNone) {
   const int fd = kernel().MakeEventFd().value();
   ASSERT_TRUE(queue().Message(File::Descriptor(fd), Id(7), 1, Id(1)));
   ASSERT_TRUE(queue().Message(File::Descriptor(987'654), Id(7), 1, Id(2)));
@@ -195,7 +195,7 @@ TEST_P(Messages, G4_WhatIsNoRingTakesNone) {
   kernel().Close(fd);
 }
 
-TEST_P(Messages, G4_ARingWhoseThreadIsGoneSwallowsThem) {
+TEST_P(RingMessages, G4_ARingWhoseThreadIsGoneSwallowsThem) {
   if (!deferred()) GTEST_SKIP() << "only a deferred ring belongs to a thread so";
   DrivenRing* orphan = nullptr;
   world().OnAnotherThread([&] { orphan = &UseAnotherRing(); });
@@ -206,7 +206,7 @@ TEST_P(Messages, G4_ARingWhoseThreadIsGoneSwallowsThem) {
   EXPECT_THAT(orphan->Visible(), IsEmpty());
 }
 
-TEST_P(Messages, G6_TheyOvertakeWhatEndsInTheSameRun) {
+TEST_P(RingMessages, G6_TheyOvertakeWhatEndsInTheSameRun) {
   const Connection connection = Connect();
   std::array<std::byte, 16> bytes{};
   ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), bytes, 0, Id(1)));
@@ -223,7 +223,7 @@ TEST_P(Messages, G6_TheyOvertakeWhatEndsInTheSameRun) {
   }
 }
 
-TEST_P(Messages, G6_ButNotWhatAMultishotPosts) {
+TEST_P(RingMessages, G6_ButNotWhatAMultishotPosts) {
   if (!deferred()) GTEST_SKIP() << "messages come at once, polls by themselves";
   const int fd = kernel().MakeEventFd().value();
   ASSERT_TRUE(queue().PollMultishot(File::Descriptor(fd), POLLIN, Id(1)));
@@ -235,7 +235,7 @@ TEST_P(Messages, G6_ButNotWhatAMultishotPosts) {
   kernel().Close(fd);
 }
 
-TEST_P(Messages, O6_AFullTargetKeepsThemInItsBacklog) {
+TEST_P(RingMessages, O6_AFullTargetKeepsThemInItsBacklog) {
   DrivenRing& small = UseAnotherRing({.sq_entries = 2, .cq_entries = 2});
   for (uint32_t id = 0; id < 5; ++id) Send(small, id, 0, 99);
   EXPECT_EQ(Enter(), 5U);
@@ -247,7 +247,7 @@ TEST_P(Messages, O6_AFullTargetKeepsThemInItsBacklog) {
   EXPECT_THAT(small.Await(1), ElementsAre(Final(4, 0)));
 }
 
-TEST_P(Messages, G5_AFileIsPassedIntoASlotOfTheTarget) {
+TEST_P(RingMessages, G5_AFileIsPassedIntoASlotOfTheTarget) {
   const int fd = kernel().MakeEventFd().value();
   ASSERT_TRUE(RegisterSparseFiles(ring(), 4));
   ASSERT_TRUE(RegisterSparseFiles(target().ring(), 4));
@@ -268,7 +268,7 @@ TEST_P(Messages, G5_AFileIsPassedIntoASlotOfTheTarget) {
   kernel().Close(fd);
 }
 
-TEST_P(Messages, G5_ATargetMayHearNothingOfIt) {
+TEST_P(RingMessages, G5_ATargetMayHearNothingOfIt) {
   const int fd = kernel().MakeEventFd().value();
   ASSERT_TRUE(RegisterSparseFiles(ring(), 4));
   ASSERT_TRUE(RegisterSparseFiles(target().ring(), 4));
@@ -283,7 +283,7 @@ TEST_P(Messages, G5_ATargetMayHearNothingOfIt) {
   EXPECT_THAT(target().Await(1), ElementsAre(Final(2, 0)));
 }
 
-TEST_P(Messages, G5_WhatCannotBePassed) {
+TEST_P(RingMessages, G5_WhatCannotBePassed) {
   const int fd = kernel().MakeEventFd().value();
   ASSERT_TRUE(RegisterSparseFiles(ring(), 4));
   ASSERT_TRUE(UpdateFixedFile(ring(), 0, fd));
@@ -307,7 +307,7 @@ TEST_P(Messages, G5_WhatCannotBePassed) {
   kernel().Close(fd);
 }
 
-TEST_P(Messages, G7_OneCanBeSentWithoutARing) {
+TEST_P(RingMessages, G7_OneCanBeSentWithoutARing) {
   io_uring_sqe sqe{};
   sqe.opcode = IORING_OP_MSG_RING;
   sqe.fd = target().descriptor();

@@ -16,8 +16,8 @@ struct Requirement {
 constexpr Requirement kRequirements[] = {
     {"ZeroCopy", "Z5", {6, 2}},            // IORING_SEND_ZC_REPORT_USAGE
     {"BigCompletions", "", {6, 18}},       // IORING_SETUP_CQE_MIXED, IORING_NOP_CQE32
-    {"Messages", "G1", {6, 3}},            // IORING_MSG_RING_FLAGS_PASS
-    {"Messages", "G7", {6, 13}},           // IORING_REGISTER_SEND_MSG_RING
+    {"RingMessages", "G1", {6, 3}},        // IORING_MSG_RING_FLAGS_PASS
+    {"RingMessages", "G7", {6, 13}},       // IORING_REGISTER_SEND_MSG_RING
     {"Timeouts", "K6", {6, 4}},            // IORING_TIMEOUT_MULTISHOT
     {"MultishotRead", "", {6, 7}},         // IORING_OP_READ_MULTISHOT
     {"ProvidedBuffers", "B11", {6, 8}},    // IORING_REGISTER_PBUF_STATUS
