@@ -137,5 +137,35 @@ TEST_P(Closing, X5_AnArmedRequestKeepsItsFile) {
   EXPECT_THAT(Await(1), ElementsAre(Final(1, 4)));
 }
 
+TEST_P(Closing, X2_ACancelByFileAndACloseStopAConnectionInOneBatch) {
+  const Connection connection = Connect();
+  const BufferGroup& buffers = UseBuffers(1, 4, 64);
+  ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), buffers.group(), Id(1)));
+  io_uring_sqe& poll = Raw(IORING_OP_POLL_ADD, 2);
+  poll.fd = connection.fd;
+  poll.poll32_events = POLLPRI;
+  Submit();
+  io_uring_sqe& cancel = Raw(IORING_OP_ASYNC_CANCEL, 3);
+  cancel.fd = connection.fd;
+  cancel.cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+  ASSERT_TRUE(queue().Close(File::Descriptor(connection.fd), Id(4)));
+  EXPECT_THAT(Await(4), UnorderedElementsAre(Final(3, 2), Final(4, 0), Final(1, -ECANCELED),
+                                             Final(2, -ECANCELED)));
+  EXPECT_TRUE(ReadToEnd(connection.peer).end);
+}
+
+TEST_P(Closing, X6_ARingThatGoesEndsItsRequestsAndClosesTheirFiles) {
+  const Connection connection = Connect();
+  DrivenRing& other = UseAnotherRing();
+  ASSERT_TRUE(other.queue().Receive(File::Descriptor(connection.fd), memory_, 0, Id(1)));
+  other.Submit();
+  kernel().Close(connection.fd);
+  for (int i = 0; i < 20; ++i) world().Pause();
+  const PeerRead nothing = world().Receive(connection.peer, 10);
+  EXPECT_FALSE(nothing.end || nothing.reset);
+  DropOtherRings();
+  EXPECT_TRUE(ReadToEnd(connection.peer).end);
+}
+
 }  // namespace
 }  // namespace orrery::conformance

@@ -461,6 +461,34 @@ TEST_P(Files, C10_AReadIsCancelledOrDone) {
   (void)CancelFirst(kBlock);  // What is the disk's is not found.
 }
 
+TEST_P(Files, Q5_ALinkedTimeoutMayBeTooLateForAWorker) {
+  const int fd = CreateWith("file", "text");
+  const __kernel_timespec soon{.tv_sec = 0, .tv_nsec = 1000};
+  const auto limit = [&] {
+    io_uring_sqe& timeout = Raw(IORING_OP_LINK_TIMEOUT, 2);
+    timeout.addr = reinterpret_cast<uint64_t>(&soon);  // The ABI carries pointers so.
+    timeout.len = 1;
+  };
+  const auto expect_legal = [&](int result_if_done) {
+    const std::vector<Seen> both = Await(2);
+    if (ResultOf(both, 1) == -ECANCELED) {
+      EXPECT_EQ(ResultOf(both, 2), -ETIME);
+      return;
+    }
+    EXPECT_EQ(ResultOf(both, 1), result_if_done);
+    EXPECT_THAT(ResultOf(both, 2), AnyOf(-ECANCELED, -ENOENT, -EALREADY, -ETIME));
+  };
+  AddFsync(1, fd, IOSQE_IO_LINK);
+  limit();
+  expect_legal(0);
+  Add(1, [&](io_uring_sqe* sqe) { io_uring_prep_fallocate(sqe, fd, 0, 0, kBlock); }, IOSQE_IO_LINK);
+  limit();
+  expect_legal(0);
+  AddWrite(1, fd, "more", 4, IOSQE_IO_LINK);
+  limit();
+  expect_legal(4);
+}
+
 TEST_P(Files, B5_AReadOfAFileTakesABufferEvenForTheEnd) {
   const int fd = CreateWith("file", "0123456789");
   const BufferGroup& buffers = UseBuffers(1, 8, 8);

@@ -86,6 +86,7 @@ class Conformance : public testing::TestWithParam<WorldKind> {
   void UseRing(unsigned entries, unsigned flags);
   // One more ring in the mode of this world. All die at the end of the test.
   DrivenRing& UseAnotherRing(const RingOptions& options = {.sq_entries = 16, .cq_entries = 64});
+  void DropOtherRings() { others_.clear(); }
   // One of exactly these flags and sizes.
   DrivenRing& UseAnotherRing(unsigned entries, unsigned flags);
   // io_uring_setup(2) with these flags: the error, or 0.

@@ -71,6 +71,56 @@ TEST_P(Polling, P3_SeveralWakeUpsBetweenTwoEntersAreOneToAsManyReports) {
   kernel().Close(fd);
 }
 
+TEST_P(Polling, P4_WhatItReportsMayBeOver) {
+  const int fd = kernel().MakeEventFd().value();
+  ASSERT_TRUE(queue().PollMultishot(File::Descriptor(fd), POLLIN, Id(1)));
+  Submit();
+  world().SignalEventFd(fd);
+  // The read comes first, and still the poll reports what woke it.
+  uint64_t count = 0;
+  ASSERT_TRUE(queue().Read(File::Descriptor(fd), std::as_writable_bytes(std::span(&count, 1)),
+                           SubmissionQueue::kCurrentOffset, Id(2)));
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(2, 8), More(1, POLLIN)));
+  EXPECT_EQ(count, 1U);
+  kernel().Close(fd);
+}
+
+TEST_P(Polling, P5_ThereAreNoPollsByLevel) {
+  constexpr unsigned kLevel = 1U << 3;  // IORING_POLL_ADD_LEVEL
+  const int fd = kernel().MakeEventFd().value();
+  for (const unsigned flags : {kLevel, kLevel | IORING_POLL_ADD_MULTI}) {
+    io_uring_sqe& sqe = Raw(IORING_OP_POLL_ADD, 1);
+    sqe.fd = fd;
+    sqe.poll32_events = POLLIN;
+    sqe.len = flags;
+    EXPECT_THAT(Await(1), ElementsAre(Final(1, -EINVAL)));
+  }
+  kernel().Close(fd);
+}
+
+TEST_P(Polling, P7_ASocketTellsOfBytesOfItsEndAndOfAReset) {
+  const auto poll = [&](const Connection& connection, uint32_t events, uint32_t id) {
+    io_uring_sqe& sqe = Raw(IORING_OP_POLL_ADD, id);
+    sqe.fd = connection.fd;
+    sqe.poll32_events = events;
+  };
+  const Connection ends = Connect();
+  poll(ends, POLLIN, 1);
+  Submit();
+  Deliver(ends, "x");
+  EXPECT_THAT(Await(1), ElementsAre(Final(1, POLLIN)));
+  world().ShutdownWrite(ends.peer);
+  ASSERT_TRUE(world().AwaitHangup(ends.fd));
+  poll(ends, POLLIN, 2);
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, POLLIN | POLLRDHUP))) << "asked or not";
+
+  const Connection breaks = Connect();
+  world().Reset(breaks.peer);
+  ASSERT_TRUE(world().AwaitHangup(breaks.fd));
+  poll(breaks, POLLIN, 3);
+  EXPECT_THAT(Await(1), ElementsAre(Final(3, POLLIN | POLLERR | POLLHUP | POLLRDHUP)));
+}
+
 TEST_P(Polling, P6_ClosingTheDescriptorDoesNotEndIt) {
   const Connection connection = Connect();
   ASSERT_TRUE(queue().PollMultishot(File::Descriptor(connection.fd), POLLIN, Id(1)));

@@ -1,5 +1,8 @@
 // Rings of provided buffers: which buffer is taken, when, and when none is. A buffer that is
 // believed taken when it is not leaks; the other way round it is overwritten.
+#include <sys/mman.h>
+
+#include <array>
 #include <cerrno>
 #include <vector>
 
@@ -30,6 +33,58 @@ class ProvidedBuffers : public Conformance {
   }
 };
 INSTANTIATE_TEST_SUITE_P(Kernels, ProvidedBuffers, AllWorlds(), WorldName);
+
+TEST_P(ProvidedBuffers, B1_AGroupHasAPowerOfTwoOfEntriesAndAnIdOfItsOwn) {
+  constexpr unsigned kEntriesMax = 32768;
+  constexpr size_t kBytes = 2 * kEntriesMax * sizeof(io_uring_buf);
+  void* const memory =
+      ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  const auto error_of = [&](unsigned entries, uint16_t group) {
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<uint64_t>(memory);  // The ABI carries pointers so.
+    registration.ring_entries = entries;
+    registration.bgid = group;
+    const auto result = ring().Register(IORING_REGISTER_PBUF_RING, &registration, 1);
+    return result ? 0 : result.error().value();
+  };
+  EXPECT_EQ(error_of(0, 1), EINVAL);
+  EXPECT_EQ(error_of(3, 1), EINVAL);
+  EXPECT_EQ(error_of(2 * kEntriesMax, 1), EINVAL);
+  EXPECT_EQ(error_of(kEntriesMax, 1), 0);
+  EXPECT_EQ(error_of(1, 1), EEXIST);
+  EXPECT_EQ(error_of(1, 2), 0);
+  for (const uint16_t group : {1, 2, 3}) {
+    io_uring_buf_reg registration{};
+    registration.bgid = group;
+    const auto result = ring().Register(IORING_UNREGISTER_PBUF_RING, &registration, 1);
+    EXPECT_EQ(result ? 0 : result.error().value(), group == 3 ? ENOENT : 0);
+  }
+  ::munmap(memory, kBytes);
+}
+
+TEST_P(ProvidedBuffers, B12_OfTwoReceivesOneBufferServesOne) {
+  const Connection connection = Connect();
+  const BufferGroup& buffers = UseBuffers(7, 1, 4);
+  for (uint32_t id = 1; id <= 2; ++id) {
+    io_uring_sqe& sqe = Raw(IORING_OP_RECV, id);
+    sqe.fd = connection.fd;
+    sqe.flags = IOSQE_BUFFER_SELECT;
+    sqe.buf_group = buffers.group();
+  }
+  Submit();
+  ASSERT_EQ(world().Send(connection.peer, "hello"), 5U);
+  const std::vector<Seen> seen = Await(2);
+  ASSERT_THAT(seen, testing::SizeIs(2));
+  EXPECT_EQ(seen[0].result, 4);
+  EXPECT_TRUE(seen[0].buffer().has_value());
+  EXPECT_EQ(seen[1].result, -ENOBUFS);
+  EXPECT_FALSE(seen[1].buffer().has_value());
+  // The rest is still there.
+  std::array<std::byte, 16> rest{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), rest, 0, Id(3)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(3, 1)));
+}
 
 TEST_P(ProvidedBuffers, B2_AreTakenInTheOrderOfTheRing) {
   const Connection connection = Connect();

@@ -128,6 +128,26 @@ TEST_P(Receive, R9_AfterShuttingReadingDownQueuedBytesAreStillThere) {
   EXPECT_THAT(ReceiveUpTo(connection, 100), Final(1, 0));
 }
 
+TEST_P(Receive, R10_OfSeveralOneTakesWhatCameAndTheOthersGoOnWaiting) {
+  constexpr uint32_t kReceives = 3;
+  const Connection connection = Connect();
+  std::array<std::array<std::byte, 16>, kReceives> memory{};
+  for (uint32_t id = 0; id < kReceives; ++id) {
+    ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory[id], 0, Id(id)));
+  }
+  Submit();
+  std::array<bool, kReceives> done{};
+  for (uint32_t round = 0; round < kReceives; ++round) {
+    ASSERT_EQ(world().Send(connection.peer, "hello"), 5U);
+    const Seen seen = AwaitOne();
+    EXPECT_EQ(seen.result, 5);
+    ASSERT_LT(seen.id, kReceives);
+    EXPECT_FALSE(done[seen.id]);
+    done[seen.id] = true;
+    if (round + 1 < kReceives) ExpectQuiet();
+  }
+}
+
 TEST_P(Receive, R12_AReceiveSubmittedBeforeTaskWorkRanTakesTheBytes) {
   if (!deferred()) GTEST_SKIP() << "of deferred task work only";
   const Connection connection = Connect();

@@ -55,6 +55,31 @@ TEST_P(Timeouts, K1b_ABatchCountsForATimeoutAtItsEnd) {
   EXPECT_THAT(Await(2), ElementsAre(Final(1, 0), Final(2, 0)));
 }
 
+TEST_P(Timeouts, K1_ATimeoutThatIsRemovedCountsAndOneThatExpiresDoesNot) {
+  ASSERT_TRUE(queue().Timeout(kLong, 3, Id(1)));
+  Submit();
+  ASSERT_TRUE(queue().Timeout(kShort, 0, Id(2)));
+  EXPECT_THAT(Await(1), ElementsAre(Final(2, -ETIME)));
+  ExpectQuiet();
+  ASSERT_TRUE(queue().Timeout(kLong, 0, Id(3)));
+  Submit();
+  // Two of three: the removal, and what it removed.
+  Remove(3, 4);
+  EXPECT_THAT(Await(2), ElementsAre(Final(4, 0), Final(3, -ECANCELED)));
+  ExpectQuiet();
+  ASSERT_TRUE(queue().Nop(Id(5)));
+  EXPECT_THAT(Await(2), ElementsAre(Final(5, 0), Final(1, 0)));
+}
+
+TEST_P(Timeouts, K1_ATimeoutThatACancelFindsCounts) {
+  ASSERT_TRUE(queue().Timeout(kLong, 2, Id(1)));
+  Submit();
+  ASSERT_TRUE(queue().Timeout(kLong, 0, Id(2)));
+  Submit();
+  ASSERT_TRUE(queue().Cancel(Id(2), Id(3)));
+  EXPECT_THAT(Await(3), ElementsAre(Final(3, 0), Final(2, -ECANCELED), Final(1, 0)));
+}
+
 TEST_P(Timeouts, K1_ACancelledOneIsEcanceled) {
   ASSERT_TRUE(queue().Timeout(kLong, 0, Id(1)));
   Submit();
