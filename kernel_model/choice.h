@@ -20,7 +20,7 @@ namespace orrery::model {
 
 // How we know that a real kernel behaves so.
 enum class Evidence : uint8_t {
-  kWitnessed,   // Seen on a real kernel; a conformance test shows it.
+  kWitnessed,   // Seen on a real kernel: a conformance test shows it, or a run of //tools:outcomes.
   kDocumented,  // A man page or the kernel's source says so.
 };
 

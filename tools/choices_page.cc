@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 namespace orrery::tools {
@@ -103,6 +104,15 @@ std::string TestsOfFact(std::string_view facts_page, std::string_view id) {
   line = Trim(Next(line, "\n"));
   if (line.ends_with('|')) line.remove_suffix(1);
   return std::string(Trim(line.substr(line.rfind('|') + 1)));
+}
+
+uint64_t RunsThatNeeded(std::string_view site, std::string_view witnessed) {
+  const nlohmann::json measured =
+      nlohmann::json::parse(witnessed, nullptr, /*allow_exceptions=*/false);
+  if (measured.is_discarded()) return 0;
+  return measured.value("sites", nlohmann::json::object())
+      .value(std::string(site), nlohmann::json::object())
+      .value("needed", uint64_t{0});
 }
 
 std::string ChoicesPage(std::span<const model::SiteInfo> sites, std::string_view facts_page,

@@ -4,7 +4,7 @@
 // test can tell whether the committed page is stale, without a real kernel.
 #pragma once
 
-#include <set>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +20,9 @@ std::vector<std::string> CitedFacts(std::string_view source);
 // What docs/kernel_facts.md says in its last column about fact `id`: "`Sending.T1_*`"; empty when
 // it has no such fact.
 std::string TestsOfFact(std::string_view facts_page, std::string_view id);
+
+// How many real runs needed a departure of the site, by what `//tools:outcomes` wrote.
+uint64_t RunsThatNeeded(std::string_view site, std::string_view witnessed);
 
 // The whole page. `witnessed`: what `//tools:outcomes` wrote.
 std::string ChoicesPage(std::span<const model::SiteInfo> sites, std::string_view facts_page,
