@@ -446,6 +446,28 @@ std::string EnterText(const TracedEnter& enter) {
   return text.str();
 }
 
+// An Enter's SQEs and CQEs. `place`: the one that matters, if `marked`.
+void AppendEnter(std::string& text, const TracedEnter& enter, size_t place, bool marked) {
+  constexpr size_t kLinesMax = 16;
+  const std::string indent = "        ";
+  const size_t submissions = enter.submissions.size();
+  for (size_t number = 0; number < std::min(submissions, kLinesMax); ++number) {
+    text += indent + ToText(enter.submissions[number]) + "\n";
+  }
+  if (submissions > kLinesMax) {
+    text += indent + "and " + std::to_string(submissions - kLinesMax) + " SQEs\n";
+  }
+  const size_t count = enter.completions.size();
+  const size_t begin = marked && place > kLinesMax / 2 ? place - kLinesMax / 2 : 0;
+  const size_t end = std::min(count, begin + kLinesMax);
+  if (begin > 0) text += indent + std::to_string(begin) + " CQEs, then\n";
+  for (size_t number = begin; number < end; ++number) {
+    text += (marked && number == place ? ">       " : indent) + ToText(enter.completions[number]) +
+            "\n";
+  }
+  if (count > end) text += indent + "and " + std::to_string(count - end) + " CQEs\n";
+}
+
 }  // namespace
 
 // --- Streams
@@ -634,6 +656,20 @@ std::string ToText(const TraceEvent& event) {
     return text + (publication->buffers.size() > kShownMax ? " ..." : "");
   }
   return EnterText(std::get<TracedEnter>(event));
+}
+
+std::string WindowText(const ServerTrace& trace, size_t event, size_t completion) {
+  constexpr size_t kBefore = 6;
+  constexpr size_t kAfter = 2;
+  std::string text;
+  const size_t end = std::min(trace.events.size(), event + kAfter);
+  for (size_t at = event > kBefore ? event - kBefore : 0; at < end; ++at) {
+    text += (at == event ? "> #" : "  #") + std::to_string(at) + " " + ToText(trace.events[at]);
+    text += "\n";
+    const auto* const enter = std::get_if<TracedEnter>(&trace.events[at]);
+    if (enter != nullptr) AppendEnter(text, *enter, completion, at == event);
+  }
+  return text;
 }
 
 }  // namespace orrery::acceptor

@@ -186,5 +186,7 @@ std::expected<ServerTrace, std::string> ReadTrace(const std::string& path);
 std::string ToText(const TracedSubmission& submission);
 std::string ToText(const TracedCompletion& completion);
 std::string ToText(const TraceEvent& event);
+// The events around one, with an end to each line; of its own completions, those around one.
+std::string WindowText(const ServerTrace& trace, size_t event, size_t completion);
 
 }  // namespace orrery::acceptor

@@ -1,7 +1,5 @@
 #include "tests/acceptor/server_trace_acceptor.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -21,6 +19,7 @@
 #include "kernel_model/model_ring.h"
 #include "kernel_model/observer.h"
 #include "tests/acceptor/server_trace_index.h"
+#include "tests/acceptor/server_trace_memory.h"
 #include "tests/acceptor/server_trace_schedule.h"
 
 namespace orrery::acceptor {
@@ -31,8 +30,6 @@ using model::ModelKernel;
 using model::Site;
 
 constexpr uint32_t kNone = IndexedCompletion::kNone;
-// Buffers may be spread over this much of the program's memory.
-constexpr uint64_t kArenaMax = uint64_t{1} << 36;
 // How far behind a receive that was put off for its share the others are looked for.
 constexpr uint32_t kLookAheadMax = 1 << 16;
 // How many completions may lie between those of a batch in a CQ that overflows.
@@ -40,75 +37,9 @@ constexpr uint32_t kLookBehind = 4096;
 // What a peer leaves unread, so that its connection's sends may have to wait.
 constexpr size_t kLeftUnread = 1;
 constexpr size_t kReadAbove = 4096;
-constexpr size_t kPageBytes = 4096;
 // Nobody has it.
 constexpr int kNoDescriptor = 1 << 30;
 constexpr size_t kProgressEvery = 4096;
-
-// Zeroed memory of the system's, which costs only what is touched.
-class Pages {
- public:
-  explicit Pages(uint64_t bytes) : bytes_((bytes + kPageBytes - 1) / kPageBytes * kPageBytes) {
-    if (bytes_ == 0) return;
-    void* const memory = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    ORRERY_CHECK_MSG(memory != MAP_FAILED, "no address space for the trace's buffers");
-    memory_ = static_cast<std::byte*>(memory);
-  }
-  Pages(const Pages&) = delete;
-  Pages& operator=(const Pages&) = delete;
-  ~Pages() {
-    if (memory_ != nullptr) ::munmap(memory_, bytes_);
-  }
-  std::byte* begin() const { return memory_; }
-
- private:
-  uint64_t bytes_;
-  std::byte* memory_ = nullptr;
-};
-
-// The trace's buffers, at the same distances from each other.
-class BufferArena {
- public:
-  explicit BufferArena(const ServerTrace& trace)
-      : extent_(ExtentOf(trace)), pages_(fits() ? extent_.end - extent_.begin : 0) {}
-
-  bool fits() const { return extent_.end - extent_.begin <= kArenaMax; }
-  std::byte* At(uint64_t address) const { return pages_.begin() + (address - extent_.begin); }
-
- private:
-  struct Extent {
-    uint64_t begin = 0;
-    uint64_t end = 0;
-  };
-  static Extent ExtentOf(const ServerTrace& trace) {
-    Extent extent{.begin = ~uint64_t{0}, .end = 0};
-    for (const TraceEvent& event : trace.events) {
-      const auto* publication = std::get_if<TracedPublication>(&event);
-      if (publication == nullptr) continue;
-      for (const TracedBuffer& buffer : publication->buffers) {
-        extent.begin = std::min(extent.begin, buffer.address);
-        extent.end = std::max(extent.end, buffer.address + buffer.bytes);
-      }
-    }
-    return extent.begin <= extent.end ? extent : Extent{};
-  }
-
-  const Extent extent_;
-  const Pages pages_;
-};
-
-uint64_t LongestPayload(const ServerTrace& trace) {
-  uint64_t longest = 0;
-  for (const TraceEvent& event : trace.events) {
-    const auto* enter = std::get_if<TracedEnter>(&event);
-    if (enter == nullptr) continue;
-    for (const TracedSubmission& submission : enter->submissions) {
-      longest = std::max(longest, submission.payload.hash.bytes());
-    }
-  }
-  return longest;
-}
 
 bool IsSend(uint8_t opcode) { return opcode == IORING_OP_SEND || opcode == IORING_OP_SENDMSG; }
 
@@ -121,7 +52,7 @@ class Follower final : public model::Bystander, public model::Choice, public mod
         index_(trace),
         schedule_(trace, index_),
         arena_(trace),
-        zeros_(LongestPayload(trace)),
+        zeros_(std::min(LongestSend(trace), Pages::kBytesMax)),
         model_(ModelOptionsFor(options), *this, this),
         triggered_(index_.completions().size(), false),
         supplied_(index_.completions().size(), false),
@@ -140,6 +71,7 @@ class Follower final : public model::Bystander, public model::Choice, public mod
   TraceVerdict Run() {
     if (!index_.unsupported().empty()) return Unsupported(index_.unsupported());
     if (!arena_.fits()) return Unsupported("buffers that lie too far apart");
+    if (LongestSend(trace_) > Pages::kBytesMax) return Unsupported("sends that are so long");
     for (at_ = 0; at_ < trace_.events.size() && !failed_; ++at_) {
       if (!index_.broken().empty() && at_ == index_.broken_at()) {
         Refuse(index_.broken());
@@ -895,45 +827,7 @@ class Follower final : public model::Bystander, public model::Choice, public mod
     verdict_.place = "event " + std::to_string(at_) + " of " +
                      std::to_string(trace_.events.size()) + ", completion " +
                      std::to_string(next_) + " of " + std::to_string(end());
-    verdict_.window = Window();
-  }
-
-  // The events around the place.
-  std::string Window() const {
-    constexpr size_t kBefore = 6;
-    constexpr size_t kAfter = 2;
-    std::string text;
-    const size_t begin = at_ > kBefore ? at_ - kBefore : 0;
-    const size_t stop = std::min(trace_.events.size(), at_ + kAfter);
-    for (size_t at = begin; at < stop; ++at) AppendEvent(text, at);
-    return text;
-  }
-
-  void AppendEvent(std::string& text, size_t at) const {
-    const auto* const enter = std::get_if<TracedEnter>(&trace_.events[at]);
-    text +=
-        (at == at_ ? "> #" : "  #") + std::to_string(at) + " " + ToText(trace_.events[at]) + "\n";
-    if (enter == nullptr) return;
-    constexpr size_t kLinesMax = 16;
-    const size_t submissions = enter->submissions.size();
-    for (size_t number = 0; number < std::min(submissions, kLinesMax); ++number) {
-      text += "        " + ToText(enter->submissions[number]) + "\n";
-    }
-    if (submissions > kLinesMax) {
-      text += "        and " + std::to_string(submissions - kLinesMax) + " SQEs\n";
-    }
-    // Of the Enter that is not explained, those around the place.
-    const size_t count = enter->completions.size();
-    const size_t here = at == at_ && next_ >= enter_begin_ ? next_ - enter_begin_ : kLinesMax;
-    const size_t first = here > kLinesMax / 2 && at == at_ ? here - kLinesMax / 2 : 0;
-    if (first > 0) text += "        " + std::to_string(first) + " CQEs, then\n";
-    for (size_t number = first; number < std::min(count, first + kLinesMax); ++number) {
-      text += (at == at_ && number == here ? ">       " : "        ") +
-              ToText(enter->completions[number]) + "\n";
-    }
-    if (count > first + kLinesMax) {
-      text += "        and " + std::to_string(count - first - kLinesMax) + " CQEs\n";
-    }
+    verdict_.window = WindowText(trace_, at_, next_ - std::min(next_, enter_begin_));
   }
 
   const ServerTrace& trace_;
