@@ -173,6 +173,7 @@ class ModelKernel final : public Kernel {
 
  private:
   friend class ModelRing;
+  friend class Program;
   std::unique_ptr<Machine> machine_;
 };
 

@@ -91,6 +91,10 @@ std::optional<EnterResult> ModelRing::Begin(const EnterRequest& request) {
   return core_->Begin(request);
 }
 
+std::optional<EnterResult> ModelRing::BeginAs(const EnterCall& call) { return core_->Begin(call); }
+
+void ModelRing::Signal() { core_->Signal(); }
+
 bool ModelRing::sleeping() const { return core_->sleeping(); }
 
 bool ModelRing::CanFinish() { return core_->CanFinish(); }

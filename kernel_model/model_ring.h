@@ -32,6 +32,8 @@ class ModelRing final : public Ring {
   // Consumes SQEs. The result when the call need not sleep; otherwise nothing, and the ring sleeps
   // until Finish().
   std::optional<EnterResult> Begin(const EnterRequest& request);
+  // The same of EnterAs().
+  std::optional<EnterResult> BeginAs(const EnterCall& call);
   bool sleeping() const;
   // Whether the sleeper's wait is over now: enough completions, the deadline, or a signal. Runs
   // task work as a thread does that wakes up, looks, and sleeps again; once true it stays true.
@@ -42,6 +44,9 @@ class ModelRing final : public Ring {
   Nanoseconds deadline() const;
   // Wakes up and delivers. REQUIRES: CanFinish().
   EnterResult Finish();
+
+  // A signal comes: a sleeper wakes up, and its call may end with EINTR.
+  void Signal();
 
   // With TaskWork::kPrompt: what a timer interrupt does; queued task work runs now. With kDeferred:
   // nothing.

@@ -83,6 +83,7 @@ class RingCore {
   Nanoseconds wake_at() const { return std::min({deadline_, interrupt_at_, min_wait_at_}); }
   EnterResult Finish();
   void Interrupt();
+  void Signal() { interrupt_at_ = std::min(interrupt_at_, machine.now); }
   std::expected<unsigned, Errno> Register(unsigned opcode, const void* argument, unsigned count);
   size_t requests_in_flight() const { return pool_.size() - held_requests_; }
 

@@ -35,7 +35,7 @@ Attempt TrySend(RingCore& ring, Request& request) {
   Tcp& tcp = ring.machine.tcp;
   Connection& connection = *request.file->connection;
   const size_t wanted = request.total_bytes - request.done_bytes;
-  const int64_t sent = tcp.BeginSend(connection, wanted, request);
+  const int64_t sent = tcp.BeginSend(connection, wanted, &request);
   if (sent == -EAGAIN) return Attempt::Wait();
   if (sent < 0) return Broken(ring, request, sent);
   ForEachPiece(request, static_cast<size_t>(sent), [&](const std::byte* address, size_t count) {

@@ -107,15 +107,15 @@ size_t Tcp::SendSpace(const Connection& connection) const {
   return machine_.options.socket_buffer_bytes - used;
 }
 
-int64_t Tcp::BeginSend(Connection& connection, size_t count, const Request& request) {
+int64_t Tcp::BeginSend(Connection& connection, size_t count, const Request* request) {
   if (connection.pending_error != 0) return -std::exchange(connection.pending_error, 0);
   if (connection.write_shut || connection.reset_arrived) return -EPIPE;
   if (count == 0) return 0;
   size_t fits = std::min(count, SendSpace(connection));
-  if (machine_.bystander != nullptr && fits > 0 && !connection.peer_gone) {
+  if (machine_.bystander != nullptr && request != nullptr && fits > 0 && !connection.peer_gone) {
     const size_t unread = connection.outbound.size() + connection.unacknowledged;
     const size_t room =
-        machine_.bystander->SendRoom(request.ring->number, request.user_data, fits, unread);
+        machine_.bystander->SendRoom(request->ring->number, request->user_data, fits, unread);
     ORRERY_CHECK(room <= fits);
     ORRERY_CHECK(room > 0 || unread > 0);
     connection.no_room = room == 0;

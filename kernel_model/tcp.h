@@ -106,8 +106,8 @@ class Tcp {
   int64_t Receive(Connection& connection, std::byte* bytes, size_t count);
   // Whether more is known to be there (fact R1).
   static bool NotEmpty(const Connection& connection);
-  // How many of `count` bytes a send may take now.
-  int64_t BeginSend(Connection& connection, size_t count, const Request& request);
+  // How many of `count` bytes a send may take now. Without a request it is a system call.
+  int64_t BeginSend(Connection& connection, size_t count, const Request* request);
   // Takes them. After each send, FinishSend() once.
   void Send(Connection& connection, const std::byte* bytes, size_t count);
   void FinishSend(Connection& connection, size_t count);
