@@ -32,7 +32,7 @@ bool IsKnownOption(int level, int option) {
   }
   if (level == SOL_SOCKET) {
     return option == SO_KEEPALIVE || option == SO_REUSEADDR || option == SO_SNDBUF ||
-           option == SO_RCVBUF;
+           option == SO_RCVBUF || option == SO_REUSEPORT;
   }
   return false;
 }
@@ -115,14 +115,16 @@ std::expected<uint16_t, Errno> ModelKernel::LocalPort(int listener) {
   return std::unexpected(Errno(ENOTSOCK));
 }
 
-std::expected<void, Errno> ModelKernel::SetSocketOption(int socket, int level, int option, int) {
-  const OpenFile* const file = machine_->descriptors.Find(socket);
+std::expected<void, Errno> ModelKernel::SetSocketOption(int socket, int level, int option,
+                                                        int value) {
+  OpenFile* const file = machine_->descriptors.Find(socket);
   if (file == nullptr) return std::unexpected(Errno(EBADF));
   if (!IsSocket(*file)) return std::unexpected(Errno(ENOTSOCK));
   if (!IsKnownOption(level, option)) {
     StopUnknown("socket option of level " + std::to_string(level) + ", number",
                 static_cast<uint64_t>(option));
   }
+  if (level == SOL_SOCKET && option == SO_REUSEPORT) file->shares_port = value != 0;
   return {};
 }
 

@@ -68,9 +68,10 @@ struct OpenFile {
   Inode* inode = nullptr;                     // kRegular, kDirectory: counted as open.
   uint32_t open_flags = 0;                    // As open(2) has them.
   uint64_t position = 0;
-  uint16_t bound_port = 0;  // kSocket, and what becomes of it; 0: not bound by name.
-  int connect_error = 0;    // kSocket: of the connect that is under way.
-  bool connecting = false;  // kSocket, with its connection.
+  uint16_t bound_port = 0;   // kSocket, and what becomes of it; 0: not bound by name.
+  bool shares_port = false;  // kSocket: SO_REUSEPORT
+  int connect_error = 0;     // kSocket: of the connect that is under way.
+  bool connecting = false;   // kSocket, with its connection.
 
   bool on_disk() const { return inode != nullptr; }
 };

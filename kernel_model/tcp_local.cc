@@ -20,7 +20,10 @@ namespace orrery::model {
 int32_t Tcp::Bind(OpenFile& socket, uint16_t port) {
   if (socket.kind != FileKind::kSocket || socket.bound_port != 0) return -EINVAL;
   if (port == 0) port = FindPort();
-  if (port == 0 || listeners_.contains(port) || bound_.contains(port)) return -EADDRINUSE;
+  if (port == 0 || listeners_.contains(port) || bound_.contains(port)) {
+    if (port != 0 && socket.shares_port) StopUnknown("SO_REUSEPORT of several sockets, port", port);
+    return -EADDRINUSE;
+  }
   socket.bound_port = port;
   bound_[port] = &socket;
   return 0;

@@ -289,6 +289,26 @@ TEST(ProgramWorldDeathTest, WhatTheModelDoesNotOfferStopsTheRun) {
   EXPECT_DEATH(run([] { return ::socket(AF_UNIX, SOCK_STREAM, 0); }), "sockets of family 1");
 }
 
+TEST(ProgramWorldDeathTest, APortThatIsReallySharedStopsTheRun) {
+  const auto run = [](int sockets) {
+    ProgramWorld world(0, Benign());
+    world.Start([sockets] {
+      const sockaddr_in name = Loopback(kPort);
+      const int one = 1;
+      for (int i = 0; i < sockets; ++i) {
+        const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+        if (::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0) return 1;
+        if (::bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0) return 2;
+      }
+      return 0;
+    });
+    EXPECT_TRUE(world.RunUntilExit());
+    EXPECT_EQ(world.program().status(), 0);
+  };
+  run(1);
+  EXPECT_DEATH(run(2), "SO_REUSEPORT of several sockets, port 7");
+}
+
 TEST(ProgramWorldDeathTest, LiburingIsForProgramsOnly) {
   io_uring ring;
   EXPECT_DEATH(::io_uring_queue_init(8, &ring, 0), "only a program that a world runs");
