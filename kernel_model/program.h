@@ -104,7 +104,6 @@ class Program {
   std::map<int, std::unique_ptr<ModelRing>> rings_;  // By descriptor.
   std::array<struct sigaction, NSIG> actions_{};
   std::vector<int> signals_;  // That have come, and are not handled.
-  bool interrupted_ = false;  // A handler without SA_RESTART ran while it waited.
 
   Wait wait_ = Wait::kNothing;
   Nanoseconds not_before_ = 0;  // Or until when it waits.
