@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "kernel_model/datagram.h"
 #include "kernel_model/machine.h"
 #include "kernel_model/operations.h"
 
@@ -59,12 +60,16 @@ int SystemCalls::Socket(int domain, int type, int protocol) {
   if (domain != AF_INET && domain != AF_INET6) {
     StopUnknown("sockets of family", static_cast<uint64_t>(domain));
   }
-  if ((type & ~kTypeFlags) != SOCK_STREAM) {
-    StopUnknown("socket(2) of type", static_cast<uint64_t>(type & ~kTypeFlags));
+  const int kind = type & ~kTypeFlags;
+  if (kind != SOCK_STREAM && kind != SOCK_DGRAM) {
+    StopUnknown("socket(2) of type", static_cast<uint64_t>(kind));
   }
-  if (protocol != 0 && protocol != IPPROTO_TCP) return -EPROTONOSUPPORT;
+  const bool datagrams = kind == SOCK_DGRAM;
+  if (protocol != 0 && protocol != (datagrams ? IPPROTO_UDP : IPPROTO_TCP)) {
+    return -EPROTONOSUPPORT;
+  }
   if (machine_.descriptors.full()) return -EMFILE;
-  OpenFile& file = machine_.NewFile(FileKind::kSocket);
+  OpenFile& file = datagrams ? machine_.datagrams.Make() : machine_.NewFile(FileKind::kSocket);
   if ((type & SOCK_NONBLOCK) != 0) file.open_flags |= O_NONBLOCK;
   return machine_.InsertDescriptor(file);
 }
@@ -75,13 +80,17 @@ int SystemCalls::Bind(int fd, const sockaddr* address, socklen_t bytes) {
   if (file == nullptr) return error;
   uint16_t port = 0;
   error = ReadPort(address, bytes, &port);
-  return error != 0 ? error : machine_.tcp.Bind(*file, port);
+  if (error != 0) return error;
+  if (file->kind == FileKind::kDatagram) return machine_.datagrams.Bind(*file, port);
+  return machine_.tcp.Bind(*file, port);
 }
 
 int SystemCalls::Listen(int fd, int backlog) {
   int error = 0;
   OpenFile* const file = FindSocket(fd, &error);
-  return file == nullptr ? error : machine_.tcp.ListenOn(*file, backlog);
+  if (file == nullptr) return error;
+  if (file->kind == FileKind::kDatagram) return -EOPNOTSUPP;
+  return machine_.tcp.ListenOn(*file, backlog);
 }
 
 int SystemCalls::Accept(int fd, sockaddr* address, socklen_t* bytes, int flags) {
@@ -89,6 +98,7 @@ int SystemCalls::Accept(int fd, sockaddr* address, socklen_t* bytes, int flags) 
   OpenFile* const file = FindSocket(fd, &error);
   if (file == nullptr) return error;
   if ((flags & ~kTypeFlags) != 0) return -EINVAL;
+  if (file->kind == FileKind::kDatagram) return -EOPNOTSUPP;
   if (file->kind != FileKind::kListener || file->listener->shut) return -EINVAL;
   if (machine_.descriptors.full()) return -EMFILE;
   if (file->listener->queue.empty()) return -EAGAIN;
@@ -111,6 +121,7 @@ int SystemCalls::Connect(int fd, const sockaddr* address, socklen_t bytes) {
   uint16_t port = 0;
   error = ReadPort(address, bytes, &port);
   if (error != 0) return error;
+  if (file->kind == FileKind::kDatagram) return machine_.datagrams.Connect(*file, port);
   const int result = machine_.tcp.Connect(*file, port);
   // The model tells a refusal with the next call; so does a socket that does not block.
   return result == -EAGAIN ? -EINPROGRESS : result;
@@ -119,7 +130,9 @@ int SystemCalls::Connect(int fd, const sockaddr* address, socklen_t bytes) {
 int SystemCalls::Shutdown(int fd, int how) {
   int error = 0;
   OpenFile* const file = FindSocket(fd, &error);
-  return file == nullptr ? error : machine_.tcp.Shutdown(*file, how);
+  if (file == nullptr) return error;
+  if (file->kind == FileKind::kDatagram) return machine_.datagrams.Shutdown(*file, how);
+  return machine_.tcp.Shutdown(*file, how);
 }
 
 int SystemCalls::Close(int fd) {
@@ -141,7 +154,7 @@ int SystemCalls::GetOption(int fd, int level, int option, void* value, socklen_t
         file->kind == FileKind::kStream ? &file->connection->pending_error : &file->connect_error;
     answer = std::exchange(*pending, 0);
   } else if (level == SOL_SOCKET && option == SO_TYPE) {
-    answer = SOCK_STREAM;
+    answer = file->kind == FileKind::kDatagram ? SOCK_DGRAM : SOCK_STREAM;
   } else if (level == SOL_SOCKET && option == SO_ACCEPTCONN) {
     answer = file->kind == FileKind::kListener ? 1 : 0;
   } else if (level == SOL_SOCKET && (option == SO_SNDBUF || option == SO_RCVBUF)) {
@@ -161,6 +174,10 @@ int SystemCalls::GetName(int fd, bool of_peer, sockaddr* address, socklen_t* byt
   const OpenFile* const file = FindSocket(fd, &error);
   if (file == nullptr) return error;
   if (address == nullptr) return -EFAULT;
+  if (of_peer && file->kind == FileKind::kDatagram) {
+    const uint16_t port = file->datagrams->peer_port;
+    return port == 0 ? -ENOTCONN : TellAddress(port, address, bytes);
+  }
   if (of_peer) {
     if (file->kind != FileKind::kStream) return -ENOTCONN;
     return TellAddress(Tcp::FarPort(*file->connection), address, bytes);
@@ -168,6 +185,7 @@ int SystemCalls::GetName(int fd, bool of_peer, sockaddr* address, socklen_t* byt
   uint16_t port = file->bound_port;
   if (file->kind == FileKind::kListener) port = file->listener->port;
   if (file->kind == FileKind::kStream) port = file->connection->port;
+  if (file->kind == FileKind::kDatagram) port = file->datagrams->port;
   return TellAddress(port, address, bytes);
 }
 
@@ -210,8 +228,12 @@ ssize_t SystemCalls::Receive(int fd, std::byte* bytes, size_t count, int flags, 
     machine_.Wake(*file, POLLOUT);
     return sizeof file->event_count;
   }
-  if (plain && file->on_disk()) StopUnknown("read(2) of a file, descriptor", uint64_t(fd));
+  if (plain && file->on_disk())
+    StopUnknown("read(2) of a file, descriptor", static_cast<uint64_t>(fd));
   if (!IsSocket(*file)) return plain ? -EINVAL : -ENOTSOCK;
+  if (file->kind == FileKind::kDatagram) {
+    StopUnknown("receiving a datagram without a ring, descriptor", static_cast<uint64_t>(fd));
+  }
   if ((flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) != 0) {
     StopUnknown("flags of recv(2)", static_cast<uint64_t>(flags));
   }
@@ -235,8 +257,12 @@ ssize_t SystemCalls::Send(int fd, const std::byte* bytes, size_t count, int flag
     machine_.Wake(*file, POLLIN);
     return sizeof value;
   }
-  if (plain && file->on_disk()) StopUnknown("write(2) to a file, descriptor", uint64_t(fd));
+  if (plain && file->on_disk())
+    StopUnknown("write(2) to a file, descriptor", static_cast<uint64_t>(fd));
   if (!IsSocket(*file)) return plain ? -EINVAL : -ENOTSOCK;
+  if (file->kind == FileKind::kDatagram) {
+    StopUnknown("sending a datagram without a ring, descriptor", static_cast<uint64_t>(fd));
+  }
   if ((flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE)) != 0) {
     StopUnknown("flags of send(2)", static_cast<uint64_t>(flags));
   }

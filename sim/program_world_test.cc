@@ -18,6 +18,7 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -163,6 +164,28 @@ TEST(ProgramWorld, AProgramThatWaitsForEverIsToldOf) {
   });
   EXPECT_FALSE(world.RunUntilExit());
   EXPECT_NE(world.Story().find("ended by quiescent"), std::string::npos) << world.Story();
+}
+
+TEST(ProgramWorld, DatagramsGoThroughTheRing) {
+  ProgramWorld world(0, Benign());
+  world.Start([] {
+    const sockaddr_in name = Loopback(kPort);
+    const int fd = ::socket(AF_INET, SOCK_DGRAM, 0);
+    if (::bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0) return 1;
+    io_uring ring;
+    ::io_uring_queue_init(8, &ring, 0);
+    std::array<char, 16> bytes{};
+    ::io_uring_prep_recv(::io_uring_get_sqe(&ring), fd, bytes.data(), bytes.size(), 0);
+    ::io_uring_submit_and_wait(&ring, 1);
+    io_uring_cqe* cqe = nullptr;
+    ::io_uring_peek_cqe(&ring, &cqe);
+    return cqe->res == 5 && std::memcmp(bytes.data(), "hello", 5) == 0 ? 0 : 2;
+  });
+  EXPECT_FALSE(world.RunUntilExit());
+  model::ModelKernel& kernel = world.kernel();
+  kernel.PeerSendDatagram(kernel.OpenDatagramPeer(), kPort, std::as_bytes(std::span("hello", 5)));
+  ASSERT_TRUE(world.RunUntilExit()) << world.Story();
+  EXPECT_EQ(world.program().status(), 0);
 }
 
 // --- The end of a process.

@@ -283,6 +283,34 @@ static void sockets(void)
 	close(number);
 }
 
+static void datagrams(void)
+{
+	const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct sockaddr_in name = loopback(0), peer;
+	socklen_t bytes = sizeof(peer);
+	int number;
+
+	fprintf(to, "datagrams\n");
+	SAY_ERRNO(socket(AF_INET, SOCK_DGRAM, IPPROTO_TCP));
+	SAY_ERRNO(getpeername(fd, (struct sockaddr *)&peer, &bytes));
+	SAY_WHETHER(port_of(fd) == 0);
+	SAY_ERRNO(bind(fd, (struct sockaddr *)&name, sizeof(name)));
+	SAY_WHETHER(port_of(fd) != 0);
+	SAY_ERRNO(bind(fd, (struct sockaddr *)&name, sizeof(name)));
+	SAY_ERRNO(listen(fd, 4));
+	SAY_ERRNO(accept(fd, NULL, NULL));
+	bytes = sizeof(number);
+	SAY_ERRNO(getsockopt(fd, SOL_SOCKET, SO_TYPE, &number, &bytes));
+	SAY(number);
+	name = loopback(9);
+	SAY_ERRNO(connect(fd, (struct sockaddr *)&name, sizeof(name)));
+	bytes = sizeof(peer);
+	SAY_ERRNO(getpeername(fd, (struct sockaddr *)&peer, &bytes));
+	SAY(ntohs(peer.sin_port));
+	SAY_ERRNO(shutdown(fd, SHUT_RD));
+	close(fd);
+}
+
 static void eventfds(void)
 {
 	const int fd = eventfd(2, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -430,6 +458,7 @@ void make_calls(FILE *out)
 	submit_and_wait(IORING_SETUP_COOP_TASKRUN);
 	submit_and_wait(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
 	sockets();
+	datagrams();
 	eventfds();
 	transfers(0);
 	transfers(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
