@@ -428,6 +428,43 @@ static void transfers(unsigned flags)
 	free(pages);
 }
 
+static void notices(unsigned flags)
+{
+	struct io_uring ring, other;
+	struct io_uring_sqe *sqe;
+	uint64_t count = 0;
+	const int fd = eventfd(0, EFD_NONBLOCK);
+
+	fprintf(to, "notices and messages, flags %x\n", flags);
+	SAY(io_uring_queue_init(4, &ring, flags));
+	SAY(io_uring_queue_init(4, &other, flags));
+	SAY(io_uring_unregister_eventfd(&ring));
+	SAY(io_uring_register_eventfd(&ring, fd));
+	SAY(io_uring_register_eventfd(&ring, fd));
+	SAY_WHETHER(io_uring_cq_eventfd_enabled(&ring));
+	nop(&ring, 1);
+	nop(&ring, 2);
+	SAY(io_uring_submit(&ring));
+	SAY(read(fd, &count, sizeof(count)));
+	SAY(count);
+	SAY(io_uring_cq_eventfd_toggle(&ring, false));
+	nop(&ring, 3);
+	SAY(io_uring_submit(&ring));
+	SAY_ERRNO(read(fd, &count, sizeof(count)));
+	SAY(io_uring_unregister_eventfd(&ring));
+	say_cqes(&ring);
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_msg_ring(sqe, other.ring_fd, 77, 4, 0);
+	sqe->user_data = 5;
+	SAY(io_uring_submit_and_wait(&ring, 1));
+	say_cqes(&ring);
+	SAY(io_uring_get_events(&other));
+	say_cqes(&other);
+	io_uring_queue_exit(&other);
+	io_uring_queue_exit(&ring);
+	close(fd);
+}
+
 static volatile sig_atomic_t handled;
 static void on_signal(int number)
 {
@@ -462,5 +499,7 @@ void make_calls(FILE *out)
 	eventfds();
 	transfers(0);
 	transfers(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+	notices(0);
+	notices(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
 	signals();
 }
