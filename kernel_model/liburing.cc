@@ -475,8 +475,8 @@ int io_uring_register_iowq_max_workers(struct io_uring* ring, unsigned int* valu
   return Register(ring->ring_fd, IORING_REGISTER_IOWQ_MAX_WORKERS, values, 2);
 }
 
-// A quicker name for the ring's descriptor. Calls with a `struct io_uring` find it by the other, and
-// what liburing 2.3 does not look at is not looked at here: both may be called twice.
+// A quicker name for the ring's descriptor. Calls with a `struct io_uring` find it by the other,
+// and what liburing 2.3 does not look at is not looked at here: both may be called twice.
 int io_uring_register_ring_fd(struct io_uring* ring) {
   if (Caller().FindRing(ring->ring_fd) == nullptr) return -EBADF;
   ring->int_flags |= kRegisteredDescriptor;
