@@ -27,7 +27,8 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
 }
 
 uint64_t FirstSeed() {
-  const uint64_t run = FromEnvironment("TEST_RUN_NUMBER", 1);  // Bazel's; from 1.
+  // Bazel gives it to each of several runs: 1 and up.
+  const uint64_t run = FromEnvironment("TEST_RANDOM_SEED", 1);
   return FromEnvironment("ORRERY_FIRST_SEED", 0) + (run - 1) * kDefaultSeeds;
 }
 
