@@ -162,6 +162,23 @@ TEST_P(Rings, S9_ReservedParametersMustBeZeroAndFeaturesAreTold) {
   }
 }
 
+TEST_P(Rings, S9_AProbeNamesTheOperations) {
+  constexpr unsigned kOperations = 256;
+  constexpr size_t kWords =
+      (sizeof(io_uring_probe) + kOperations * sizeof(io_uring_probe_op)) / sizeof(uint64_t);
+  std::array<uint64_t, kWords> memory{};
+  // Plain data in zeroed memory, as liburing has it.
+  auto* const probe = reinterpret_cast<io_uring_probe*>(memory.data());
+  ASSERT_TRUE(ring().Register(IORING_REGISTER_PROBE, probe, kOperations));
+  EXPECT_GE(probe->last_op, IORING_OP_SEND_ZC);
+  EXPECT_EQ(probe->ops_len, probe->last_op + 1);
+  for (const int opcode : {IORING_OP_ACCEPT, IORING_OP_RECV, IORING_OP_SEND, IORING_OP_SEND_ZC}) {
+    EXPECT_TRUE(::io_uring_opcode_supported(probe, opcode)) << opcode;
+  }
+  EXPECT_EQ(ring().Register(IORING_REGISTER_PROBE, probe, kOperations).error(), Errno(EINVAL))
+      << "it must be empty";
+}
+
 // COOP_TASKRUN differs from no flags in what a program cannot see: whether an event interrupts it.
 TEST_P(Rings, S10_ACooperativeRingShowsLateCompletionsAtAnySystemCall) {
   UseRing(16, IORING_SETUP_COOP_TASKRUN);
