@@ -41,6 +41,16 @@ class ZeroCopy : public Conformance {
     EXPECT_EQ(seen.size(), 2U) << testing::PrintToString(seen);
     return seen;
   }
+  // The payload of send 1 is still in use. Legal on Linux: no longer, as was seen on a machine
+  // under load; where the bound lies is not the program's to know.
+  bool NotNotifiedYet() {
+    (void)Enter(1, kQuiet);  // What it did is seen below.
+    const std::vector<Seen> seen = Visible();
+    if (seen.empty()) return true;
+    EXPECT_TRUE(GetParam() == WorldKind::kRealDeferred || GetParam() == WorldKind::kRealPlain);
+    EXPECT_THAT(seen, ElementsAre(Notification(1, 0)));
+    return false;
+  }
 };
 INSTANTIATE_TEST_SUITE_P(Kernels, ZeroCopy, AllWorlds(), WorldName);
 
@@ -84,9 +94,11 @@ TEST_P(ZeroCopy, Z2_ALargeOneIsNotifiedWhenItsBytesWereRead) {
   const std::string bytes = Pattern(0, kLarge);
   Send(1, connection.fd, bytes, MSG_WAITALL);
   EXPECT_THAT(AwaitOne(), More(1, kLarge));
-  ExpectQuiet();
+  const bool waits = NotNotifiedYet();
   EXPECT_EQ(ReadFromPeer(connection.peer, kLarge).bytes, bytes);
-  EXPECT_THAT(AwaitOne(), Notification(1, 0));
+  if (waits) {
+    EXPECT_THAT(AwaitOne(), Notification(1, 0));
+  }
 }
 
 TEST_P(ZeroCopy, Z2_APeerThatGoesAwayReleasesThePayload) {
@@ -94,9 +106,11 @@ TEST_P(ZeroCopy, Z2_APeerThatGoesAwayReleasesThePayload) {
   const std::string bytes = Pattern(0, kLarge);
   Send(1, connection.fd, bytes, MSG_WAITALL);
   EXPECT_THAT(AwaitOne(), More(1, kLarge));
-  ExpectQuiet();
+  const bool waits = NotNotifiedYet();
   world().Close(connection.peer);
-  EXPECT_THAT(AwaitOne(), Notification(1, 0));
+  if (waits) {
+    EXPECT_THAT(AwaitOne(), Notification(1, 0));
+  }
 }
 
 TEST_P(ZeroCopy, Z2_ClosingTheDescriptorReleasesNothing) {
@@ -105,11 +119,13 @@ TEST_P(ZeroCopy, Z2_ClosingTheDescriptorReleasesNothing) {
   Send(1, connection.fd, bytes, MSG_WAITALL);
   EXPECT_THAT(AwaitOne(), More(1, kLarge));
   kernel().Close(connection.fd);
-  ExpectQuiet();
+  const bool waits = NotNotifiedYet();
   const PeerRead read = ReadToEnd(connection.peer);
   EXPECT_EQ(read.bytes, bytes);
   EXPECT_TRUE(read.end);
-  EXPECT_THAT(AwaitOne(), Notification(1, 0));
+  if (waits) {
+    EXPECT_THAT(AwaitOne(), Notification(1, 0));
+  }
 }
 
 TEST_P(ZeroCopy, Z3_ErrorsAreNotifiedToo) {
