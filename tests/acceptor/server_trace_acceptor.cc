@@ -634,7 +634,9 @@ class Follower final : public model::Bystander, public model::Choice, public mod
     while (number < end && Step()) {
       const uint64_t user_data = completion(number).user_data();
       if (user_data == victim) return;
-      if (issued_.contains(user_data)) {
+      // A later request may have the same user data.
+      const bool submitted = completion(number).submitted <= at_;
+      if (submitted && issued_.contains(user_data)) {
         if (!seen_.insert(user_data).second && !triggered_[number]) return;
         Trigger(number);
       }
