@@ -19,6 +19,7 @@ expect() {
 }
 
 start_server() {
+  : >"$log"  # Not the port of the one before.
   "$server" --port 0 "$@" >"$log" 2>&1 &
   pid=$!
   for _ in $(seq 200); do
