@@ -12,6 +12,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+
+#include "base/units.h"
 
 namespace orrery::model {
 
@@ -36,6 +39,12 @@ class Bystander {
   // not 0, because nothing else would ever wake it. Linux counts memory, not bytes, so there may
   // be less room than it seems (facts T1, T3).
   virtual size_t SendRoom(uint64_t ring, uint64_t user_data, size_t room, size_t unread) = 0;
+  // A zero-copy send has sent something: how long its payload stays in use, if anybody knows.
+  virtual std::optional<Nanoseconds> PayloadHeldFor(uint64_t ring, uint64_t user_data) {
+    (void)ring;
+    (void)user_data;
+    return std::nullopt;
+  }
   // A worker is to run this operation. True: it has to wait for ModelKernel::RunWorker().
   virtual bool HoldsWorker(uint64_t ring, uint64_t user_data) = 0;
 };

@@ -104,6 +104,7 @@ bool FoundEarlier(const RingCore& ring, const Request& left, const Request& righ
   // Within a bucket, the latest that came to wait is first.
   if (kind(left) != 2) return BucketOf(ring, left) < BucketOf(ring, right);
   if (left.counts_completions != right.counts_completions) return left.counts_completions;
+  if (!left.counts_completions) return left.listed < right.listed;
   return std::tie(left.completions_target, left.number) <
          std::tie(right.completions_target, right.number);
 }
@@ -132,12 +133,18 @@ std::vector<Request*> FindVictims(const RingCore& ring, const Target& target) {
 int32_t CancelMatching(RingCore& ring, const Target& target, bool free_order) {
   const bool all = (target.flags & (IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL)) != 0;
   int32_t cancelled = 0;
+  bool queued_for_workers = false;
+  bool on_workers = false;
   for (Request* victim : FindVictims(ring, target)) {
+    const bool worker = victim->state == RequestState::kWorking;
     const int32_t result = CancelOne(ring, *victim, free_order && !all);
     if (!all) return result;
-    ++cancelled;
+    if (!worker) ++cancelled;
+    queued_for_workers |= worker && result == 0;
+    on_workers |= worker && result == -EALREADY;
   }
-  if (all) return cancelled;  // Fact C2.
+  // Facts C2, C14: those of workers are looked for all at once.
+  if (all) return cancelled + (queued_for_workers ? 1 : 0) + (on_workers ? 1 : 0);
   const bool wins = ring.machine.options.defect == Defect::kCancelAlwaysWins;
   return wins ? 0 : -ENOENT;  // Fact C1.
 }

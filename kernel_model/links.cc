@@ -122,6 +122,7 @@ void RingCore::Flush() {
     Follow(*request);
     pool_.Free(*request);
   }
+  for (Request* request : std::exchange(unissued_, {})) Notify(*request);
   freed_since_flush_ = 0;
   if (drain_active_) LetGo();
 }

@@ -167,10 +167,11 @@ Attempt ReceiveOnce(RingCore& ring, Request& request) {
 }
 
 // One receive into the next buffer of the group. kDone also while a multishot goes on.
-Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group) {
+// `cap`: bytes at most; 0: what the buffer holds.
+Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group, size_t cap) {
   const BufferGroup::Buffer buffer = group.front();
-  const bool capped = request.length != 0 && request.length < buffer.length;
-  const uint32_t length = capped ? request.length : buffer.length;
+  const bool capped = cap != 0 && cap < buffer.length;
+  const uint32_t length = capped ? static_cast<uint32_t>(cap) : buffer.length;
   const size_t header_bytes = HeaderBytes(request);
   if (length < header_bytes) return Attempt::Done(-EFAULT);
   group.Open();
@@ -203,35 +204,79 @@ Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group) 
   return attempt;
 }
 
-// How many buffers a bundle may fill with what is there.
-size_t BundleBuffers(const Request& request, const Connection& connection,
-                     const BufferGroup& group) {
-  size_t bytes = 0;
+// What the kernel says of a stream that it has just read: bytes left, and one more for a FIN.
+size_t Left(const Connection& connection) {
+  return connection.arrived + (connection.fin_arrived ? 1 : 0);
+}
+
+// The buffers that a bundle takes in one go, as io_ring_buffers_peek() lists them.
+struct Peeked {
   size_t count = 0;
-  while (count < std::min(group.owned(), kBundleBuffersMax) && bytes < connection.arrived) {
-    bytes += group.At(count).length;
-    // Fact D4: only whole buffers below the cap, but one at least.
-    if (count > 0 && request.length != 0 && bytes > request.length) break;
-    ++count;
+  size_t bytes = 0;
+  bool partial = false;  // The cap ends inside of one.
+};
+
+Peeked PeekBuffers(RingCore& ring, Request& request, const Connection& connection,
+                   const BufferGroup& group, size_t cap) {
+  Peeked peeked;
+  size_t most = group.owned();
+  if (cap == 0) {
+    // Nobody knows how much there is: as many as the request, or one before it, had room to list.
+    const uint64_t listed = ring.machine.Choose(Site::kBundleShort, connection.number, most);
+    most = std::min(most, listed == 0 ? request.bundle_room : static_cast<size_t>(listed));
+  } else {
+    const size_t first = group.front().length;
+    most = std::min({most, (cap + first - 1) / first, kBundleBuffersMax});
+    request.bundle_room = std::max(request.bundle_room, most);
   }
-  return count;
+  while (peeked.count < most) {
+    size_t length = group.At(peeked.count).length;
+    if (cap != 0 && length > cap - peeked.bytes) {
+      length = cap - peeked.bytes;
+      peeked.partial = !group.incremental();
+      if (length == 0 || (peeked.partial && peeked.count > 0)) break;  // Fact D4.
+    }
+    peeked.bytes += length;
+    ++peeked.count;
+  }
+  return peeked;
 }
 
 // Fact D1: one CQE for as many buffers as are filled; its id is the first one's.
 Attempt ReceiveBundle(RingCore& ring, Request& request, BufferGroup& group) {
   const Connection& connection = *request.file->connection;
-  const size_t possible = BundleBuffers(request, connection, group);
-  Attempt whole = ReceiveIntoBuffer(ring, request, group);
-  if (whole.kind != Attempt::Kind::kDone || whole.result <= 0) return whole;
-  const uint64_t fewer = ring.machine.Choose(Site::kBundleShort, connection.number, possible);
-  const size_t count = fewer == 0 ? possible : fewer;
-  for (size_t index = 1; index < count; ++index) {
-    const Attempt next = ReceiveIntoBuffer(ring, request, group);
-    whole.result += next.result;
-    // Fact I4: whether room is left is said of the last one.
-    whole.flags = (whole.flags & ~kBufferMore) | (next.flags & kBufferMore);
+  size_t cap = request.length != 0 ? request.length : request.known_left;
+  Attempt whole = Attempt::Done(0);
+  for (bool again = false;; again = true) {
+    const Peeked peeked = PeekBuffers(ring, request, connection, group, cap);
+    const bool reaches_cap = peeked.partial || (cap != 0 && peeked.bytes == cap);
+    // REQ_F_BL_EMPTY: once set it stays, also over a wait, until a completion is posted.
+    if (peeked.count == group.owned() && !reaches_cap) request.bundle_emptied = true;
+    size_t taken = 0;
+    for (size_t index = 0; index < peeked.count && (index == 0 || connection.arrived > 0);
+         ++index) {
+      const size_t cap_left = cap == 0 ? 0 : cap - taken;
+      const Attempt next = ReceiveIntoBuffer(ring, request, group, cap_left);
+      if (next.kind != Attempt::Kind::kDone || next.result <= 0) {
+        request.known_left = 0;
+        return next;
+      }
+      taken += static_cast<size_t>(next.result);
+      // Fact I4: whether room is left is said of the last one.
+      if (whole.result == 0) whole = Attempt::Done(0, next.flags, next.buffer);
+      whole.result += next.result;
+      whole.flags = (whole.flags & ~kBufferMore) | (next.flags & kBufferMore);
+    }
+    const size_t left = Left(connection);
+    request.known_left = left > 1 ? left : 0;
+    // io_recv_finish(): once more, and it is one completion, when all of it was filled.
+    const bool capped = request.multishot && request.length != 0;
+    if (again || request.bundle_emptied || peeked.partial || capped || left <= 1 ||
+        taken != peeked.bytes) {
+      return whole;
+    }
+    cap = left;
   }
-  return whole;
 }
 
 Attempt ReceiveIntoGroup(RingCore& ring, Request& request) {
@@ -241,7 +286,7 @@ Attempt ReceiveIntoGroup(RingCore& ring, Request& request) {
     return dropped ? Attempt::Wait() : Attempt::Done(-ENOBUFS);
   }
   Attempt attempt = request.bundle ? ReceiveBundle(ring, request, *group)
-                                   : ReceiveIntoBuffer(ring, request, *group);
+                                   : ReceiveIntoBuffer(ring, request, *group, request.length);
   const bool hints = attempt.kind == Attempt::Kind::kDone && attempt.result >= 0;
   if (hints && IsReceive(request)) {
     if (Bystander* const bystander = ring.machine.bystander) {
@@ -257,8 +302,9 @@ bool IsOver(RingCore& ring, Request& request, int32_t received) {
   request.total_received += static_cast<uint64_t>(received);
   if (request.total_limit != 0 && request.total_received >= request.total_limit) return true;
   if (!request.bundle) return false;
-  const bool empty = ring.FindGroup(request.buffer_group)->empty();  // Fact D3.
-  return empty != (ring.machine.Choose(Site::kBundleEnds, request.file->number, 2) != 0);
+  // Fact D3.
+  return request.bundle_emptied !=
+         (ring.machine.Choose(Site::kBundleEnds, request.file->number, 2) != 0);
 }
 
 // Whether a multishot that has just received tries again at once. Fact M3: only what is known to be
@@ -294,6 +340,7 @@ Attempt TryReceive(RingCore& ring, Request& request) {
                          !IsOver(ring, request, attempt.result) &&
                          ring.PostMore(request, attempt.result, attempt.flags, attempt.buffer);
     if (!goes_on) return attempt;
+    request.bundle_emptied = false;
     if (!TriesAgain(request)) return Attempt::Wait();
     // READ_MULTISHOT leaves what is more to its wake-ups, and they take it one by one.
     if (!is_receive && request.state != RequestState::kArmed) return Attempt::Wait();

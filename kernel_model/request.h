@@ -102,8 +102,11 @@ struct Request {
   size_t done_bytes = 0;
   size_t cursor_index = 0;  // Where done_bytes lies: iovec and offset in it.
   size_t cursor_offset = 0;
-  uint32_t held_flags = 0;   // Its memory is a provided buffer: the flags that hand it over.
-  uint64_t total_limit = 0;  // A multishot receive that has given this much ends; 0: never.
+  size_t known_left = 0;        // Bytes that a bundle left in the stream, if more than one.
+  size_t bundle_room = 1;       // Buffers that it can list without knowing how much there is.
+  bool bundle_emptied = false;  // It took all that the group had.
+  uint32_t held_flags = 0;      // Its memory is a provided buffer: the flags that hand it over.
+  uint64_t total_limit = 0;     // A multishot receive that has given this much ends; 0: never.
   uint64_t total_received = 0;
   bool guarded = false;   // Has waited: the memory is watched.
   uint64_t checksum = 0;  // Of send memory, when guarded.
@@ -165,7 +168,8 @@ struct Request {
   Timer timer;
   bool counts_completions = false;
   uint32_t completions_target = 0;
-  int32_t result = 0;  // When kEnding, or failed in preparation; NOP's.
+  uint64_t listed = 0;  // TIMEOUT: when it came into the ring's list, or an update moved it.
+  int32_t result = 0;   // When kEnding, or failed in preparation; NOP's.
   uint32_t result_flags = 0;
 
   // Zero-copy sends.

@@ -665,6 +665,10 @@ void RingCore::OnTimer(Request& request) {
     Work(request);
     return;
   }
+  if (request.state == RequestState::kNotifying) {
+    Notify(request);
+    return;
+  }
   ORRERY_CHECK(request.state == RequestState::kTimed);
   machine.Emit(EventKind::kTimer, number, static_cast<int64_t>(request.user_data));
   if (request.opcode == IORING_OP_LINK_TIMEOUT) {

@@ -116,6 +116,7 @@ class RingCore {
   int32_t UpdateSlots(uint64_t offset, const int* numbers, unsigned count);
   BufferGroup* FindGroup(uint16_t group) const;
   void AddCountedTimeout(Request& request);
+  uint64_t NextListed() { return ++listed_; }
   // The timeout counts completions, or its expiries, no more.
   void ForgetCount(Request& request);
   // Makes a linked timeout guard the last one of the chain that is being submitted: 0, or -errno.
@@ -211,7 +212,8 @@ class RingCore {
   // As __io_submit_flush_completions(): starts, or ends, what waited for those that ended.
   void Flush();
   bool ended_since_flush() const {
-    return !ended_.empty() || freed_since_flush_ > 0 || !unflushed_.empty();
+    return !ended_.empty() || freed_since_flush_ > 0 || !unflushed_.empty() ||
+           !unissued_.empty();
   }
   void Follow(Request& ended);
   void EndRestLater(Request& broken);
@@ -284,8 +286,9 @@ class RingCore {
   std::vector<Request*> link_timeouts_;  // That are armed, in that order.
   size_t held_requests_ = 0;             // Over, but for a linked timeout that refers to them.
   std::vector<Request*> notifying_;
-  bool consuming_ = false;         // A batch is being consumed.
-  std::vector<Request*> workers_;  // What workers and the disk do when that is over.
+  std::vector<Request*> unissued_;  // Of them, those whose notification comes with the flush.
+  bool consuming_ = false;          // A batch is being consumed.
+  std::vector<Request*> workers_;   // What workers and the disk do when that is over.
 
   // The chain that is being submitted.
   Request* chain_head_ = nullptr;
@@ -304,6 +307,7 @@ class RingCore {
   std::deque<Request*> retry_;
   std::deque<Request*> fresh_;
   bool forced_ = false;
+  uint64_t listed_ = 0;  // Timeouts, ever.
   uint64_t timeouts_fired_ = 0;
   uint64_t timeouts_ended_ = 0;      // By time or by count.
   bool timeouts_counted_ = false;    // There was one with a count.

@@ -264,8 +264,23 @@ void Tcp::WakeStream(Connection& connection, uint32_t mask) {
 bool Tcp::HoldPayload(Connection& connection, Request& request) {
   // What is large lies in the send buffer by reference; small sends are copied at once.
   const bool large = request.done_bytes > kCopiedBytesMax;
-  const bool other = machine_.Choose(Site::kNotificationTime, connection.number, 2) != 0;
-  if (large == other || connection.released == connection.sent) return false;
+  if (machine_.bystander != nullptr) {
+    const std::optional<Nanoseconds> held =
+        machine_.bystander->PayloadHeldFor(request.ring->number, request.user_data);
+    if (held.has_value() && *held > 0) {
+      machine_.timers.Arm(request.timer, machine_.now + *held);
+    }
+    if (held.has_value()) return *held > 0;
+  }
+  const std::vector<Nanoseconds>& delays = machine_.options.delays;
+  const uint64_t answer =
+      machine_.Choose(Site::kNotificationTime, connection.number, 1 + delays.size());
+  if (connection.released == connection.sent) return false;
+  if (answer > 1) {
+    machine_.timers.Arm(request.timer, machine_.now + delays[answer - 1]);
+    return true;
+  }
+  if (large == (answer == 1)) return false;
   connection.payloads.push_back({.request = &request, .end = connection.sent});
   return true;
 }

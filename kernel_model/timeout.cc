@@ -32,7 +32,10 @@ Attempt Update(RingCore& ring, const Request& request) {
       linked ? ring.FindLinkTimeout(request.offset) : FindTimeout(ring, request.offset);
   if (found == nullptr) return Attempt::Done(-ENOENT);
   ring.machine.timers.Disarm(found->timer);
-  if (!linked) ring.ForgetCount(*found);
+  if (!linked) {
+    ring.ForgetCount(*found);
+    found->listed = ring.NextListed();
+  }
   found->time = request.time;
   // The clock stays, and so does what a multishot repeats.
   const bool absolute = std::exchange(found->absolute_time, request.absolute_time);
@@ -53,6 +56,7 @@ Nanoseconds DueOf(const RingCore& ring, const Request& request) {
 
 Attempt TryTimeout(RingCore& ring, Request& request) {
   request.state = RequestState::kTimed;
+  request.listed = ring.NextListed();
   ring.table.Insert(request);
   if (request.counts_completions) ring.AddCountedTimeout(request);
   Start(ring, request, DueOf(ring, request));
@@ -64,6 +68,7 @@ bool RepeatTimeout(RingCore& ring, Request& request) {
   if (request.offset != 0 && --request.repeats == 0) return false;
   if (!ring.PostMore(request, -ETIME, 0)) return false;
   request.state = RequestState::kTimed;
+  request.listed = ring.NextListed();
   ring.table.Insert(request);
   Start(ring, request, DueOf(ring, request));
   return true;

@@ -30,7 +30,11 @@ void RingCore::EndZeroCopy(Request& request, int32_t result, uint32_t flags) {
   const bool held = request.done_bytes > 0 && file->kind == FileKind::kStream &&
                     machine.tcp.HoldPayload(*file->connection, request);
   notifying_.push_back(&request);
-  if (!held) Notify(request);
+  if (file == nullptr) {
+    unissued_.push_back(&request);  // io_send_zc_cleanup() notifies, when the request is freed.
+  } else if (!held) {
+    Notify(request);
+  }
   if (file != nullptr) machine.DropReference(*file);
 }
 

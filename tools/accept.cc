@@ -45,6 +45,7 @@ constexpr int kShownAttempts = 20;
 struct Arguments {
   uint64_t programs = 1000;
   uint64_t seed = 1;
+  uint32_t families = orrery::acceptor::kDefaultFamilies;
   size_t budget = AcceptorOptions{}.runs_max;
   std::string program;
   std::string trace;
@@ -234,7 +235,7 @@ int RunSeeds(const Arguments& arguments) {
   Tool tool(arguments);
   for (uint64_t index = 0; index < arguments.programs; ++index) {
     const std::string seed = std::to_string(arguments.seed + index);
-    tool.Judge("seed-" + seed, Generate(arguments.seed + index),
+    tool.Judge("seed-" + seed, Generate(arguments.seed + index, arguments.families),
                "bazel run //tools:accept -- --programs=1 --seed=" + seed);
     if (index % kProgressEvery == 0) tool.Progress();
   }
@@ -248,6 +249,9 @@ int main(int argc, char** argv) {
   CLI::App app("Checks the model against this kernel by explaining what programs see of it.");
   app.add_option("--programs", arguments.programs, "How many; their seeds are consecutive.");
   app.add_option("--seed", arguments.seed, "Of the first one.");
+  app.add_option("--families", arguments.families,
+                 "What programs may be about, a sum of: 1 links, 2 zero copy, 4 accepting into "
+                 "slots, 8 bundles, 16 incremental buffers, 32 drains. Default: 30.");
   app.add_option("--budget", arguments.budget, "Runs of the model for one program.");
   CLI::Option* const file =
       app.add_option("--program", arguments.program, "A program as --write leaves it, instead.");

@@ -1,5 +1,7 @@
 #include "tests/acceptor/acceptor.h"
 
+#include <liburing.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <map>
@@ -36,6 +38,7 @@ constexpr Nanoseconds kEnterTakes = 5 * kMicrosecond;
 constexpr Nanoseconds kAfterTurn = 25 * kMicrosecond;
 constexpr Nanoseconds kInWait = 300 * kMicrosecond;
 constexpr Nanoseconds kBeforeTurn = 20 * kMicrosecond;
+constexpr Nanoseconds kAtOnce = 0;
 constexpr Nanoseconds kNeverFires = 1000 * kSecond;
 // How many packets of one trace may be late.
 constexpr size_t kLatePacketsMax = 2;
@@ -84,13 +87,28 @@ struct TimerSlots {
 };
 
 // The turn that submitted a step: the first Enter after the turn that prepared it.
-size_t TurnOfSubmission(const Step& step, const Trace& trace) {
+std::optional<size_t> TurnOfSubmission(const Step& step, const Trace& trace) {
   size_t turn = 0;
   const std::string prepared = ToText(step);
   while (turn < trace.turns.size() && trace.turns[turn].what != prepared) ++turn;
   while (turn < trace.turns.size() && !trace.turns[turn].enters) ++turn;
-  ORRERY_CHECK(turn < trace.turns.size());
-  return turn;
+  return turn < trace.turns.size() ? std::optional(turn) : std::nullopt;
+}
+
+// When a short time of this timeout began: at its own submission, or at that of an update.
+std::vector<size_t> ShortFrom(uint32_t id, const Program& program, const Trace& trace) {
+  std::vector<size_t> turns;
+  for (const Step& step : program.steps) {
+    const bool own = step.id == id &&
+                     (step.kind == StepKind::kTimeout || step.kind == StepKind::kLinkTimeout) &&
+                     DurationOf(step) == Duration::kShort;
+    const bool update = step.kind == StepKind::kTimeoutUpdate &&
+                        static_cast<uint32_t>(step.amount) == id &&
+                        DurationOf(step) == Duration::kShort;
+    if (!own && !update) continue;
+    if (const auto turn = TurnOfSubmission(step, trace)) turns.push_back(*turn);
+  }
+  return turns;
 }
 
 unsigned SqesOf(const Trace& trace, size_t turn) {
@@ -113,45 +131,70 @@ size_t FirstTurnToFire(const Trace& trace, size_t submitted, size_t seen, Freedo
   return submitted;
 }
 
+// When something happened that was seen in turn `seen`, and not before `begun`; `likely` is when it
+// did by the real clock, for the order.
+TimerSlots SlotsBetween(const Trace& trace, size_t begun, size_t seen, Nanoseconds likely,
+                        Freedom freedom) {
+  std::vector<std::pair<Nanoseconds, Nanoseconds>> found;  // How unlikely, when in model time.
+  for (size_t turn = FirstTurnToFire(trace, begun, seen, freedom); turn <= seen; ++turn) {
+    const Turn& real = trace.turns[turn];
+    const auto start = static_cast<Nanoseconds>(turn) * kTurn;
+    const auto distance = [&](Nanoseconds from, Nanoseconds to) {
+      return likely < from ? from - likely : std::max<Nanoseconds>(0, likely - to);
+    };
+    if (turn > begun) {
+      const Turn& before = trace.turns[turn - 1];
+      // A turn that waits may be in its wait most of the time.
+      const Nanoseconds from = before.waits ? before.end : before.start;
+      found.emplace_back(distance(from, real.start), start - kBeforeTurn);
+      found.emplace_back(distance(from, real.start), start - kTurn + kAfterTurn);
+    }
+    if (real.waits) found.emplace_back(distance(real.start, real.end), start + kInWait);
+    if (!real.enters) continue;
+    found.emplace_back(distance(real.start, real.end), start + kInEnter);
+    if (freedom == Freedom::kUsual) continue;
+    for (unsigned sqes = 1; sqes < SqesOf(trace, turn); ++sqes) {
+      found.emplace_back(distance(real.start, real.end), start + sqes * kPerSqe);
+    }
+  }
+  // Where two are equally near, the one that was found first is tried first.
+  std::multimap<Nanoseconds, Nanoseconds> by_distance(found.begin(), found.end());
+  TimerSlots slots;
+  for (const auto& [unlikely, due] : by_distance) slots.due.push_back(due);
+  return slots;
+}
+
 // Of each short timeout that was seen to fire.
 std::map<uint32_t, TimerSlots> FindTimerSlots(const Program& program, const Trace& trace,
                                               Freedom freedom) {
   std::map<uint32_t, TimerSlots> slots;
   for (const Observation& seen : trace.observations) {
-    if (seen.kind != Observation::Kind::kCompletion || seen.result != -ETIME) continue;
-    const auto step = std::find_if(program.steps.begin(), program.steps.end(), [&](const Step& s) {
-      return s.id == seen.id && s.kind == StepKind::kTimeout;
-    });
-    if (step == program.steps.end()) continue;
-    if (static_cast<Duration>(step->amount) != Duration::kShort) continue;
-    const size_t submitted = TurnOfSubmission(*step, trace);
-    const Nanoseconds fires = trace.turns[submitted].start + kRealShort;
-    std::vector<std::pair<Nanoseconds, Nanoseconds>> found;  // How unlikely, when in model time.
-    for (size_t turn = FirstTurnToFire(trace, submitted, seen.turn, freedom); turn <= seen.turn;
-         ++turn) {
-      const Turn& real = trace.turns[turn];
-      const auto start = static_cast<Nanoseconds>(turn) * kTurn;
-      const auto distance = [&](Nanoseconds from, Nanoseconds to) {
-        return fires < from ? from - fires : std::max<Nanoseconds>(0, fires - to);
-      };
-      if (turn > submitted) {
-        const Turn& before = trace.turns[turn - 1];
-        // A turn that waits may be in its wait most of the time.
-        const Nanoseconds from = before.waits ? before.end : before.start;
-        found.emplace_back(distance(from, real.start), start - kBeforeTurn);
-        found.emplace_back(distance(from, real.start), start - kTurn + kAfterTurn);
-      }
-      if (real.waits) found.emplace_back(distance(real.start, real.end), start + kInWait);
-      if (!real.enters) continue;
-      found.emplace_back(distance(real.start, real.end), start + kInEnter);
-      if (freedom == Freedom::kUsual) continue;
-      for (unsigned sqes = 1; sqes < SqesOf(trace, turn); ++sqes) {
-        found.emplace_back(distance(real.start, real.end), start + sqes * kPerSqe);
-      }
+    // A linked timeout that fired too late says ENOENT (fact Q3).
+    if (seen.kind != Observation::Kind::kCompletion) continue;
+    if (seen.result != -ETIME && seen.result != -ENOENT && seen.result != -EALREADY) continue;
+    std::vector<size_t> begun = ShortFrom(seen.id, program, trace);
+    std::erase_if(begun, [&](size_t turn) { return turn > seen.turn; });
+    if (begun.empty()) continue;
+    const Nanoseconds fires = trace.turns[begun.back()].start + kRealShort;
+    slots[seen.id] = SlotsBetween(trace, begun.front(), seen.turn, fires, freedom);
+  }
+  return slots;
+}
+
+// Of each notification. The first is the model's own: when the size of the send has it.
+std::map<uint32_t, TimerSlots> FindNotificationSlots(const Trace& trace, Freedom freedom) {
+  std::map<uint32_t, TimerSlots> slots;
+  std::map<uint32_t, size_t> sent;
+  for (const Observation& seen : trace.observations) {
+    if (seen.kind != Observation::Kind::kCompletion) continue;
+    if ((seen.flags & IORING_CQE_F_NOTIF) == 0) {
+      sent[seen.id] = seen.turn;
+      continue;
     }
-    // Where two are equally near, the one that was found first is tried first.
-    std::multimap<Nanoseconds, Nanoseconds> by_distance(found.begin(), found.end());
-    for (const auto& [unlikely, due] : by_distance) slots[seen.id].due.push_back(due);
+    const size_t begun = sent.contains(seen.id) ? sent[seen.id] : seen.turn;
+    TimerSlots found = SlotsBetween(trace, begun, seen.turn, trace.turns[seen.turn].start, freedom);
+    if (begun == seen.turn) found.due.insert(found.due.begin(), kAtOnce);
+    slots[seen.id] = found;
   }
   return slots;
 }
@@ -184,6 +227,7 @@ class GuidedChoice final : public model::Choice {
     if (site == Site::kWakeDelay) return freedom_ == Freedom::kOverloaded;
     return site == kTimerSlot || site == Site::kWorkerDelay || site == Site::kWorkerOrder ||
            site == Site::kWorkerStarted || site == Site::kFinAcknowledged ||
+           site == Site::kBundleShort || site == Site::kBundleEnds ||
            (site == Site::kTaskWorkOrder && worker_in_flight_);
   }
   const Freedom freedom_;
@@ -217,10 +261,19 @@ class Collector final : public model::Observer {
 class Follower final : public Driver, public model::Bystander {
  public:
   Follower(model::ModelKernel& kernel, const Collector& collector, GuidedChoice& choice,
-           const Program& program, const Trace& trace, const std::map<uint32_t, TimerSlots>& slots)
-      : kernel_(kernel), collector_(collector), choice_(choice), trace_(trace), slots_(slots) {
+           const Program& program, const Trace& trace, const std::map<uint32_t, TimerSlots>& slots,
+           const std::map<uint32_t, TimerSlots>& notifications)
+      : kernel_(kernel),
+        collector_(collector),
+        choice_(choice),
+        trace_(trace),
+        slots_(slots),
+        notifications_(notifications) {
     for (const Step& step : program.steps) {
       if (step.kind == StepKind::kShutdown) shutdowns_.push_back(step.id);
+      if (step.kind == StepKind::kTimeoutUpdate) {
+        updated_[step.id] = static_cast<uint32_t>(step.amount);
+      }
     }
     kernel_.SetBystander(this);
   }
@@ -247,8 +300,9 @@ class Follower final : public Driver, public model::Bystander {
   }
 
   bool real() const override { return false; }
-  Nanoseconds WaitBound() override { return kWait; }
+  Nanoseconds WaitBound(bool) override { return kWait; }
   Nanoseconds ShortTimeout(uint32_t id, unsigned sqes_before) override {
+    if (const auto updated = updated_.find(id); updated != updated_.end()) id = updated->second;
     const auto found = slots_.find(id);
     if (found == slots_.end()) return kNeverFires;
     const uint64_t answer = choice_.Choose(kTimerSlot, id, 0, found->second.due.size());
@@ -270,6 +324,14 @@ class Follower final : public Driver, public model::Bystander {
   size_t SendRoom(uint64_t, uint64_t, size_t room, size_t) override { return room; }
   bool HoldsWorker(uint64_t, uint64_t) override { return false; }
 
+  std::optional<Nanoseconds> PayloadHeldFor(uint64_t, uint64_t user_data) override {
+    const auto found = notifications_.find(static_cast<uint32_t>(user_data));
+    if (found == notifications_.end()) return kNeverFires;
+    const std::vector<Nanoseconds>& due = found->second.due;
+    const Nanoseconds then = due[choice_.Choose(kTimerSlot, user_data, 1, due.size())];
+    return std::max<Nanoseconds>(0, then - kernel_.MonotonicNow());
+  }
+
   size_t matched() const { return next_; }
   const std::string& modelled() const { return modelled_; }
 
@@ -279,7 +341,9 @@ class Follower final : public Driver, public model::Bystander {
   GuidedChoice& choice_;
   const Trace& trace_;
   const std::map<uint32_t, TimerSlots>& slots_;
+  const std::map<uint32_t, TimerSlots>& notifications_;
   std::vector<uint32_t> shutdowns_;
+  std::map<uint32_t, uint32_t> updated_;  // By updates: which timeout.
   uint64_t turn_ = 0;
   unsigned operations_ = 0;  // Of this turn.
   size_t next_ = 0;
@@ -304,7 +368,8 @@ class Search {
         options_(options),
         freedom_(freedom),
         delays_(Delays(trace.turns.size())),
-        slots_(FindTimerSlots(program, trace, freedom)) {}
+        slots_(FindTimerSlots(program, trace, freedom)),
+        notifications_(FindNotificationSlots(trace, freedom)) {}
 
   Verdict Run() {
     frontier_.push({});
@@ -366,7 +431,7 @@ class Search {
     options.delays = delays_;
     Collector collector;
     conformance::ModelWorld world(options, choice, collector);
-    Follower follower(world.model(), collector, choice, program_, trace_, slots_);
+    Follower follower(world.model(), collector, choice, program_, trace_, slots_, notifications_);
     Attempted attempted;
     const bool ran = acceptor::Run(program_, world, follower);
     attempted.matched = follower.matched();
@@ -444,6 +509,7 @@ class Search {
   const Freedom freedom_;
   const std::vector<Nanoseconds> delays_;
   const std::map<uint32_t, TimerSlots> slots_;
+  const std::map<uint32_t, TimerSlots> notifications_;
   std::priority_queue<Node> frontier_;
   std::set<Script> tried_;
   size_t sequence_ = 0;

@@ -28,32 +28,56 @@ using conformance::World;
 constexpr unsigned kSqEntries = 64;
 constexpr unsigned kCqEntries = 512;
 constexpr uint16_t kGroup = 7;
-constexpr unsigned kSlots = 8;
+constexpr unsigned kSlots = 16;
 constexpr int kEventFdSlot = 4;
 constexpr int kListenerSlot = 6;
-constexpr int kEmptySlot = 7;
+constexpr int kEmptySlot = 15;  // The others are allocated from below.
 // A number that no descriptor has.
 constexpr int kNoDescriptor = 1 << 20;
 // Ids of the operations around the program.
 constexpr uint32_t kAcceptId = 1'000'000;
 constexpr uint32_t kCancelId = 2'000'000;
 constexpr unsigned kConnectTurnsMax = 1000;
-constexpr unsigned kLastTurnsMax = 64;
+constexpr unsigned kLastTurnsMax = 128;
+constexpr unsigned kCancelEvery = 4;
+constexpr unsigned kInVain = 2 * kCancelEvery;
+constexpr unsigned kLastWaits = 4;
+constexpr Nanoseconds kSyncCancelBound = 10 * kMillisecond;
 constexpr int kWorkerMilliseconds = 20;
 constexpr size_t kReadAllBytes = 64 * 1024;
 constexpr int64_t kLongSeconds = 1000;
 
+// Of a completion, and of a buffer ring's registration; younger than our liburing.
+constexpr uint32_t kBufferMore = 1U << 4;
+constexpr uint16_t kBuffersIncremental = 2;
+constexpr uint16_t kBundleFlag = 1U << 4;
+// The kinds of timeout say their count or duration here.
+constexpr uint32_t kTimeoutFlagsMask = 3;
+
 struct OperationState {
   StepKind kind = StepKind::kNop;
+  int32_t object = 0;
+  uint32_t flags = 0;
   std::vector<std::byte> memory = {};
   std::array<iovec, 2> iovecs{};
   msghdr message{};
   __kernel_timespec time{};
 };
 
+bool IsZeroCopy(StepKind kind) {
+  return kind == StepKind::kSendZeroCopy || kind == StepKind::kSendMessageZeroCopy;
+}
+
+bool IsTimeout(StepKind kind) {
+  return kind == StepKind::kTimeout || kind == StepKind::kLinkTimeout ||
+         kind == StepKind::kTimeoutUpdate || kind == StepKind::kTimeoutRemove;
+}
+
 struct Socket {
-  int fd = -1;
-  bool closed = false;  // Its number must not be used any more.
+  int fd = -1;  // None when it was accepted into a slot.
+  int slot = -1;
+  bool closed = false;      // Its number must not be used any more.
+  bool still_open = false;  // Even so: the close was cancelled.
 };
 
 struct PeerState {
@@ -75,7 +99,8 @@ char SentByte(uint32_t id, size_t position) {
 // The ring of provided buffers, and who holds which.
 class Buffers {
  public:
-  explicit Buffers(Ring& ring) : memory_(size_t{Program::kBuffers} * Program::kBufferBytes) {
+  Buffers(Ring& ring, bool incremental)
+      : incremental_(incremental), memory_(size_t{Program::kBuffers} * Program::kBufferBytes) {
     void* shared =
         ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ORRERY_CHECK(shared != MAP_FAILED);
@@ -84,6 +109,7 @@ class Buffers {
     registration.ring_addr = reinterpret_cast<uint64_t>(shared);  // The ABI carries a pointer so.
     registration.ring_entries = Program::kBuffers;
     registration.bgid = kGroup;
+    if (incremental) registration.pad = kBuffersIncremental;
     ORRERY_CHECK(ring.Register(IORING_REGISTER_PBUF_RING, &registration, 1).has_value());
     for (unsigned id = 0; id < Program::kBuffers; ++id) held_.push_back(static_cast<uint16_t>(id));
   }
@@ -96,6 +122,7 @@ class Buffers {
     for (; count > 0 && !held_.empty(); --count) {
       const uint16_t id = held_.front();
       held_.pop_front();
+      published_.push_back({.id = id});
       ::io_uring_buf_ring_add(shared_, memory_.data() + size_t{id} * Program::kBufferBytes,
                               Program::kBufferBytes, id, static_cast<int>(Program::kBuffers - 1),
                               0);
@@ -103,20 +130,41 @@ class Buffers {
     }
   }
 
-  // A completion hands `id` over. Empty when it cannot be.
-  std::string Take(uint16_t id, int32_t bytes) {
-    if (id >= Program::kBuffers || bytes > static_cast<int32_t>(Program::kBufferBytes)) return {};
-    held_.push_back(id);
-    const auto* start = reinterpret_cast<const char*>(  // Received bytes are text to us.
-        memory_.data() + size_t{id} * Program::kBufferBytes);
-    return {start, static_cast<size_t>(std::max(bytes, 0))};
+  // A completion hands over what begins with buffer `id`; `more`: the last one is not used up.
+  // What cannot be is answered with a word that no kernel sends.
+  std::string Take(uint16_t id, int32_t bytes, bool more) {
+    if (published_.empty() || published_.front().id != id) return "(a buffer out of turn)";
+    std::string taken;
+    auto left = static_cast<size_t>(std::max(bytes, 0));
+    do {
+      if (published_.empty()) return "(more than there are buffers)";
+      Published& buffer = published_.front();
+      const size_t room = Program::kBufferBytes - buffer.used;
+      const size_t part = std::min(room, left);
+      const auto* start = reinterpret_cast<const char*>(  // Received bytes are text to us.
+          memory_.data() + size_t{buffer.id} * Program::kBufferBytes + buffer.used);
+      taken.append(start, part);
+      left -= part;
+      buffer.used += part;
+      if (left == 0 && incremental_ && more) break;
+      held_.push_back(buffer.id);
+      published_.pop_front();
+    } while (left > 0);
+    return taken;
   }
 
  private:
+  struct Published {
+    uint16_t id = 0;
+    size_t used = 0;
+  };
+
   static constexpr size_t kBytes = Program::kBuffers * sizeof(io_uring_buf);
+  const bool incremental_;
   io_uring_buf_ring* shared_ = nullptr;
   std::vector<std::byte> memory_;
   std::deque<uint16_t> held_;
+  std::deque<Published> published_;  // In the order in which the kernel takes them.
 };
 
 class Executor {
@@ -126,7 +174,7 @@ class Executor {
 
   ~Executor() {
     for (const Socket& socket : sockets_) {
-      if (!socket.closed) world_.kernel().Close(socket.fd);
+      if ((!socket.closed || socket.still_open) && socket.fd >= 0) world_.kernel().Close(socket.fd);
     }
     for (const int fd : event_fds_) world_.kernel().Close(fd);
     queue_.reset();
@@ -152,7 +200,7 @@ class Executor {
     ORRERY_CHECK_MSG(ring.has_value(), "no ring");
     ring_ = *std::move(ring);
     queue_ = std::make_unique<SubmissionQueue>(*ring_);
-    buffers_ = std::make_unique<Buffers>(*ring_);
+    buffers_ = std::make_unique<Buffers>(*ring_, program_.incremental);
     buffers_->Publish(program_.buffers);
     ORRERY_CHECK(RegisterSparseFiles(*ring_, kSlots).has_value());
     listener_ = world_.kernel().Listen({}).value();
@@ -180,18 +228,42 @@ class Executor {
   }
 
   void WindUp() {
+    winding_up_ = true;
     CarryOut({.kind = StepKind::kEnter});
     CarryOut({.kind = StepKind::kEnter});
-    for (uint32_t turn = 0; going_ && in_flight_ > 0; ++turn) {
+    // What says nothing when it succeeds, or when what it followed did, is over when there is
+    // nothing left to cancel, and notifications have had their time.
+    unsigned in_vain = silent_ ? 0 : kInVain;
+    for (uint32_t turn = 0; going_ && (in_flight_ > 0 || in_vain < kInVain); ++turn) {
+      if (silent_ && in_vain >= kInVain + kLastWaits) break;
       ORRERY_CHECK_MSG(turn < kLastTurnsMax, "operations that no cancel ends");
-      if (turn % 8 == 0) CarryOut({.kind = StepKind::kCancelAny, .id = kCancelId + turn});
+      if (turn % kCancelEvery == 0) CancelAll(turn);
       CarryOut({.kind = StepKind::kEnter, .amount = 1});
+      if (silent_) in_vain = cancelled_last_ == 0 ? in_vain + 1 : 0;
     }
     for (size_t peer = 0; peer < peers_.size() && going_; ++peer) {
       CarryOut({.kind = StepKind::kPeerReceive,
                 .object = static_cast<int32_t>(peer),
                 .amount = kReadAllBytes});
     }
+  }
+
+  // By an operation, but where that might wait behind a drain (fact L9).
+  void CancelAll(uint32_t turn) {
+    if (!drains_) {
+      CarryOut({.kind = StepKind::kCancelAny, .id = kCancelId + turn});
+      return;
+    }
+    driver_.BeginTurn({.what = "cancel everything"});
+    io_uring_sync_cancel_reg request{};
+    request.fd = -1;
+    request.flags = IORING_ASYNC_CANCEL_ANY;
+    request.timeout.tv_nsec = kSyncCancelBound;
+    const auto result = ring_->Register(IORING_REGISTER_SYNC_CANCEL, &request, 1);
+    cancelled_last_ = result ? static_cast<int32_t>(*result) : -result.error().value();
+    Observe({.kind = Observation::Kind::kEntered, .result = cancelled_last_});
+    driver_.EndTurn(/*worker=*/false);
+    ++turn_;
   }
 
   // --- Turns.
@@ -326,6 +398,7 @@ class Executor {
 
   // --- The ring.
   void Enter(unsigned min_complete) {
+    CutChain();
     for (const auto& [timeout, sqes_before] : short_timeouts_) {
       SetTime(timeout->time, driver_.ShortTimeout(IdOf(*timeout), sqes_before));
     }
@@ -334,7 +407,8 @@ class Executor {
     const EnterResult entered =
         ring_->Enter({.to_submit = queue_->Publish(),
                       .min_complete = min_complete,
-                      .deadline = world_.kernel().MonotonicNow() + driver_.WaitBound()});
+                      .deadline = world_.kernel().MonotonicNow() +
+                                  driver_.WaitBound(winding_up_ && zero_copy_)});
     Observe({.kind = Observation::Kind::kEntered,
              .result = entered ? static_cast<int32_t>(*entered) : -entered.error().value()});
     unsigned seen = 0;
@@ -347,6 +421,13 @@ class Executor {
     ::io_uring_cq_advance(&ring_->memory(), seen);
   }
 
+  // What waits for an operation of a later batch would be a worker's (fact U13).
+  void CutChain() {
+    if (last_sqe_ == nullptr) return;
+    last_sqe_->flags &= static_cast<uint8_t>(~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK));
+    last_sqe_ = nullptr;
+  }
+
   void Reap(const io_uring_cqe& cqe) {
     Observation observation{.kind = Observation::Kind::kCompletion,
                             .id = static_cast<uint32_t>(cqe.user_data),
@@ -354,17 +435,30 @@ class Executor {
                             .flags = cqe.flags};
     OperationState* const operation = Find(observation.id);
     ORRERY_CHECK_MSG(operation != nullptr, "a completion of nothing");
-    if ((cqe.flags & IORING_CQE_F_MORE) == 0) --in_flight_;
+    const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
+    const bool last = IsZeroCopy(operation->kind) && (operation->flags & kSkipSuccess) == 0
+                          ? (cqe.flags & IORING_CQE_F_NOTIF) != 0
+                          : !more;
+    if (last && (operation->flags & kSkipSuccess) == 0) --in_flight_;
+    if (operation->kind == StepKind::kCancelAny) cancelled_last_ = cqe.res;
+    if (operation->kind == StepKind::kClose && (operation->flags & kFixed) == 0 &&
+        cqe.res == -ECANCELED) {
+      sockets_[static_cast<size_t>(operation->object)].still_open = true;
+    }
     if (operation->kind == StepKind::kShutdown) --workers_;
     const bool accepts =
         operation->kind == StepKind::kAccept || operation->kind == StepKind::kAcceptMultishot;
     if (accepts && cqe.res >= 0) {
-      observation.result = static_cast<int32_t>(sockets_.size());
-      sockets_.push_back({.fd = cqe.res});
+      if ((operation->flags & kIntoSlot) != 0) {
+        sockets_.push_back({.slot = cqe.res});
+      } else {
+        observation.result = static_cast<int32_t>(sockets_.size());
+        sockets_.push_back({.fd = cqe.res});
+      }
     }
     if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
       const auto id = static_cast<uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
-      observation.bytes = buffers_->Take(id, cqe.res);
+      observation.bytes = buffers_->Take(id, cqe.res, (cqe.flags & kBufferMore) != 0);
     } else if (operation->kind == StepKind::kReceive || operation->kind == StepKind::kRead) {
       const size_t bytes =
           std::min(operation->memory.size(), static_cast<size_t>(std::max(cqe.res, 0)));
@@ -394,30 +488,44 @@ class Executor {
 
   // The descriptor or slot that the step means.
   int NumberOf(const Step& step) const {
-    const bool fixed = (step.flags & kFixed) != 0 && step.kind != StepKind::kTimeout;
+    const bool fixed = (step.flags & kFixed) != 0;
     if (step.object == Object::kListener) return fixed ? kListenerSlot : listener_;
     if (step.object >= Object::kEventFd) {
       const int number = step.object - Object::kEventFd;
       return fixed ? kEventFdSlot + number : event_fds_.at(static_cast<size_t>(number));
     }
     const auto number = static_cast<size_t>(step.object);
+    const Socket& socket = sockets_[number];
+    if (fixed && socket.slot >= 0) return socket.slot;
     if (fixed) return number < program_.connections ? step.object : kEmptySlot;
-    return sockets_[number].closed ? kNoDescriptor : sockets_[number].fd;
+    return socket.closed || socket.fd < 0 ? kNoDescriptor : socket.fd;
   }
 
   void Prepare(const Step& step) {
-    operations_.emplace_back(step.id, OperationState{.kind = step.kind});
+    operations_.emplace_back(
+        step.id, OperationState{.kind = step.kind, .object = step.object, .flags = step.flags});
     OperationState& operation = operations_.back().second;
-    ++in_flight_;
+    if ((step.flags & kSkipSuccess) == 0) {
+      ++in_flight_;
+    } else {
+      silent_ = true;
+    }
+    zero_copy_ = zero_copy_ || IsZeroCopy(step.kind);
+    drains_ = drains_ || (step.flags & kDrain) != 0;
     io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_->memory());
     ORRERY_CHECK(sqe != nullptr);
     std::memset(sqe, 0, sizeof *sqe);
     PrepareSqe(step, operation, *sqe);
     ++prepared_;
-    const bool has_file = step.kind != StepKind::kTimeout && step.kind != StepKind::kClose &&
+    const bool has_file = !IsTimeout(step.kind) && step.kind != StepKind::kClose &&
                           step.kind != StepKind::kCancel && step.kind != StepKind::kNop &&
                           step.kind != StepKind::kCancelFile;
     if (has_file && (step.flags & kFixed) != 0) sqe->flags |= IOSQE_FIXED_FILE;
+    if ((step.flags & kLink) != 0) sqe->flags |= IOSQE_IO_LINK;
+    if ((step.flags & kHardLink) != 0) sqe->flags |= IOSQE_IO_HARDLINK;
+    if ((step.flags & kSkipSuccess) != 0) sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    if ((step.flags & kDrain) != 0) sqe->flags |= IOSQE_IO_DRAIN;
+    last_sqe_ = sqe;
     sqe->user_data = step.id;
   }
 
@@ -431,9 +539,11 @@ class Executor {
         return;
       case StepKind::kAccept:
         ::io_uring_prep_accept(&sqe, NumberOf(step), nullptr, nullptr, SOCK_CLOEXEC);
+        if ((step.flags & kIntoSlot) != 0) IntoSlot(sqe);
         return;
       case StepKind::kAcceptMultishot:
         ::io_uring_prep_multishot_accept(&sqe, NumberOf(step), nullptr, nullptr, SOCK_CLOEXEC);
+        if ((step.flags & kIntoSlot) != 0) IntoSlot(sqe);
         return;
       case StepKind::kPoll:
         ::io_uring_prep_poll_add(&sqe, NumberOf(step), amount);
@@ -449,6 +559,14 @@ class Executor {
         return;
       case StepKind::kTimeoutRemove:
         ::io_uring_prep_timeout_remove(&sqe, amount, 0);
+        return;
+      case StepKind::kTimeoutUpdate:
+        SetDuration(DurationOf(step), operation);
+        ::io_uring_prep_timeout_update(&sqe, &operation.time, amount, 0);
+        return;
+      case StepKind::kLinkTimeout:
+        SetDuration(DurationOf(step), operation);
+        ::io_uring_prep_link_timeout(&sqe, &operation.time, 0);
         return;
       case StepKind::kCancel:
         ::io_uring_prep_cancel64(&sqe, amount,
@@ -474,18 +592,19 @@ class Executor {
     }
   }
 
+  static void IntoSlot(io_uring_sqe& sqe) {
+    sqe.file_index = IORING_FILE_INDEX_ALLOC;
+    sqe.accept_flags = 0;  // Fact A9.
+  }
+
+  void SetDuration(Duration duration, OperationState& operation) {
+    if (duration == Duration::kShort) short_timeouts_.emplace_back(&operation, prepared_);
+    if (duration == Duration::kLong) operation.time.tv_sec = kLongSeconds;
+  }
+
   void PrepareTimeout(const Step& step, OperationState& operation, io_uring_sqe& sqe) {
-    switch (static_cast<Duration>(step.amount)) {
-      case Duration::kZero:
-        break;
-      case Duration::kShort:
-        short_timeouts_.emplace_back(&operation, prepared_);
-        break;
-      case Duration::kLong:
-        operation.time.tv_sec = kLongSeconds;
-        break;
-    }
-    ::io_uring_prep_timeout(&sqe, &operation.time, step.flags, 0);
+    SetDuration(DurationOf(step), operation);
+    ::io_uring_prep_timeout(&sqe, &operation.time, step.flags & kTimeoutFlagsMask, 0);
   }
 
   void PrepareClose(const Step& step, io_uring_sqe& sqe) {
@@ -508,12 +627,13 @@ class Executor {
     operation.memory.resize(event_fd ? sizeof(uint64_t) : bytes);
     std::byte* const memory = operation.memory.data();
     const bool out = step.kind == StepKind::kSend || step.kind == StepKind::kSendMessage ||
-                     step.kind == StepKind::kWrite;
+                     step.kind == StepKind::kWrite || IsZeroCopy(step.kind);
     if (out) Fill(step, operation);
     switch (step.kind) {
       case StepKind::kReceive:
         ::io_uring_prep_recv(&sqe, file, memory, bytes, message_flags);
         if ((step.flags & kPollFirst) != 0) sqe.ioprio |= IORING_RECVSEND_POLL_FIRST;
+        if ((step.flags & kBundle) != 0) sqe.ioprio |= kBundleFlag;
         if ((step.flags & kSelect) == 0) return;
         sqe.addr = 0;
         sqe.flags |= IOSQE_BUFFER_SELECT;
@@ -521,6 +641,7 @@ class Executor {
         return;
       case StepKind::kReceiveMultishot:
         ::io_uring_prep_recv_multishot(&sqe, file, nullptr, 0, 0);
+        if ((step.flags & kBundle) != 0) sqe.ioprio |= kBundleFlag;
         sqe.flags |= IOSQE_BUFFER_SELECT;
         sqe.buf_group = kGroup;
         return;
@@ -535,13 +656,18 @@ class Executor {
       case StepKind::kSend:
         ::io_uring_prep_send(&sqe, file, memory, bytes, message_flags | MSG_NOSIGNAL);
         return;
+      case StepKind::kSendZeroCopy:
+        ::io_uring_prep_send_zc(&sqe, file, memory, bytes, message_flags | MSG_NOSIGNAL, 0);
+        return;
       case StepKind::kSendMessage:
+      case StepKind::kSendMessageZeroCopy:
         operation.iovecs = {iovec{.iov_base = memory, .iov_len = 1},
                             iovec{.iov_base = memory + 1, .iov_len = bytes - 1}};
         operation.message.msg_iov = operation.iovecs.data();
         operation.message.msg_iovlen = operation.iovecs.size();
         ::io_uring_prep_sendmsg(&sqe, file, &operation.message,
                                 static_cast<unsigned>(message_flags | MSG_NOSIGNAL));
+        if (IsZeroCopy(step.kind)) sqe.opcode = IORING_OP_SENDMSG_ZC;
         return;
       default:
         ORRERY_CHECK_MSG(false, "an operation that nobody prepares");
@@ -574,10 +700,16 @@ class Executor {
   std::vector<PeerState> peers_;
   unsigned prepared_ = 0;  // SQEs that the next Enter submits.
   std::vector<std::pair<OperationState*, unsigned>> short_timeouts_;  // Of them; SQEs before it.
+  io_uring_sqe* last_sqe_ = nullptr;                                  // Of them.
   bool worker_submitted_ = false;
-  size_t workers_ = 0;  // Operations of workers whose end was not seen.
+  bool silent_ = false;          // Something that may end without a completion was submitted.
+  bool drains_ = false;          // Something may hold back what comes after it.
+  int32_t cancelled_last_ = -1;  // What the last cancel of everything found.
+  size_t workers_ = 0;           // Operations of workers whose end was not seen.
   size_t in_flight_ = 0;
   uint64_t turn_ = 0;
+  bool winding_up_ = false;
+  bool zero_copy_ = false;  // Something that is notified of was submitted.
   bool going_ = true;
 };
 
@@ -586,6 +718,8 @@ class Executor {
 constexpr Nanoseconds kRealShort = 400 * kMicrosecond;
 constexpr Nanoseconds kRealPause = 1 * kMillisecond;
 constexpr Nanoseconds kRealWait = 1 * kMillisecond;
+// An acknowledgement that was delayed has come.
+constexpr Nanoseconds kRealLastWait = 20 * kMillisecond;
 // A worker that was started has long finished.
 constexpr Nanoseconds kWorkerTime = 300 * kMicrosecond;
 
@@ -612,7 +746,7 @@ class Recorder final : public Driver {
     return true;
   }
   bool real() const override { return true; }
-  Nanoseconds WaitBound() override { return kRealWait; }
+  Nanoseconds WaitBound(bool last) override { return last ? kRealLastWait : kRealWait; }
   Nanoseconds ShortTimeout(uint32_t, unsigned) override { return kRealShort; }
   void Pause() override { Sleep(kRealPause); }
 

@@ -25,8 +25,9 @@ class Driver {
   virtual bool real() const = 0;
   // False: go no further.
   virtual bool Observe(const Observation& observation) = 0;
-  // How long an Enter that waits does so at most.
-  virtual Nanoseconds WaitBound() = 0;
+  // How long an Enter that waits does so at most. `last`: for an acknowledgement of a
+  // peer, which it may delay.
+  virtual Nanoseconds WaitBound(bool last) = 0;
   // The duration of the short timeout `id`, which this Enter submits behind so many SQEs.
   virtual Nanoseconds ShortTimeout(uint32_t id, unsigned sqes_before) = 0;
   // Lets more time pass than a short timeout takes.

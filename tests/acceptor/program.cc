@@ -23,12 +23,16 @@ constexpr std::array<std::string_view, static_cast<size_t>(StepKind::kCount)> kN
     "read",
     "send",
     "send-message",
+    "send-zero-copy",
+    "send-message-zero-copy",
     "write",
     "poll",
     "poll-multishot",
     "poll-remove",
     "timeout",
     "timeout-remove",
+    "timeout-update",
+    "link-timeout",
     "cancel",
     "cancel-file",
     "cancel-any",
@@ -50,10 +54,11 @@ constexpr size_t kStepsMax = 40;
 // Small against what a socket holds, so that no send has to wait.
 constexpr int32_t kBytesMax = 40;
 
-// How often a step of each kind is drawn.
+// How often a step of each kind is drawn, in programs of its family.
 struct Weight {
   StepKind kind;
   uint32_t weight;
+  Family family = kPlain;
 };
 constexpr Weight kWeights[] = {
     {StepKind::kNop, 2},
@@ -64,12 +69,15 @@ constexpr Weight kWeights[] = {
     {StepKind::kRead, 4},
     {StepKind::kSend, 5},
     {StepKind::kSendMessage, 2},
+    {StepKind::kSendZeroCopy, 5, kZeroCopy},
+    {StepKind::kSendMessageZeroCopy, 2, kZeroCopy},
     {StepKind::kWrite, 4},
     {StepKind::kPoll, 4},
     {StepKind::kPollMultishot, 3},
     {StepKind::kPollRemove, 1},
     {StepKind::kTimeout, 4},
     {StepKind::kTimeoutRemove, 1},
+    {StepKind::kTimeoutUpdate, 1},
     {StepKind::kCancel, 6},
     {StepKind::kCancelFile, 3},
     {StepKind::kCancelAny, 1},
@@ -87,23 +95,22 @@ constexpr Weight kWeights[] = {
     {StepKind::kPause, 3},
 };
 
-constexpr uint32_t TotalWeight() {
-  uint32_t total = 0;
-  for (const Weight& weight : kWeights) total += weight.weight;
-  return total;
-}
-
 class Generator {
  public:
-  explicit Generator(uint64_t seed) : prng_(seed) {}
+  Generator(uint64_t seed, uint32_t families) : prng_(seed), allowed_(families) {}
 
   Program Run() {
+    families_ = static_cast<uint32_t>(prng_.Below(kEveryFamily + 1)) & allowed_;
     program_.connections = Between(1, Program::kConnectionsMax);
     program_.buffers = Between(0, Program::kBuffers);
+    program_.incremental = Has(kIncremental) && !Has(kBundles);
     peers_ = program_.connections;
     const size_t count = Between(kStepsMin, kStepsMax);
     while (program_.steps.size() < count) {
       program_.steps.push_back(One());
+      if (!IsOperation(program_.steps.back().kind)) continue;
+      if (Has(kDrains)) program_.steps.back().flags |= Flag(kDrain, 20);
+      if (Has(kLinks)) Link();
     }
     return std::move(program_);
   }
@@ -113,14 +120,43 @@ class Generator {
     return static_cast<uint32_t>(prng_.Between(low, high));
   }
 
+  bool Has(uint32_t family) const { return (families_ & family) == family; }
+
+  bool Draws(const Weight& weight) const {
+    if (weight.kind == StepKind::kShutdown && Has(kDrains)) return false;
+    return Has(weight.family);
+  }
+
   StepKind Kind() {
-    uint64_t left = prng_.Below(TotalWeight());
+    uint32_t total = 0;
+    for (const Weight& weight : kWeights) total += Draws(weight) ? weight.weight : 0;
+    uint64_t left = prng_.Below(total);
     for (const Weight& weight : kWeights) {
+      if (!Draws(weight)) continue;
       if (left < weight.weight) return weight.kind;
       left -= weight.weight;
     }
     ORRERY_CHECK_MSG(false, "the weights do not add up");
     return StepKind::kNop;
+  }
+
+  // Flags of the operation that was written last, and what they bring along.
+  void Link() {
+    Step& step = program_.steps.back();
+    step.flags |= Flag(kSkipSuccess, 10);
+    const bool head = !in_chain_;
+    in_chain_ = prng_.Chance(1, 3);
+    if (!in_chain_) return;
+    step.flags |= prng_.Chance(1, 4) ? kHardLink : kLink;
+    if (!prng_.Chance(1, 3)) return;
+    // Its time begins with its operation, which is known for the first of a chain only.
+    Step timeout{.kind = StepKind::kLinkTimeout, .id = next_id_++};
+    timeout.amount = static_cast<int32_t>(head ? Duration::kShort : Duration::kZero);
+    if (prng_.Chance(1, 2)) timeout.amount = static_cast<int32_t>(Duration::kLong);
+    timeout.flags = Flag(kSkipSuccess, 10);
+    in_chain_ = prng_.Chance(1, 3);
+    if (in_chain_) timeout.flags |= kLink;
+    program_.steps.push_back(timeout);
   }
 
   int32_t Socket() {
@@ -188,6 +224,7 @@ class Generator {
       case StepKind::kAcceptMultishot:
         step.object = Object::kListener;
         step.flags = Flag(kFixed, 8);
+        if (Has(kSlots)) step.flags |= Flag(kIntoSlot, 2);
         return;
       case StepKind::kReceive:
         step.object = Socket();
@@ -195,12 +232,14 @@ class Generator {
         step.flags = Flag(kFixed, 4);
         step.flags |= Flag(kPollFirst, 8);
         step.flags |= Flag(kSelect, 3);
+        if (Has(kBundles) && (step.flags & kSelect) != 0) step.flags |= Flag(kBundle, 2);
         if (prng_.Chance(1, 4)) step.flags |= kNoWait;
         if ((step.flags & (kSelect | kNoWait)) == 0) step.flags |= Flag(kWaitAll, 4);
         return;
       case StepKind::kReceiveMultishot:
         step.object = Socket();
         step.flags = Flag(kFixed, 4);
+        if (Has(kBundles)) step.flags |= Flag(kBundle, 2);
         return;
       case StepKind::kRead:
         step.object = SocketOrEventFd();
@@ -209,6 +248,8 @@ class Generator {
         return;
       case StepKind::kSend:
       case StepKind::kSendMessage:
+      case StepKind::kSendZeroCopy:
+      case StepKind::kSendMessageZeroCopy:
         step.object = Socket();
         step.amount = static_cast<int32_t>(Between(2, kBytesMax));
         step.flags = Flag(kFixed, 4);
@@ -237,6 +278,10 @@ class Generator {
       case StepKind::kTimeoutRemove:
         step.amount = Target();
         return;
+      case StepKind::kTimeoutUpdate:
+        step.amount = Target();
+        step.flags = static_cast<uint32_t>(prng_.Below(3));
+        return;
       case StepKind::kCancelFile:
         step.object = prng_.Chance(3, 4) ? Socket() : SocketOrEventFd();
         step.flags = Flag(kFixed, 4);
@@ -257,7 +302,10 @@ class Generator {
   }
 
   Prng prng_;
+  const uint32_t allowed_;
   Program program_;
+  uint32_t families_ = 0;
+  bool in_chain_ = false;  // The operation before carries a link.
   uint32_t next_id_ = 1;
   uint32_t peers_ = 0;
 };
@@ -273,7 +321,12 @@ std::optional<StepKind> FindKind(std::string_view name) {
 
 static_assert(SHUT_RD == 0 && SHUT_WR == 1 && SHUT_RDWR == 2);  // The generator draws them.
 
-Program Generate(uint64_t seed) { return Generator(seed).Run(); }
+Program Generate(uint64_t seed, uint32_t families) { return Generator(seed, families).Run(); }
+
+Duration DurationOf(const Step& step) {
+  const bool update = step.kind == StepKind::kTimeoutUpdate;
+  return static_cast<Duration>(update ? step.flags & 3 : static_cast<uint32_t>(step.amount));
+}
 
 std::string_view NameOf(StepKind kind) {
   ORRERY_CHECK(kind < StepKind::kCount);
@@ -291,7 +344,8 @@ std::string ToText(const Step& step) {
 
 std::string ToText(const Program& program) {
   std::ostringstream text;
-  text << "connections " << program.connections << " buffers " << program.buffers << "\n";
+  text << "connections " << program.connections << " buffers " << program.buffers << " incremental "
+       << program.incremental << "\n";
   for (const Step& step : program.steps) text << ToText(step) << "\n";
   return text.str();
 }
@@ -307,9 +361,11 @@ std::expected<Program, std::string> Parse(std::string_view text) {
     std::string key;
     std::array<std::string, 4> labels;
     if (first) {
-      words >> labels[0] >> program.connections >> labels[1] >> program.buffers;
+      words >> labels[0] >> program.connections >> labels[1] >> program.buffers >> labels[2] >>
+          program.incremental;
       if (!words || labels[0] != "connections" || labels[1] != "buffers" ||
-          program.connections > Program::kConnectionsMax || program.buffers > Program::kBuffers) {
+          labels[2] != "incremental" || program.connections > Program::kConnectionsMax ||
+          program.buffers > Program::kBuffers) {
         return std::unexpected("not a first line: " + line);
       }
       first = false;

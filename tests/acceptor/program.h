@@ -18,20 +18,24 @@ namespace orrery::acceptor {
 enum class StepKind : uint8_t {
   // --- Operations: an SQE with user data `id`. `object` is an Object, if the operation has a file;
   // `amount` and `flags` as said.
-  kNop,              // amount: its result
-  kAccept,           //
-  kAcceptMultishot,  //
-  kReceive,          // amount: bytes; flags: kWaitAll, kNoWait, kSelect, kPollFirst
-  kReceiveMultishot,
-  kRead,           // amount: bytes
-  kSend,           // amount: bytes; flags: kWaitAll, kNoWait
-  kSendMessage,    // amount: bytes, in two pieces
+  kNop,               // amount: its result
+  kAccept,            // flags: kIntoSlot
+  kAcceptMultishot,   // flags: kIntoSlot
+  kReceive,           // amount: bytes; flags: kWaitAll, kNoWait, kSelect, kPollFirst, kBundle
+  kReceiveMultishot,  // flags: kBundle
+  kRead,              // amount: bytes
+  kSend,              // amount: bytes; flags: kWaitAll, kNoWait
+  kSendMessage,       // amount: bytes, in two pieces
+  kSendZeroCopy,      // as kSend
+  kSendMessageZeroCopy,
   kWrite,          // amount: bytes; to an eventfd: the value that is added
   kPoll,           // amount: events
   kPollMultishot,  // amount: events
   kPollRemove,     // amount: the id of its target
   kTimeout,        // amount: a Duration; flags: completions to wait for, or 0
   kTimeoutRemove,  // amount: the id of its target
+  kTimeoutUpdate,  // amount: the id of its target; flags: a Duration
+  kLinkTimeout,    // amount: a Duration; guards the operation before it
   kCancel,         // amount: the id of its target; flags: kAll
   kCancelFile,     // flags: kAll
   kCancelAny,      //
@@ -65,6 +69,13 @@ enum StepFlag : uint32_t {
   kSelect = 8,  // Into a provided buffer.
   kPollFirst = 16,
   kAll = 32,
+  // Of every operation. A chain ends with its Enter: the last link of all is cut.
+  kLink = 64,
+  kHardLink = 128,
+  kSkipSuccess = 256,
+  kDrain = 512,
+  kBundle = 1024,
+  kIntoSlot = 2048,  // One that the kernel allocates.
 };
 
 enum class Duration : uint8_t {
@@ -90,11 +101,31 @@ struct Program {
 
   unsigned connections = 1;  // Accepted before the first step.
   unsigned buffers = 4;      // Published before the first step.
+  bool incremental = false;  // Buffers are used up piece by piece.
   std::vector<Step> steps;
   friend bool operator==(const Program&, const Program&) = default;
 };
 
-Program Generate(uint64_t seed);
+// What programs can be about beside what all of them are about; a program draws some of these, so
+// that each is met with and without the others.
+enum Family : uint32_t {
+  kPlain = 0,
+  kLinks = 1,
+  kZeroCopy = 2,
+  kSlots = 4,
+  kBundles = 8,
+  kIncremental = 16,
+  kDrains = 32,  // Without shutdowns: no cancel waits for a worker that a drain holds back.
+};
+constexpr uint32_t kEveryFamily = 2 * kDrains - 1;
+// Drawn by default: those whose programs are explained in full.
+constexpr uint32_t kDefaultFamilies = kZeroCopy | kSlots | kBundles | kIncremental;
+
+// Of those families at most.
+Program Generate(uint64_t seed, uint32_t families = kDefaultFamilies);
+
+// What a timeout, or an update of one, says of its time. REQUIRES: it is one.
+Duration DurationOf(const Step& step);
 
 std::string_view NameOf(StepKind kind);
 bool IsOperation(StepKind kind);

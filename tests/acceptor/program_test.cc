@@ -18,7 +18,7 @@ TEST(Program, IsAFunctionOfItsSeed) {
 
 TEST(Program, ComesBackFromItsText) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
-    const Program program = Generate(seed);
+    const Program program = Generate(seed, kEveryFamily);
     const auto parsed = Parse(ToText(program));
     ASSERT_TRUE(parsed) << parsed.error();
     ASSERT_EQ(*parsed, program) << "seed " << seed;
@@ -27,15 +27,16 @@ TEST(Program, ComesBackFromItsText) {
 
 TEST(Program, TextThatIsNoneIsRefused) {
   EXPECT_FALSE(Parse(""));
-  EXPECT_FALSE(Parse("connections 1 buffers 99\n"));
-  EXPECT_FALSE(Parse("connections 1 buffers 1\nfly id 1 object 0 amount 0 flags 0\n"));
-  EXPECT_FALSE(Parse("connections 1 buffers 1\nnop id one\n"));
+  EXPECT_FALSE(Parse("connections 1 buffers 99 incremental 0\n"));
+  EXPECT_FALSE(
+      Parse("connections 1 buffers 1 incremental 0\nfly id 1 object 0 amount 0 flags 0\n"));
+  EXPECT_FALSE(Parse("connections 1 buffers 1 incremental 0\nnop id one\n"));
 }
 
 TEST(Program, EveryKindOfStepOccurs) {
   std::set<StepKind> seen;
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
-    for (const Step& step : Generate(seed).steps) seen.insert(step.kind);
+    for (const Step& step : Generate(seed, kEveryFamily).steps) seen.insert(step.kind);
   }
   EXPECT_EQ(seen.size(), static_cast<size_t>(StepKind::kCount));
 }

@@ -235,5 +235,22 @@ TEST_P(Cancelling, C13_ASynchronousCancelAnswersAsTheOthersDo) {
   EXPECT_EQ(CancelNow(1U << 9, 0), std::unexpected(Errno(EINVAL)));
 }
 
+TEST_P(Cancelling, C14_WhatWaitsForWorkersCountsAsOne) {
+  const Connection first = Connect();
+  const Connection second = Connect();
+  ASSERT_TRUE(queue().Shutdown(File::Descriptor(first.fd), SHUT_RD, Id(1)));
+  ASSERT_TRUE(queue().Shutdown(File::Descriptor(second.fd), SHUT_RD, Id(2)));
+  Raw(IORING_OP_ASYNC_CANCEL, 3).cancel_flags = IORING_ASYNC_CANCEL_ANY;
+  int32_t cancelled = -1;
+  size_t victims = 0;
+  for (const Seen& seen : Await(3)) {
+    if (seen.id == 3) cancelled = seen.result;
+    if (seen.id != 3 && seen.result == -ECANCELED) ++victims;
+  }
+  // Legal: a worker has begun with either of them, or both, and then that is another one.
+  EXPECT_GE(cancelled, victims > 0 ? 1 : 0);
+  EXPECT_LE(cancelled, victims == 2 ? 1 : 2);
+}
+
 }  // namespace
 }  // namespace orrery::conformance
