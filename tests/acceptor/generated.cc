@@ -53,7 +53,7 @@ class Scribe final : public Driver {
     outcome_ += (outcome_.empty() ? "" : "; ") + std::to_string(turn_) + ": " + ToText(bare);
     return true;
   }
-  Nanoseconds WaitBound() override { return kWait; }
+  Nanoseconds WaitBound(bool) override { return kWait; }
   Nanoseconds ShortTimeout(uint32_t, unsigned) override { return kWait; }
   void Pause() override {}
 
@@ -69,7 +69,7 @@ class Scribe final : public Driver {
 }  // namespace
 
 std::optional<Subject> GeneratedSubject(uint64_t seed) {
-  const Program program = Generate(seed);
+  const Program program = Generate(seed, kPlain);
   if (program.steps.size() > kStepsMax) return std::nullopt;
   if (std::any_of(program.steps.begin(), program.steps.end(), IsFree)) return std::nullopt;
   return Subject{.name = "seed-" + std::to_string(seed),
