@@ -113,6 +113,7 @@ void Machine::DropReference(OpenFile& file) {
   if (file.kind == FileKind::kStream) tcp.CloseStream(*file.connection);
   if (file.kind == FileKind::kListener) tcp.CloseListener(file);
   if (file.kind == FileKind::kDatagram) datagrams.Close(file);
+  if (file.kind == FileKind::kPipe) ClosePipe(*this, file);
   if (file.on_disk()) file_system.DropOpen(*file.inode);
   if (file.kind == FileKind::kSocket) tcp.CloseSocket(file);
   --files_alive;
@@ -140,6 +141,7 @@ uint32_t Machine::Readiness(const OpenFile& file) const {
     return (file.event_count > 0 ? POLLIN : 0) | (file.event_count < UINT64_MAX - 1 ? POLLOUT : 0);
   }
   if (file.kind == FileKind::kRing) return file.ring != nullptr ? file.ring->Readiness() : 0;
+  if (file.kind == FileKind::kPipe) return PipeReadiness(file);
   if (file.on_disk()) return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;  // DEFAULT_POLLMASK
   if (file.kind == FileKind::kDatagram) return datagrams.Readiness(*file.datagrams);
   return tcp.Readiness(file);

@@ -23,9 +23,15 @@
 
 namespace orrery::model {
 
+class Machine;
+
 // Ends the run: the program asked for something that the model does not know. It never invents
 // EINVAL.
 [[noreturn]] void StopUnknown(std::string_view what, uint64_t value);
+
+// pipe.cc
+uint32_t PipeReadiness(const OpenFile& file);
+void ClosePipe(Machine& machine, OpenFile& file);
 
 class Machine {
  public:
@@ -96,7 +102,9 @@ class Machine {
   Datagrams datagrams;
   Prng entropy;
   Bystander* bystander = nullptr;
-  std::vector<ModelRing*> rings;  // In order of creation; null where one is gone.
+  bool handles_broken_pipes = false;  // The program does not die of SIGPIPE.
+  size_t broken_pipes = 0;            // How often that was.
+  std::vector<ModelRing*> rings;      // In order of creation; null where one is gone.
   size_t ring_descriptors = 0;
   size_t files_alive = 0;
 

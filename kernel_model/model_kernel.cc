@@ -198,6 +198,11 @@ std::optional<PeerDatagram> ModelKernel::PeerReceiveDatagram(PeerId peer) {
 
 void ModelKernel::CloseDatagramPeer(PeerId peer) { machine_->datagrams.ClosePeer(peer); }
 
+size_t ModelKernel::HandleBrokenPipes() {
+  machine_->handles_broken_pipes = true;
+  return machine_->broken_pipes;
+}
+
 void ModelKernel::SignalEventFd(int fd) {
   OpenFile* const file = machine_->descriptors.Find(fd);
   ORRERY_CHECK_MSG(file != nullptr, "SignalEventFd() of a descriptor that is not open");

@@ -152,6 +152,10 @@ class ModelKernel final : public Kernel {
   std::optional<PeerDatagram> PeerReceiveDatagram(PeerId peer);
   void CloseDatagramPeer(PeerId peer);
 
+  // From the first call on a broken pipe is no violation: the program handles SIGPIPE. How often it
+  // has been raised since.
+  size_t HandleBrokenPipes();
+
   // Adds to an eventfd's counter, as another thread or a signal handler does.
   void SignalEventFd(int fd);
 

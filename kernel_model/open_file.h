@@ -17,6 +17,7 @@ namespace orrery::model {
 struct Connection;
 struct DatagramSocket;
 struct Inode;
+class Pipe;
 
 enum class FileKind : uint8_t {
   kStream,
@@ -27,6 +28,7 @@ enum class FileKind : uint8_t {
   kDirectory,
   kSocket,  // A stream socket that does not listen and is not connected yet.
   kDatagram,
+  kPipe,  // One of its ends.
 };
 
 // Requests that wait for a file, in the order in which a wake-up visits them: shared waiters newest
@@ -62,6 +64,7 @@ struct OpenFile {
   WaitQueue waiters;
   Connection* connection = nullptr;           // kStream
   std::unique_ptr<Listener> listener;         // kListener
+  Pipe* pipe = nullptr;                       // kPipe
   std::unique_ptr<DatagramSocket> datagrams;  // kDatagram
   uint64_t event_count = 0;                   // kEventFd
   RingCore* ring = nullptr;                   // kRing, until it is gone.

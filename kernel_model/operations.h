@@ -27,6 +27,12 @@ Attempt TrySend(RingCore& ring, Request& request);
 Attempt TrySendDatagram(RingCore& ring, Request& request);
 // accept.cc: ACCEPT.
 Attempt TryAccept(RingCore& ring, Request& request);
+// send.cc: what a send or a write to nobody ends with, or -errno; a write raises SIGPIPE.
+Attempt Broken(RingCore& ring, const Request& request, int64_t error);
+// pipe.cc: PIPE; READ, READV, READ_MULTISHOT, WRITE and WRITEV on one.
+inline constexpr uint8_t kOpPipe = 62;
+Attempt TryPipe(RingCore& ring, Request& request);
+Attempt TryPipeTransfer(RingCore& ring, Request& request);
 // event_fd.cc: reading and writing an eventfd.
 Attempt TryEventFdRead(RingCore& ring, Request& request);
 Attempt TryEventFdReadMultishot(RingCore& ring, Request& request);

@@ -1,4 +1,5 @@
 // Reading SQEs: what the kernel's prep functions check, before the file is looked at.
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -423,6 +424,18 @@ int32_t PrepareListen(Request& request, const io_uring_sqe& sqe) {
   return 0;
 }
 
+int32_t PreparePipe(Request& request, const io_uring_sqe& sqe) {
+  constexpr uint32_t kFlags = O_CLOEXEC | O_NONBLOCK;
+  constexpr uint32_t kPackets = O_DIRECT | O_EXCL;  // O_NOTIFICATION_PIPE
+  if (sqe.fd != 0 || sqe.off != 0 || sqe.addr3 != 0) return -EINVAL;
+  const auto flags = static_cast<uint32_t>(sqe.rw_flags);
+  if ((flags & ~(kFlags | kPackets)) != 0) return -EINVAL;
+  if ((flags & kPackets) != 0) StopUnknown("pipes of packets, flags", flags);
+  request.address = Pointer<void>(sqe.addr);
+  request.file_index = sqe.file_index;
+  return 0;
+}
+
 int32_t PrepareFilesUpdate(Request& request, const io_uring_sqe& sqe) {
   if ((sqe.flags & IOSQE_FIXED_FILE) != 0) return -EINVAL;
   if (sqe.rw_flags != 0 || sqe.splice_fd_in != 0 || sqe.len == 0) return -EINVAL;
@@ -455,6 +468,7 @@ bool NeedsFile(const Request& request) {
   switch (request.opcode) {
     case IORING_OP_NOP:
     case IORING_OP_SOCKET:
+    case kOpPipe:
     case IORING_OP_FILES_UPDATE:
     case IORING_OP_POLL_REMOVE:
     case IORING_OP_TIMEOUT:
@@ -526,6 +540,8 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
       return PrepareCancel(request, sqe);
     case IORING_OP_CLOSE:
       return PrepareClose(request, sqe);
+    case kOpPipe:
+      return PreparePipe(request, sqe);
     case IORING_OP_SOCKET:
       return PrepareSocket(request, sqe);
     case IORING_OP_CONNECT:

@@ -57,9 +57,13 @@ Attempt TryReadOrWrite(RingCore& ring, Request& request) {
   const bool read = request.opcode == IORING_OP_READ || request.opcode == IORING_OP_READV ||
                     request.opcode == IORING_OP_READ_FIXED;
   if (request.file->on_disk()) return TryFileTransfer(ring, request);
-  if (request.buffer_select) StopUnknown("buffer selection with opcode", request.opcode);
+  const bool is_pipe = request.file->kind == FileKind::kPipe;
+  if (request.buffer_select && !is_pipe) {
+    StopUnknown("buffer selection with opcode", request.opcode);
+  }
   const auto rw_flags = static_cast<uint32_t>(request.argument);
   if ((rw_flags & ~kRwfNowait) != 0) StopUnknown("rw_flags", rw_flags);
+  if (is_pipe) return TryPipeTransfer(ring, request);
   if (request.file->kind == FileKind::kEventFd) {
     return read ? TryEventFdRead(ring, request) : TryEventFdWrite(ring, request);
   }
@@ -87,6 +91,7 @@ Attempt Try(RingCore& ring, Request& request) {
       return TryReadOrWrite(ring, request);
     case kOpReadMultishot:
       if (request.file->on_disk()) return Attempt::Done(-EBADFD);  // Fact M15.
+      if (request.file->kind == FileKind::kPipe) return TryPipeTransfer(ring, request);
       return request.file->kind == FileKind::kEventFd ? TryEventFdReadMultishot(ring, request)
                                                       : TryReceive(ring, request);
     case IORING_OP_RECV:
@@ -121,6 +126,8 @@ Attempt Try(RingCore& ring, Request& request) {
       return TryListen(ring, request);
     case IORING_OP_CONNECT:
       return TryConnect(ring, request);
+    case kOpPipe:
+      return TryPipe(ring, request);
     case IORING_OP_FILES_UPDATE:
       return TryFilesUpdate(ring, request);
     case IORING_OP_SHUTDOWN:

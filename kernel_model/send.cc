@@ -12,16 +12,18 @@ bool IsWrite(const Request& request) {
          request.opcode == IORING_OP_WRITE_FIXED;
 }
 
+}  // namespace
+
 // Fact T8: sends never raise SIGPIPE here, writes do.
 Attempt Broken(RingCore& ring, const Request& request, int64_t error) {
-  if (error == -EPIPE && IsWrite(request)) {
-    ring.machine.Violate("sigpipe", "user data " + std::to_string(request.user_data) +
-                                        ": a write to a broken stream ends the process");
+  Machine& machine = ring.machine;
+  if (error == -EPIPE && IsWrite(request)) ++machine.broken_pipes;
+  if (error == -EPIPE && IsWrite(request) && !machine.handles_broken_pipes) {
+    machine.Violate("sigpipe", "user data " + std::to_string(request.user_data) +
+                                   ": a write to a broken stream ends the process");
   }
   return Attempt::Done(request.done_bytes > 0 ? static_cast<int64_t>(request.done_bytes) : error);
 }
-
-}  // namespace
 
 Attempt TrySend(RingCore& ring, Request& request) {
   if (request.file->kind == FileKind::kListener || request.file->kind == FileKind::kSocket) {

@@ -63,6 +63,7 @@ class ModelWorld final : public World {
   void AwaitSteadyOutput(int) override {}
   void Pause() override;
   void InterruptWaits(bool on) override { choice_.interrupt_waits = on; }
+  size_t BrokenPipeSignals() override { return kernel_.HandleBrokenPipes(); }
   void LowerDescriptorLimit() override {}
 
  private:

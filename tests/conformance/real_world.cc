@@ -47,6 +47,9 @@ constexpr Nanoseconds kSignalPeriod = 10 * kMillisecond;
 constexpr rlim_t kFewDescriptors = 8;
 constexpr size_t kDatagramBytesMax = 65507;
 
+// Signal handlers see nothing else.
+volatile sig_atomic_t broken_pipe_signals = 0;
+
 sockaddr_in Loopback(uint16_t port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -63,6 +66,9 @@ class RealWorld final : public World {
 
   ~RealWorld() override {
     InterruptWaits(false);
+    if (sigpipe_before_) {
+      ORRERY_CHECK_OP(::sigaction(SIGPIPE, &*sigpipe_before_, nullptr), ==, 0);
+    }
     if (directory_) {
       std::filesystem::current_path(directory_->working_before);
       std::filesystem::remove_all(directory_->path);
@@ -297,6 +303,18 @@ class RealWorld final : public World {
     ORRERY_CHECK_OP(::timer_settime(timer, 0, &periods, nullptr), ==, 0);
   }
 
+  size_t BrokenPipeSignals() override {
+    if (!sigpipe_before_) {
+      broken_pipe_signals = 0;
+      struct sigaction action{};
+      action.sa_handler = [](int) { broken_pipe_signals = broken_pipe_signals + 1; };
+      struct sigaction before{};
+      ORRERY_CHECK_OP(::sigaction(SIGPIPE, &action, &before), ==, 0);
+      sigpipe_before_ = before;
+    }
+    return static_cast<size_t>(broken_pipe_signals);
+  }
+
   void LowerDescriptorLimit() override {
     const int lowest_free = ::dup(0);
     ORRERY_CHECK(lowest_free >= 0);
@@ -328,6 +346,7 @@ class RealWorld final : public World {
   std::map<Peer, int> peers_;
   Peer last_peer_ = 0;
   std::optional<timer_t> timer_;
+  std::optional<struct sigaction> sigpipe_before_;
   std::optional<OwnDirectory> directory_;
 };
 

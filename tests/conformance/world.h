@@ -116,6 +116,8 @@ class World {
 
   // From now on every wait is interrupted by a signal, until the next call with false.
   virtual void InterruptWaits(bool on) = 0;
+  // From the first call on SIGPIPE does not end the program: how often it has been raised since.
+  virtual size_t BrokenPipeSignals() = 0;
   // Makes the limit of descriptors so small that a test can reach it. Undone at the end.
   virtual void LowerDescriptorLimit() = 0;
 };
