@@ -200,7 +200,12 @@ int32_t PrepareReceiveMessage(Request& request, const io_uring_sqe& sqe) {
 int32_t PrepareSend(Request& request, const io_uring_sqe& sqe) {
   const bool zero_copy = sqe.opcode == IORING_OP_SEND_ZC || sqe.opcode == IORING_OP_SENDMSG_ZC;
   if (!zero_copy && (sqe.ioprio & ~kSendFlags) != 0) return -EINVAL;  // Fact T11.
-  if ((sqe.ioprio & kBundle) != 0) StopUnknown("bundles of a send, flags", sqe.ioprio);
+  request.bundle = (sqe.ioprio & kBundle) != 0;
+  if (sqe.opcode != IORING_OP_SEND && request.buffer_select) return -EOPNOTSUPP;
+  if (sqe.opcode == IORING_OP_SENDMSG && request.bundle) return -EINVAL;
+  if (request.bundle && !request.buffer_select) {
+    StopUnknown("bundles of a send without a group, flags", sqe.ioprio);
+  }
   if ((sqe.ioprio & IORING_RECVSEND_FIXED_BUF) != 0) {
     if (sqe.opcode != IORING_OP_SEND_ZC || (sqe.ioprio & kSendVectorized) != 0) {
       StopUnknown("several registered buffers in one send, flags", sqe.ioprio);
@@ -210,9 +215,8 @@ int32_t PrepareSend(Request& request, const io_uring_sqe& sqe) {
   }
   constexpr uint32_t kKnownMessage = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_MORE;
   if ((sqe.msg_flags & ~kKnownMessage) != 0) StopUnknown("msg_flags of a send", sqe.msg_flags);
-  if (request.buffer_select) StopUnknown("buffer selection with opcode", sqe.opcode);
   request.poll_first = (sqe.ioprio & IORING_RECVSEND_POLL_FIRST) != 0;
-  request.wait_all = (sqe.msg_flags & MSG_WAITALL) != 0;
+  request.wait_all = (sqe.msg_flags & MSG_WAITALL) != 0 || request.bundle;
   request.no_wait = (sqe.msg_flags & MSG_DONTWAIT) != 0;
   WaitFor(request, POLLOUT | POLLWRNORM);
   if (sqe.opcode == IORING_OP_SEND || sqe.opcode == IORING_OP_SEND_ZC) {
@@ -220,6 +224,12 @@ int32_t PrepareSend(Request& request, const io_uring_sqe& sqe) {
     if (request.addressed) {
       const int32_t error = ImportAddress(request, Pointer<const void>(sqe.addr2), sqe.addr_len);
       if (error != 0) return error;
+    }
+    if (request.buffer_select) {
+      if ((sqe.ioprio & kSendVectorized) != 0) StopUnknown("vectors of buffers,", sqe.ioprio);
+      request.buffer_group = sqe.buf_group;
+      request.length = sqe.len;
+      return 0;
     }
     if ((sqe.ioprio & kSendVectorized) != 0) {
       return ImportIovecs(request, Pointer<const iovec>(sqe.addr), sqe.len, EMSGSIZE);

@@ -30,7 +30,7 @@ BufferGroup::BufferGroup(Machine& machine, uint16_t group, io_uring_buf* entries
 }
 
 BufferGroup::~BufferGroup() {
-  for (uint16_t position = head_; position != seen_tail_; ++position) {
+  for (uint16_t position = head_; position != seen_tail_ && use_ == Use::kReceiving; ++position) {
     const Buffer& buffer = slots_[position & mask_];
     Unpoison(buffer.address, buffer.length);
   }
@@ -69,12 +69,24 @@ void BufferGroup::Publish(const io_uring_buf& entry, Buffer& slot) {
         Name(group_, slot.id) + ", or memory that overlaps it, is the kernel's already");
     return;
   }
+  if (use_ != Use::kReceiving) return;
   FillPattern(slot.address, slot.length);
   Poison(slot.address, slot.length);
 }
 
-void BufferGroup::Open() {
-  ORRERY_CHECK(!empty());
+void BufferGroup::UseFor(Use use) {
+  if (use_ == use) return;
+  if (use_ != Use::kUnknown) StopUnknown("sending and receiving with one buffer group,", group_);
+  use_ = use;
+  if (use != Use::kReceiving) return;
+  for (uint16_t position = head_; position != seen_tail_; ++position) {
+    const Buffer& buffer = slots_[position & mask_];
+    FillPattern(buffer.address, buffer.length);
+    Poison(buffer.address, buffer.length);
+  }
+}
+
+void BufferGroup::CheckEntry() const {
   const Buffer& buffer = slots_[head_ & mask_];
   const io_uring_buf& entry = entries_[head_ & mask_];
   if (entry.addr != reinterpret_cast<uint64_t>(buffer.address) || entry.len != buffer.length ||
@@ -82,6 +94,25 @@ void BufferGroup::Open() {
     machine_.Violate("provided-buffer-entry-changed",
                      Name(group_, buffer.id) + ": its entry changed after it was published");
   }
+}
+
+HandedBuffer BufferGroup::TakeToSend() {
+  ORRERY_CHECK(!empty());
+  UseFor(Use::kSending);
+  CheckEntry();
+  const Buffer& buffer = slots_[head_ & mask_];
+  machine_.ledger.HandOver(ranges_by_id_[buffer.id]);
+  ++head_;
+  return {.address = buffer.address,
+          .length = buffer.length,
+          .flags = IORING_CQE_F_BUFFER | (uint32_t{buffer.id} << IORING_CQE_BUFFER_SHIFT)};
+}
+
+void BufferGroup::Open() {
+  ORRERY_CHECK(!empty());
+  UseFor(Use::kReceiving);
+  CheckEntry();
+  const Buffer& buffer = slots_[head_ & mask_];
   Unpoison(buffer.address, buffer.length);
   if (!HoldsPattern(buffer.address, buffer.length)) {
     machine_.Violate("provided-buffer-written",

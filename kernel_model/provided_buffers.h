@@ -1,8 +1,9 @@
 // One group of provided buffers: the kernel's side of a buffer ring. Private to kernel_model.
 //
 // The program publishes entries in shared memory; the model takes note of them when it is entered
-// and owns their memory until the CQE that hands one over is in the CQ. Invariant: what is owned
-// holds the pattern, and is poisoned under AddressSanitizer.
+// and owns their memory until the CQE that hands one over is in the CQ. What a group is for shows
+// with its first use. Invariant: of a group that is received into, what is owned holds the pattern,
+// and is poisoned under AddressSanitizer; of others it is what the program wrote.
 #pragma once
 
 #include <liburing.h>
@@ -57,13 +58,20 @@ class BufferGroup {
   // Takes the next one for writing into it: its memory is checked and open to the model.
   // REQUIRES: !empty().
   void Open();
+  // Takes the next one to be sent: its bytes are the program's, and it is handed over at once (fact
+  // D8). REQUIRES: !empty().
+  HandedBuffer TakeToSend();
   // After Open(): closes it again (nothing came), or hands it over with so many bytes in it. Of an
   // incremental group only these bytes are handed over. REQUIRES: bytes > 0, if it is one.
   void PutBack();
   HandedBuffer HandOver(size_t bytes);
 
  private:
+  enum class Use : uint8_t { kUnknown, kReceiving, kSending };
+
   void Publish(const io_uring_buf& entry, Buffer& slot);
+  void UseFor(Use use);
+  void CheckEntry() const;
   uint16_t SharedTail() const;
 
   Machine& machine_;
@@ -71,6 +79,7 @@ class BufferGroup {
   io_uring_buf* const entries_;  // The program's memory.
   const uint16_t mask_;
   const bool incremental_;
+  Use use_ = Use::kUnknown;
   uint16_t head_ = 0;
   uint16_t seen_tail_ = 0;
   std::vector<Buffer> slots_;  // As they were when they were seen.

@@ -557,8 +557,9 @@ TEST(ReceiveGuard, WritingIntoAnOwnedBufferIsReported) {
   ASSERT_TRUE(buffers.Register(machine.ring()).has_value());
   buffers.PublishAll();
   const auto stream = machine.Connect();
-  *buffers.At(0) = std::byte{1};
   machine.ReceiveMultishot(1, stream.fd, kGroup);
+  machine.Look();  // Only now it is known that these are not to be sent.
+  *buffers.At(0) = std::byte{1};
   machine.PeerSend(stream.peer, "x");
   machine.Look();
   EXPECT_EQ(machine.observer.violations, std::vector<std::string>{"provided-buffer-written"});
@@ -570,6 +571,8 @@ TEST(ReceiveGuardDeathTest, TouchingAnOwnedBufferStopsAtTheLine) {
   TestBuffers buffers(kGroup, 2, 8);
   ASSERT_TRUE(buffers.Register(machine.ring()).has_value());
   buffers.PublishAll();
+  const auto stream = machine.Connect();
+  machine.ReceiveMultishot(1, stream.fd, kGroup);
   machine.Look();
   EXPECT_DEATH({ *buffers.At(0) = std::byte{1}; }, "use-after-poison");
   machine.DestroyRing();

@@ -496,6 +496,8 @@ void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffe
   CheckGuardedMemory(request);
   if (request.held_flags != 0) {  // Fact B8: whatever it ends with.
     flags |= request.held_flags;
+  }
+  if (request.held_flags != 0 && WritesMemory(request.opcode)) {
     const iovec& held = request.iovecs.front();
     buffer = {.address = static_cast<std::byte*>(held.iov_base),
               .length = static_cast<uint32_t>(held.iov_len),

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "base/check.h"
 #include "kernel_model/choice.h"
@@ -106,6 +107,12 @@ void BufferGroup::PublishWithLength(uint16_t buffer, unsigned bytes) {
   ::io_uring_buf_ring_advance(shared_, 1);
 }
 
+void BufferGroup::PublishText(uint16_t buffer, std::string_view text) {
+  ORRERY_CHECK(buffer < entries_ && text.size() <= buffer_bytes_);
+  std::memcpy(memory_.data() + size_t{buffer} * buffer_bytes_, text.data(), text.size());
+  PublishWithLength(buffer, static_cast<unsigned>(text.size()));
+}
+
 std::string BufferGroup::BytesOf(const Seen& seen) const {
   const std::optional<uint16_t> buffer = seen.buffer();
   ORRERY_CHECK(buffer && *buffer < entries_);
@@ -189,8 +196,14 @@ int Conformance::SetUpError(unsigned entries, unsigned flags, unsigned cq_entrie
 
 BufferGroup& Conformance::UseBuffers(uint16_t group, unsigned entries, unsigned buffer_bytes,
                                      uint16_t flags) {
+  BufferGroup& made = UseEmptyGroup(group, entries, buffer_bytes, flags);
+  made.PublishAll();
+  return made;
+}
+
+BufferGroup& Conformance::UseEmptyGroup(uint16_t group, unsigned entries, unsigned buffer_bytes,
+                                        uint16_t flags) {
   groups_.push_back(std::make_unique<BufferGroup>(ring(), group, entries, buffer_bytes, flags));
-  groups_.back()->PublishAll();
   return *groups_.back();
 }
 

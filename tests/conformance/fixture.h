@@ -41,6 +41,8 @@ class BufferGroup {
   void Publish(uint16_t buffer);
   void PublishAll();
   void PublishWithLength(uint16_t buffer, unsigned bytes);
+  // Publishes it with these bytes in it, to be sent.
+  void PublishText(uint16_t buffer, std::string_view text);
   // What a completion left in its buffer. REQUIRES: it has one.
   std::string BytesOf(const Seen& seen) const;
   // `count` bytes from `begin` on in `buffer`, or, with wrap-around, in those behind it.
@@ -94,6 +96,10 @@ class Conformance : public testing::TestWithParam<WorldKind> {
   // A group of provided buffers that dies after the ring; all published.
   BufferGroup& UseBuffers(uint16_t group, unsigned entries, unsigned buffer_bytes,
                           uint16_t flags = 0);
+
+  // The same with nothing published.
+  BufferGroup& UseEmptyGroup(uint16_t group, unsigned entries, unsigned buffer_bytes,
+                             uint16_t flags = 0);
 
   // A listener of the program's, made at the first call.
   int listener();

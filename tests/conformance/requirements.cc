@@ -27,6 +27,7 @@ constexpr Requirement kRequirements[] = {
     {"MinimumWait", "", {6, 12}},          // a minimum wait
     {"Files", "Y10", {6, 9}},              // IORING_OP_FTRUNCATE
     {"Bundles", "", {6, 10}},              // IORING_RECVSEND_BUNDLE
+    {"SendBuffers", "", {6, 10}},          // the same, and buffer selection of a send
     {"Datagrams", "", {6, 11}},            // IORING_OP_BIND
     {"Sockets", "A14", {6, 11}},           // IORING_OP_BIND, IORING_OP_LISTEN
     {"Incremental", "", {6, 12}},          // IOU_PBUF_RING_INC
