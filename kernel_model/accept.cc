@@ -19,7 +19,9 @@ int Install(RingCore& ring, const Request& request, OpenFile& accepted, int32_t 
     ring.machine.DropReference(accepted);
     return named;
   }
-  if (request.file_index == 0) return ring.machine.InsertDescriptor(accepted);
+  if (request.file_index == 0) {
+    return ring.machine.InsertDescriptor(accepted, static_cast<uint32_t>(request.argument));
+  }
   return ring.InstallFixed(accepted, request.file_index);
 }
 
@@ -56,6 +58,8 @@ Attempt TryAccept(RingCore& ring, Request& request) {
     const int32_t named =
         TellAddress(Tcp::FarPort(connection), request.peer_address, request.peer_address_bytes);
     OpenFile& accepted = machine.NewStream(connection);
+    accepted.options = file.options;  // sk_clone_lock()
+    machine.tcp.ApplyOptions(accepted);
     if ((static_cast<uint32_t>(request.argument) & SOCK_NONBLOCK) != 0) {
       accepted.open_flags |= O_NONBLOCK;
     }

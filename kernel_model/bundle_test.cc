@@ -162,7 +162,7 @@ TEST_F(BundleTest, WaitAllInAnIncrementalBufferStops) {  // Fact I5, a defect th
   Provide(kIncremental);
   Receive(1, 0, 0, MSG_WAITALL);
   Send("ab");
-  EXPECT_DEATH((void)machine_.Enter(), "MSG_WAITALL with incremental buffers");
+  EXPECT_DEATH((void)machine_.Enter(), "incremental buffers that are held");
 }
 
 TEST_F(BundleTest, ATotalIsReachedOrPassed) {  // Fact M10.
@@ -238,6 +238,25 @@ TEST_F(ReadMultishotTest, GivesTheCountOfAnEventFd) {  // Facts M15, P8.
   machine_.kernel.SignalEventFd(fd);
   EXPECT_EQ(machine_.Look(), (Cqes{{2, -ENOBUFS, 0}}));
   EXPECT_TRUE(wide.Unregister(machine_.ring()).has_value());
+}
+
+TEST(SendBuffersDeathTest, AGroupIsForOneUse) {  // Fact D8.
+  const auto both = [] {
+    TestMachine machine;
+    TestBuffers buffers(1, 2, 8);
+    ORRERY_CHECK(buffers.Register(machine.ring()).has_value());
+    buffers.PublishAll();
+    const auto stream = machine.Connect();
+    machine.ReceiveMultishot(1, stream.fd, 1);
+    machine.Look();
+    machine.Add(2, [&](io_uring_sqe* sqe) {
+      io_uring_prep_send(sqe, stream.fd, nullptr, 0, 0);
+      sqe->flags |= IOSQE_BUFFER_SELECT;
+      sqe->buf_group = 1;
+    });
+    machine.Look();
+  };
+  EXPECT_DEATH(both(), "does not know sending and receiving with one buffer group");
 }
 
 }  // namespace

@@ -83,7 +83,9 @@ int64_t Write(Machine& machine, OpenFile& file, Request& request, uint64_t offse
   if (Misaligned(file, request, offset)) return -EINVAL;
   if (BadMemory(request)) return -EFAULT;
   if (offset >= FileSystem::kFileBytesMax) return -EFBIG;
-  size_t bytes = std::min(request.total_bytes, FileSystem::kFileBytesMax - offset);
+  if (offset >= machine.file_bytes_limit) return -EFBIG;  // Fact Y4.
+  const uint64_t end = std::min<uint64_t>(FileSystem::kFileBytesMax, machine.file_bytes_limit);
+  size_t bytes = std::min<uint64_t>(request.total_bytes, end - offset);
   if (machine.Choose(Site::kNoSpace, inode.number, 2) != 0) return -ENOSPC;
   if (machine.Choose(Site::kDiskError, inode.number, 2) != 0) return -EIO;
   if (const uint64_t fewer = machine.Choose(Site::kWriteFileShort, inode.number, bytes)) {
@@ -168,9 +170,11 @@ int32_t Allocate(Machine& machine, OpenFile& file, const Request& request) {
   return 0;
 }
 
-int32_t Truncate(OpenFile& file, const Request& request) {
+int32_t Truncate(const Machine& machine, OpenFile& file, const Request& request) {
   if (static_cast<int64_t>(request.offset) < 0) return -EINVAL;
   if (file.kind != FileKind::kRegular || !MayWrite(file)) return -EINVAL;
+  const bool grows = request.offset > file.inode->written.size();
+  if (grows && request.offset > machine.file_bytes_limit) return -EFBIG;
   if (request.offset > FileSystem::kFileBytesMax) return -EFBIG;
   file.inode->written.Resize(request.offset);
   return 0;
@@ -196,7 +200,7 @@ int32_t Run(RingCore& ring, Request& request) {
     return -EINVAL;  // Fact Y6.
   }
   if (request.opcode == IORING_OP_FALLOCATE) return Allocate(ring.machine, file, request);
-  if (request.opcode == kFtruncate) return Truncate(file, request);
+  if (request.opcode == kFtruncate) return Truncate(ring.machine, file, request);
   return Sync(ring.machine, *file.inode);
 }
 

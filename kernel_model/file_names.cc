@@ -47,9 +47,11 @@ bool NoSpace(Machine& machine, const Inode& directory) {
   return machine.Choose(Site::kNoSpace, directory.number, 2) != 0;
 }
 
-int32_t Open(Machine& machine, const NameArguments& names) {
+int32_t Open(RingCore& ring, const Request& request) {
+  Machine& machine = ring.machine;
+  const NameArguments& names = *request.names;
   // __get_unused_fd_flags() comes first.
-  if (machine.descriptors.full()) return -EMFILE;
+  if (request.file_index == 0 && machine.descriptors.full()) return -EMFILE;
   FileSystem& files = machine.file_system;
   const FileSystem::Found from = Start(machine, names.directory, names.path);
   if (from.inode == nullptr) return from.error;
@@ -58,7 +60,9 @@ int32_t Open(Machine& machine, const NameArguments& names) {
   }
   const FileSystem::Found found = files.Open(*from.inode, names.path, names.flags, names.mode);
   if (found.inode == nullptr) return found.error;
-  return machine.InsertDescriptor(machine.NewDiskFile(*found.inode, names.flags));
+  OpenFile& file = machine.NewDiskFile(*found.inode, names.flags);
+  if (request.file_index != 0) return ring.InstallFixed(file, request.file_index);  // Fact F4.
+  return machine.InsertDescriptor(file, names.flags);
 }
 
 int32_t MakeDirectory(Machine& machine, const NameArguments& names) {
@@ -137,11 +141,12 @@ int32_t Stat(Machine& machine, const NameArguments& names) {
   return 0;
 }
 
-int32_t Run(Machine& machine, const Request& request) {
+int32_t Run(RingCore& ring, const Request& request) {
+  Machine& machine = ring.machine;
   const NameArguments& names = *request.names;
   switch (request.opcode) {
     case IORING_OP_OPENAT:
-      return Open(machine, names);
+      return Open(ring, request);
     case IORING_OP_STATX:
       return Stat(machine, names);
     case IORING_OP_MKDIRAT:
@@ -155,8 +160,9 @@ int32_t Run(Machine& machine, const Request& request) {
 
 int32_t PrepareOpen(Request& request, const io_uring_sqe& sqe) {
   NameArguments& names = *request.names;
-  if (sqe.file_index != 0) StopUnknown("opening into a fixed slot", sqe.file_index);
   names.flags = sqe.open_flags;
+  request.file_index = sqe.file_index;
+  if (request.file_index != 0 && (names.flags & O_CLOEXEC) != 0) return -EINVAL;
   names.mode = sqe.len;
   if ((names.flags & ~kOpenFlags) != 0 || (names.flags & O_ACCMODE) == O_ACCMODE) {
     StopUnknown("open flags", names.flags);
@@ -213,7 +219,7 @@ int32_t PrepareNameOperation(Request& request, const io_uring_sqe& sqe) {
 
 Attempt TryNameOperation(RingCore& ring, Request& request) {
   if (!request.force_worker && ring.machine.Choose(Site::kNameCold, ring.number, 2) == 0) {
-    return Attempt::Done(Run(ring.machine, request));
+    return Attempt::Done(Run(ring, request));
   }
   ring.StartWorker(request);
   return Attempt::Pending();
@@ -221,7 +227,7 @@ Attempt TryNameOperation(RingCore& ring, Request& request) {
 
 void FinishNameOperation(RingCore& ring, Request& request) {
   request.never_fails = request.opcode != IORING_OP_OPENAT;
-  ring.EndLater(request, Run(ring.machine, request), /*forced=*/true);
+  ring.EndLater(request, Run(ring, request), /*forced=*/true);
 }
 
 }  // namespace orrery::model

@@ -1,5 +1,6 @@
 #include "kernel_model/machine.h"
 
+#include <fcntl.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -104,6 +105,12 @@ OpenFile& Machine::NewDiskFile(Inode& inode, uint32_t open_flags) {
   file.open_flags = open_flags;
   file_system.AddOpen(inode);
   return file;
+}
+
+int Machine::InsertDescriptor(OpenFile& file, uint32_t flags) {
+  const int fd = descriptors.Insert(file);
+  if ((flags & O_CLOEXEC) != 0) descriptors.SetCloseOnExec(fd, true);
+  return fd;
 }
 
 void Machine::DropReference(OpenFile& file) {

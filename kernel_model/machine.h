@@ -73,7 +73,8 @@ class Machine {
   // The last one closes the file for good.
   void DropReference(OpenFile& file);
   // A descriptor for the file, which takes over one reference. REQUIRES: !descriptors.full().
-  int InsertDescriptor(OpenFile& file) { return descriptors.Insert(file); }
+  // `flags`: O_CLOEXEC, or SOCK_CLOEXEC, which is the same.
+  int InsertDescriptor(OpenFile& file, uint32_t flags = 0);
   // False when it was not open.
   bool CloseDescriptor(int fd);
   // EBADF: not open. EOPNOTSUPP: not a ring's (fact U10).
@@ -102,9 +103,10 @@ class Machine {
   Datagrams datagrams;
   Prng entropy;
   Bystander* bystander = nullptr;
-  bool handles_broken_pipes = false;  // The program does not die of SIGPIPE.
-  size_t broken_pipes = 0;            // How often that was.
-  std::vector<ModelRing*> rings;      // In order of creation; null where one is gone.
+  bool handles_broken_pipes = false;       // The program does not die of SIGPIPE.
+  size_t broken_pipes = 0;                 // How often that was.
+  uint64_t file_bytes_limit = UINT64_MAX;  // RLIMIT_FSIZE
+  std::vector<ModelRing*> rings;           // In order of creation; null where one is gone.
   size_t ring_descriptors = 0;
   size_t files_alive = 0;
 

@@ -17,6 +17,12 @@ namespace orrery::model {
 void FillPattern(std::byte* address, size_t bytes);
 bool HoldsPattern(const std::byte* address, size_t bytes);
 
+// Whether no program can have memory there: in the first page.
+inline bool IsNowhere(const void* address) {
+  // Addresses are compared as numbers.
+  return reinterpret_cast<uintptr_t>(address) < 4096;
+}
+
 // No effect in builds without AddressSanitizer.
 void Poison(const std::byte* address, size_t bytes);
 void Unpoison(const std::byte* address, size_t bytes);

@@ -1,6 +1,7 @@
 #include "kernel_model/model_kernel.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -32,7 +33,7 @@ bool IsKnownOption(int level, int option) {
   }
   if (level == SOL_SOCKET) {
     return option == SO_KEEPALIVE || option == SO_REUSEADDR || option == SO_SNDBUF ||
-           option == SO_RCVBUF || option == SO_REUSEPORT;
+           option == SO_RCVBUF || option == SO_REUSEPORT || option == SO_RCVLOWAT;
   }
   return false;
 }
@@ -102,7 +103,7 @@ std::expected<int, Errno> ModelKernel::Listen(const ListenOptions& options) {
   if (machine_->descriptors.full()) return std::unexpected(Errno(EMFILE));
   const auto file = machine_->tcp.Listen(options.port, options.backlog);
   if (!file) return std::unexpected(file.error());
-  return machine_->InsertDescriptor(**file);
+  return machine_->InsertDescriptor(**file, O_CLOEXEC);
 }
 
 std::expected<uint16_t, Errno> ModelKernel::LocalPort(int listener) {
@@ -125,12 +126,42 @@ std::expected<void, Errno> ModelKernel::SetSocketOption(int socket, int level, i
                 static_cast<uint64_t>(option));
   }
   if (level == SOL_SOCKET && option == SO_REUSEPORT) file->shares_port = value != 0;
+  std::erase_if(file->options, [&](const SocketOptionValue& known) {
+    return known.level == level && known.option == option;
+  });
+  file->options.push_back({.level = level, .option = option, .value = value});
+  if (file->kind == FileKind::kStream) machine_->tcp.ApplyOptions(*file);
   return {};
 }
 
+std::expected<int, Errno> ModelKernel::SocketOption(int socket, int level, int option) const {
+  const OpenFile* const file = machine_->descriptors.Find(socket);
+  if (file == nullptr) return std::unexpected(Errno(EBADF));
+  if (!IsSocket(*file)) return std::unexpected(Errno(ENOTSOCK));
+  for (const SocketOptionValue& known : file->options) {
+    if (known.level == level && known.option == option) return known.value;
+  }
+  return 0;
+}
+
+bool ModelKernel::IsCloseOnExec(int fd) const {
+  ORRERY_CHECK(machine_->descriptors.Find(fd) != nullptr);
+  return machine_->descriptors.close_on_exec(fd);
+}
+
+bool ModelKernel::IsNonBlocking(int fd) const {
+  const OpenFile* const file = machine_->descriptors.Find(fd);
+  ORRERY_CHECK(file != nullptr);
+  return (file->open_flags & O_NONBLOCK) != 0;
+}
+
+void ModelKernel::LimitFileSize(uint64_t bytes) { machine_->file_bytes_limit = bytes; }
+
 std::expected<int, Errno> ModelKernel::MakeEventFd() {
   if (machine_->descriptors.full()) return std::unexpected(Errno(EMFILE));
-  return machine_->InsertDescriptor(machine_->NewFile(FileKind::kEventFd));
+  OpenFile& file = machine_->NewFile(FileKind::kEventFd);
+  file.open_flags |= O_NONBLOCK;
+  return machine_->InsertDescriptor(file, O_CLOEXEC);
 }
 
 void ModelKernel::Close(int fd) { machine_->CloseDescriptor(fd); }

@@ -152,6 +152,14 @@ class ModelKernel final : public Kernel {
   std::optional<PeerDatagram> PeerReceiveDatagram(PeerId peer);
   void CloseDatagramPeer(PeerId peer);
 
+  // --- What else a program sees of its descriptors. REQUIRES: open.
+  bool IsCloseOnExec(int fd) const;
+  bool IsNonBlocking(int fd) const;
+  // getsockopt(2) of an int option that SetSocketOption() knows.
+  std::expected<int, Errno> SocketOption(int socket, int level, int option) const;
+  // setrlimit(2), RLIMIT_FSIZE, of a program that ignores SIGXFSZ.
+  void LimitFileSize(uint64_t bytes);
+
   // From the first call on a broken pipe is no violation: the program handles SIGPIPE. How often it
   // has been raised since.
   size_t HandleBrokenPipes();

@@ -35,11 +35,20 @@ int DescriptorTable::Insert(OpenFile& file) {
   ORRERY_CHECK(!full());
   int fd = lowest_maybe_free_;
   while (fd < end() && files_[static_cast<size_t>(fd)] != nullptr) ++fd;
-  if (fd == end()) files_.push_back(nullptr);
+  if (fd == end()) {
+    files_.push_back(nullptr);
+    close_on_exec_.push_back(false);
+  }
   files_[static_cast<size_t>(fd)] = &file;
+  close_on_exec_[static_cast<size_t>(fd)] = false;
   lowest_maybe_free_ = fd + 1;
   ++size_;
   return fd;
+}
+
+void DescriptorTable::SetCloseOnExec(int fd, bool on) {
+  ORRERY_CHECK(Find(fd) != nullptr);
+  close_on_exec_[static_cast<size_t>(fd)] = on;
 }
 
 OpenFile* DescriptorTable::Find(int fd) const {

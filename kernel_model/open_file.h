@@ -54,6 +54,12 @@ struct Listener {
   std::deque<Connection*> queue;  // Complete, oldest first.
 };
 
+struct SocketOptionValue {
+  int level = 0;
+  int option = 0;
+  int value = 0;
+};
+
 struct OpenFile {
   OpenFile();
   ~OpenFile();
@@ -71,10 +77,11 @@ struct OpenFile {
   Inode* inode = nullptr;                     // kRegular, kDirectory: counted as open.
   uint32_t open_flags = 0;                    // As open(2) has them.
   uint64_t position = 0;
-  uint16_t bound_port = 0;   // kSocket, and what becomes of it; 0: not bound by name.
-  bool shares_port = false;  // kSocket: SO_REUSEPORT
-  int connect_error = 0;     // kSocket: of the connect that is under way.
-  bool connecting = false;   // kSocket, with its connection.
+  std::vector<SocketOptionValue> options;  // Of a socket, those that were set.
+  uint16_t bound_port = 0;                 // kSocket, and what becomes of it; 0: not bound by name.
+  bool shares_port = false;                // kSocket: SO_REUSEPORT
+  int connect_error = 0;                   // kSocket: of the connect that is under way.
+  bool connecting = false;                 // kSocket, with its connection.
 
   bool on_disk() const { return inode != nullptr; }
 };
@@ -95,6 +102,8 @@ class DescriptorTable {
   bool full() const;
   // REQUIRES: !full(). The table does not count references.
   int Insert(OpenFile& file);
+  void SetCloseOnExec(int fd, bool on);
+  bool close_on_exec(int fd) const { return close_on_exec_[static_cast<size_t>(fd)]; }
   // Null when it is not open.
   OpenFile* Find(int fd) const;
   // The file that was there, or null.
@@ -106,6 +115,7 @@ class DescriptorTable {
  private:
   unsigned descriptors_max_;
   std::vector<OpenFile*> files_ = std::vector<OpenFile*>(kFirst, nullptr);
+  std::vector<bool> close_on_exec_ = std::vector<bool>(kFirst, false);
   int lowest_maybe_free_ = kFirst;  // No lower number is free.
   size_t size_ = 0;
 };

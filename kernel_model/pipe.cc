@@ -97,14 +97,15 @@ Attempt Write(RingCore& ring, Request& request) {
 }
 
 // Puts one end where the request says: its descriptor or slot, or -errno.
-int32_t Install(RingCore& ring, OpenFile& end, uint32_t file_index) {
+int32_t Install(RingCore& ring, OpenFile& end, uint32_t file_index, uint32_t flags) {
+  end.open_flags |= flags & O_NONBLOCK;
   Machine& machine = ring.machine;
   if (file_index != 0) {
     const int32_t slot = ring.InstallFixed(end, file_index);
     const bool chosen = file_index == IORING_FILE_INDEX_ALLOC;
     return slot < 0 || chosen ? slot : static_cast<int32_t>(file_index - 1);
   }
-  if (!machine.descriptors.full()) return machine.InsertDescriptor(end);
+  if (!machine.descriptors.full()) return machine.InsertDescriptor(end, flags);
   machine.DropReference(end);
   return -EMFILE;
 }
@@ -170,7 +171,7 @@ Attempt TryPipe(RingCore& ring, Request& request) {
   for (size_t end = 0; end < files.size(); ++end) {
     const bool named = request.file_index != 0 && request.file_index != IORING_FILE_INDEX_ALLOC;
     const uint32_t index = request.file_index + (named ? static_cast<uint32_t>(end) : 0);
-    numbers[end] = Install(ring, *files[end], index);
+    numbers[end] = Install(ring, *files[end], index, static_cast<uint32_t>(request.argument));
     if (numbers[end] >= 0) continue;
     if (end == 0) {
       machine.DropReference(*files[1]);

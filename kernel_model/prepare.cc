@@ -21,6 +21,8 @@ constexpr unsigned kReportUsage = 1U << 3;                     // IORING_SEND_ZC
 constexpr unsigned kSendVectorized = 1U << 5;                  // IORING_SEND_VECTORIZED
 constexpr auto kUsageCopied = static_cast<int32_t>(1U << 31);  // IORING_NOTIF_USAGE_ZC_COPIED
 constexpr unsigned kTimeoutMultishot = 1U << 6;
+constexpr unsigned kAcceptDontWait = 1U << 1;   // IORING_ACCEPT_DONTWAIT
+constexpr unsigned kAcceptPollFirst = 1U << 2;  // IORING_ACCEPT_POLL_FIRST
 constexpr unsigned kSendFlags = IORING_RECVSEND_POLL_FIRST | kBundle | kSendVectorized;
 
 // io_init_poll_iocb(): what every waiter wants to hear of.
@@ -51,7 +53,7 @@ bool TakesIoprio(uint8_t opcode) {
   }
 }
 
-// What IOSQE_ASYNC is known of: what does not wait for its file.
+// What IOSQE_ASYNC is known of.
 bool KnownOnWorker(uint8_t opcode) {
   switch (opcode) {
     case IORING_OP_NOP:
@@ -59,6 +61,7 @@ bool KnownOnWorker(uint8_t opcode) {
     case IORING_OP_READV:
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
+    case IORING_OP_RECV:
       return true;
     default:
       return IsFileOperation(opcode) || IsNameOperation(opcode);
@@ -168,6 +171,9 @@ int32_t PrepareReceive(Request& request, const io_uring_sqe& sqe) {
   if (!request.multishot && sqe.file_index != 0) return -EINVAL;
   request.total_limit = sqe.file_index;  // Fact M10; it is named optlen there.
   request.bundle = (sqe.ioprio & kBundle) != 0 && request.buffer_select;  // Fact D5.
+  if (request.force_worker && (request.multishot || request.bundle || request.wait_all)) {
+    StopUnknown("IOSQE_ASYNC with a receive of flags", sqe.ioprio);
+  }
   if (!request.buffer_select) return ImportBuffer(request, sqe);
   if (request.wait_all && request.bundle)
     StopUnknown("MSG_WAITALL with bundles, opcode", sqe.opcode);
@@ -268,9 +274,10 @@ int32_t PrepareAccept(Request& request, const io_uring_sqe& sqe) {
   request.peer_address = Pointer<sockaddr>(sqe.addr);
   request.peer_address_bytes = Pointer<socklen_t>(sqe.addr2);
   request.file_index = sqe.file_index;
-  if ((sqe.ioprio & ~IORING_ACCEPT_MULTISHOT) != 0) {
-    StopUnknown("accept flags in ioprio", sqe.ioprio);
-  }
+  constexpr unsigned kKnown = IORING_ACCEPT_MULTISHOT | kAcceptDontWait | kAcceptPollFirst;
+  if ((sqe.ioprio & ~kKnown) != 0) return -EINVAL;
+  request.no_wait = (sqe.ioprio & kAcceptDontWait) != 0;
+  request.poll_first = (sqe.ioprio & kAcceptPollFirst) != 0;
   if (sqe.file_index != 0 && (sqe.accept_flags & SOCK_CLOEXEC) != 0) return -EINVAL;  // Fact A9.
   if ((sqe.accept_flags & ~uint32_t{SOCK_CLOEXEC | SOCK_NONBLOCK}) != 0) return -EINVAL;
   request.multishot = (sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
@@ -406,11 +413,10 @@ int32_t PrepareSocket(Request& request, const io_uring_sqe& sqe) {
   const auto type = static_cast<uint32_t>(sqe.off);
   if (sqe.file_index != 0 && (type & SOCK_CLOEXEC) != 0) return -EINVAL;
   if (sqe.fd != AF_INET) StopUnknown("sockets of domain", static_cast<uint64_t>(sqe.fd));
-  request.argument = static_cast<int>(type & ~kFlags);
-  if (request.argument != SOCK_STREAM && request.argument != SOCK_DGRAM) {
-    StopUnknown("sockets of type", type);
-  }
-  const unsigned protocol = request.argument == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+  request.argument = static_cast<int>(type);
+  const uint32_t kind = type & ~kFlags;
+  if (kind != SOCK_STREAM && kind != SOCK_DGRAM) StopUnknown("sockets of type", type);
+  const unsigned protocol = kind == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
   if (sqe.len != 0 && sqe.len != protocol) StopUnknown("sockets of protocol", sqe.len);
   request.file_index = sqe.file_index;
   return 0;
@@ -442,6 +448,7 @@ int32_t PreparePipe(Request& request, const io_uring_sqe& sqe) {
   if ((flags & ~(kFlags | kPackets)) != 0) return -EINVAL;
   if ((flags & kPackets) != 0) StopUnknown("pipes of packets, flags", flags);
   request.address = Pointer<void>(sqe.addr);
+  request.argument = static_cast<int>(flags);
   request.file_index = sqe.file_index;
   return 0;
 }

@@ -32,6 +32,7 @@ BufferGroup::BufferGroup(Machine& machine, uint16_t group, io_uring_buf* entries
 BufferGroup::~BufferGroup() {
   for (uint16_t position = head_; position != seen_tail_ && use_ == Use::kReceiving; ++position) {
     const Buffer& buffer = slots_[position & mask_];
+    if (IsNowhere(buffer.address)) continue;
     Unpoison(buffer.address, buffer.length);
   }
   for (MemoryLedger::Range& range : ranges_by_id_) machine_.ledger.Forget(range);
@@ -63,6 +64,7 @@ void BufferGroup::Publish(const io_uring_buf& entry, Buffer& slot) {
       .address = reinterpret_cast<std::byte*>(entry.addr), .length = entry.len, .id = entry.bid};
   if (slot.id >= ranges_by_id_.size()) ranges_by_id_.resize(size_t{slot.id} + 1);
   MemoryLedger::Range& range = ranges_by_id_[slot.id];
+  if (IsNowhere(slot.address)) return;  // Found out by the transfer (fact B10).
   if (!machine_.ledger.Claim(range, entry.addr, entry.addr + entry.len)) {
     machine_.Violate(
         "provided-buffer-published-twice",
@@ -81,6 +83,7 @@ void BufferGroup::UseFor(Use use) {
   if (use != Use::kReceiving) return;
   for (uint16_t position = head_; position != seen_tail_; ++position) {
     const Buffer& buffer = slots_[position & mask_];
+    if (IsNowhere(buffer.address)) continue;
     FillPattern(buffer.address, buffer.length);
     Poison(buffer.address, buffer.length);
   }
@@ -113,6 +116,7 @@ void BufferGroup::Open() {
   UseFor(Use::kReceiving);
   CheckEntry();
   const Buffer& buffer = slots_[head_ & mask_];
+  ORRERY_CHECK(!IsNowhere(buffer.address));
   Unpoison(buffer.address, buffer.length);
   if (!HoldsPattern(buffer.address, buffer.length)) {
     machine_.Violate("provided-buffer-written",

@@ -56,7 +56,7 @@ class BufferGroup {
   // The one that many behind it. REQUIRES: ahead < owned().
   Buffer At(size_t ahead) const { return slots_[(head_ + ahead) & mask_]; }
   // Takes the next one for writing into it: its memory is checked and open to the model.
-  // REQUIRES: !empty().
+  // REQUIRES: !empty(), and it has an address.
   void Open();
   // Takes the next one to be sent: its bytes are the program's, and it is handed over at once (fact
   // D8). REQUIRES: !empty().

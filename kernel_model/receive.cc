@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "kernel_model/memory_guard.h"
 #include "kernel_model/operations.h"
 
 namespace orrery::model {
@@ -166,6 +167,28 @@ Attempt ReceiveOnce(RingCore& ring, Request& request) {
   return Attempt::Done(result, hints ? NotEmptyFlag(ring, request, taken.bytes) : 0);
 }
 
+// The next buffer of the group, which is open, becomes the request's own.
+void HoldBuffer(Request& request, BufferGroup& group, uint32_t length, size_t received) {
+  if (group.incremental()) {
+    StopUnknown("incremental buffers that are held, group", group.group());
+  }
+  const HandedBuffer handed = group.HandOver(received);
+  request.held_flags = handed.flags;
+  request.buffer_select = false;
+  request.iovecs.assign(1, {.iov_base = handed.address, .iov_len = length});
+  request.total_bytes = length;
+  request.done_bytes = request.cursor_offset = received;
+}
+
+// Fact B10: bytes cannot be had, and stay; anything else is as with memory.
+Attempt ReceiveNowhere(RingCore& ring, Request& request, size_t length) {
+  const bool there = IsDatagram(request) ? !request.file->datagrams->queue.empty()
+                                         : request.file->connection->arrived > 0;
+  if (there && length > 0) return Attempt::Done(-EFAULT);
+  const Taken taken = TakeIntoMemory(ring.machine, request, nullptr, length);
+  return taken.bytes == -EAGAIN ? Attempt::Wait() : Attempt::Done(taken.bytes);
+}
+
 // One receive into the next buffer of the group. kDone also while a multishot goes on.
 // `cap`: bytes at most; 0: what the buffer holds.
 Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group, size_t cap) {
@@ -174,10 +197,16 @@ Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group, 
   const uint32_t length = capped ? static_cast<uint32_t>(cap) : buffer.length;
   const size_t header_bytes = HeaderBytes(request);
   if (length < header_bytes) return Attempt::Done(-EFAULT);
+  if (buffer.address == nullptr) return Attempt::Done(-ENOBUFS);
+  if (IsNowhere(buffer.address)) return ReceiveNowhere(ring, request, length);
   group.Open();
   const Taken taken =
       TakeIntoMemory(ring.machine, request, buffer.address + header_bytes, length - header_bytes);
   if (taken.bytes < 0 || (taken.bytes == 0 && header_bytes == 0)) {
+    if (taken.bytes == -EAGAIN && request.began_on_worker) {
+      HoldBuffer(request, group, length, 0);  // Fact B6.
+      return Attempt::Wait();
+    }
     group.PutBack();  // Fact B4.
     if (taken.bytes == 0) WriteMessageHeader(request, taken);
     return taken.bytes == -EAGAIN ? Attempt::Wait() : Attempt::Done(taken.bytes);
@@ -186,18 +215,12 @@ Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group, 
   NoteCut(request, taken);
   if (header_bytes > 0) WriteBufferHeader(request, taken, buffer.address);
   const auto received = static_cast<int64_t>(header_bytes) + taken.bytes;
-  const HandedBuffer handed = group.HandOver(static_cast<size_t>(received));
   if (request.wait_all && received < length && !IsDatagram(request)) {
     // Fact B8: the buffer is the request's from the first byte on.
-    if (group.incremental())
-      StopUnknown("MSG_WAITALL with incremental buffers, group", group.group());
-    request.held_flags = handed.flags;
-    request.buffer_select = false;
-    request.iovecs.assign(1, {.iov_base = buffer.address, .iov_len = length});
-    request.total_bytes = length;
-    request.done_bytes = request.cursor_offset = static_cast<size_t>(received);
+    HoldBuffer(request, group, length, static_cast<size_t>(received));
     return Attempt::Wait();
   }
+  const HandedBuffer handed = group.HandOver(static_cast<size_t>(received));
   request.total_bytes = length;
   Attempt attempt = Attempt::Done(received, handed.flags, handed);
   attempt.last = taken.bytes == 0;

@@ -73,7 +73,8 @@ struct Request {
   uint64_t offset = 0;
   int argument = 0;           // SHUTDOWN's how, ACCEPT's flags, rw_flags.
   bool force_worker = false;  // IOSQE_ASYNC
-  bool never_fails = false;   // Its result is its own: an error is no failure (fact L11).
+  bool began_on_worker = false;
+  bool never_fails = false;  // Its result is its own: an error is no failure (fact L11).
   std::unique_ptr<NameArguments> names;
   uint32_t file_index = 0;  // Of the file that it makes: a slot + 1, ALLOC, or 0 for a descriptor.
   // CONNECT, BIND, and where a send goes that is `addressed`; so many bytes of it are meant.

@@ -141,8 +141,9 @@ Attempt Try(RingCore& ring, Request& request) {
 
 // Whether a worker does more with it than issue it.
 bool IsFinishedElsewhere(const Request& request) {
-  return request.opcode == IORING_OP_SHUTDOWN || request.force_worker ||
-         IsFileOperation(request.opcode) || IsNameOperation(request.opcode);
+  const bool forced = request.force_worker && request.opcode != IORING_OP_RECV;
+  return request.opcode == IORING_OP_SHUTDOWN || forced || IsFileOperation(request.opcode) ||
+         IsNameOperation(request.opcode);
 }
 
 // What a worker, or the disk, does when its time has come.
@@ -661,6 +662,8 @@ void RingCore::Work(Request& request) {
     // Whatever it does is seen when its task work runs, as on a deferred ring.
     table.Remove(request);
     request.on_worker = false;
+    request.began_on_worker = request.force_worker;
+    request.force_worker = false;
     request.state = RequestState::kStarting;
     QueueTaskWork(request, /*forced=*/true);
     return;

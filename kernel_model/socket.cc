@@ -21,9 +21,11 @@ int32_t PortOf(const Request& request, uint16_t* port) {
 Attempt TrySocket(RingCore& ring, Request& request) {
   Machine& machine = ring.machine;
   if (request.file_index == 0 && machine.descriptors.full()) return Attempt::Done(-EMFILE);
-  const bool datagrams = request.argument == SOCK_DGRAM;
+  const auto flags = static_cast<uint32_t>(request.argument);
+  const bool datagrams = (flags & ~uint32_t{SOCK_CLOEXEC | SOCK_NONBLOCK}) == SOCK_DGRAM;
   OpenFile& socket = datagrams ? machine.datagrams.Make() : machine.NewFile(FileKind::kSocket);
-  if (request.file_index == 0) return Attempt::Done(machine.InsertDescriptor(socket));
+  socket.open_flags |= flags & SOCK_NONBLOCK;
+  if (request.file_index == 0) return Attempt::Done(machine.InsertDescriptor(socket, flags));
   return Attempt::Done(ring.InstallFixed(socket, request.file_index));
 }
 

@@ -81,6 +81,13 @@ void Tcp::CloseListener(OpenFile& listener) {
 
 // --- The program's end
 
+void Tcp::ApplyOptions(const OpenFile& file) {
+  for (const SocketOptionValue& set : file.options) {
+    if (set.level != SOL_SOCKET || set.option != SO_RCVLOWAT) continue;
+    file.connection->low_water = static_cast<size_t>(std::max(set.value, 1));
+  }
+}
+
 bool Tcp::NotEmpty(const Connection& connection) {
   return connection.arrived > 0 || connection.fin_arrived;
 }
@@ -212,7 +219,7 @@ uint32_t Tcp::Readiness(const OpenFile& file) const {
   uint32_t mask = 0;
   if ((receive_over && send_over) || IsDead(connection)) mask |= POLLHUP;
   if (receive_over) mask |= POLLIN | POLLRDNORM | POLLRDHUP;
-  if (connection.arrived > 0) mask |= POLLIN | POLLRDNORM;
+  if (connection.arrived >= connection.low_water) mask |= POLLIN | POLLRDNORM;
   if (send_over) {
     mask |= POLLOUT | POLLWRNORM;
   } else {
@@ -348,6 +355,10 @@ void Tcp::OnTimer(const Timer& timer) {
 }
 
 void Tcp::OnArrival(Connection& connection) {
+  if (connection.waits_for_port != 0) {
+    TryAgain(connection);
+    return;
+  }
   while (!connection.wire.empty() && connection.wire.front().due <= machine_.now) {
     const Packet packet = connection.wire.front();
     connection.wire.pop_front();
@@ -386,7 +397,8 @@ void Tcp::Deliver(Connection& connection, const Packet& packet) {
         return;
       }
       connection.arrived += packet.bytes;
-      WakeStream(connection, kReadable);
+      // tcp_data_ready()
+      if (connection.arrived >= connection.low_water) WakeStream(connection, kReadable);
       break;
     case Packet::Kind::kFin:
       connection.fin_arrived = true;

@@ -65,6 +65,7 @@ struct Connection {
   bool read_shut = false;   // By the program: SHUT_RD.
   bool write_shut = false;  // By the program: SHUT_WR.
   int pending_error = 0;    // Given to the next call that asks, once.
+  size_t low_water = 1;     // SO_RCVLOWAT: fewer bytes wake nobody.
   bool no_space = false;    // SOCK_NOSPACE: somebody is to hear when there is space again.
   bool no_room = false;     // A bystander said so, until bytes leave the send buffer.
 
@@ -83,7 +84,9 @@ struct Connection {
   Connection* other = nullptr;
 
   std::deque<Packet> wire;
-  Timer arrival;  // Of the wire's front.
+  // Of the wire's front; while `waits_for_port` is not 0, of the next attempt to connect to it.
+  Timer arrival;
+  uint16_t waits_for_port = 0;
 
   bool fin_unacknowledged = false;  // The program's, and whoever waits will hear of it (fact X7).
   Timer fin_acknowledged;
@@ -102,6 +105,8 @@ class Tcp {
   // Starts or finishes connecting. EAGAIN: wait until the socket is writable.
   int32_t Connect(OpenFile& socket, uint16_t port);
   void CloseSocket(OpenFile& socket);
+  // Takes note of the options of a stream.
+  static void ApplyOptions(const OpenFile& file);
   // Moves up to `count` arrived bytes. 0 at the end of the stream, or for count 0 once readable.
   int64_t Receive(Connection& connection, std::byte* bytes, size_t count);
   // Whether more is known to be there (fact R1).
@@ -168,6 +173,9 @@ class Tcp {
   bool MoveBytes(Connection& near, Connection& far);
   void Unlink(Connection& one, Connection& other);
   void ReapUnlinked();
+  // A listener with a full backlog did not answer: again.
+  void TryAgain(Connection& near);
+  void Refuse(Connection& near);
   // The handshake has ended at the listener.
   void FinishConnect(Connection& far, bool accepted);
   // A port that nobody has, or 0.

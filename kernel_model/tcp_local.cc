@@ -16,6 +16,12 @@
 #include "kernel_model/tcp.h"
 
 namespace orrery::model {
+namespace {
+
+// A SYN that nobody answers is sent again so often: tcp_syn_linear_timeouts.
+constexpr Nanoseconds kSynAgain = kSecond;
+
+}  // namespace
 
 int32_t Tcp::Bind(OpenFile& socket, uint16_t port) {
   if (socket.kind != FileKind::kSocket || socket.bound_port != 0) return -EINVAL;
@@ -60,7 +66,6 @@ int32_t Tcp::Connect(OpenFile& socket, uint16_t port) {
     return -EAGAIN;
   }
   Connection* const far = Arrive(*found->second);
-  if (far == nullptr) StopUnknown("connecting to a listener whose backlog is full, port", port);
   const uint64_t number = machine_.next_file_number++;
   connections_.resize(number + 1);
   connections_[number] = std::make_unique<Connection>();
@@ -70,12 +75,43 @@ int32_t Tcp::Connect(OpenFile& socket, uint16_t port) {
   near.arrival.connection = &near;
   near.fin_acknowledged.connection = &near;
   near.file = &socket;
-  near.other = far;
-  far->other = &near;
   socket.connection = &near;
   socket.connecting = true;
+  if (far == nullptr) {  // Fact A11: it does not answer.
+    near.waits_for_port = port;
+    machine_.timers.Arm(near.arrival, machine_.now + kSynAgain);
+    return -EAGAIN;
+  }
+  near.other = far;
+  far->other = &near;
   Transmit(*far, Packet::Kind::kConnect, 0, machine_.ChooseDelay(far->number));
   return -EAGAIN;  // Fact A12: even when it is done, by task work.
+}
+
+void Tcp::TryAgain(Connection& near) {
+  const auto found = listeners_.find(near.waits_for_port);
+  if (found == listeners_.end() || found->second->listener->shut) {
+    Refuse(near);
+    return;
+  }
+  Connection* const far = Arrive(*found->second);
+  if (far == nullptr) {
+    machine_.timers.Arm(near.arrival, machine_.now + kSynAgain);
+    return;
+  }
+  near.waits_for_port = 0;
+  near.other = far;
+  far->other = &near;
+  Transmit(*far, Packet::Kind::kConnect, 0, machine_.ChooseDelay(far->number));
+}
+
+void Tcp::Refuse(Connection& near) {
+  OpenFile& socket = *near.file;
+  socket.connection = nullptr;
+  socket.connecting = false;
+  socket.connect_error = ECONNREFUSED;
+  machine_.Wake(socket, POLLERR | POLLHUP | POLLOUT);
+  connections_[near.number].reset();
 }
 
 void Tcp::FinishConnect(Connection& far, bool accepted) {
@@ -108,6 +144,11 @@ void Tcp::CloseSocket(OpenFile& socket) {
   if (socket.bound_port != 0) bound_.erase(socket.bound_port);
   if (!socket.connecting) return;
   Connection& near = *socket.connection;
+  if (near.waits_for_port != 0) {
+    machine_.timers.Disarm(near.arrival);
+    connections_[near.number].reset();
+    return;
+  }
   near.file = nullptr;
   near.closed = true;
   near.program_fin = true;

@@ -1,5 +1,6 @@
 // Accepting connections: what ends an accept, and what never does.
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -11,6 +12,10 @@ namespace orrery::conformance {
 namespace {
 
 using testing::ElementsAre;
+
+constexpr uint8_t kOpListen = 57;         // IORING_OP_LISTEN
+constexpr uint16_t kDontWait = 1U << 1;   // IORING_ACCEPT_DONTWAIT
+constexpr uint16_t kPollFirst = 1U << 2;  // IORING_ACCEPT_POLL_FIRST
 
 class Accept : public Conformance {
  protected:
@@ -62,6 +67,90 @@ TEST_P(Accept, U8_AnAddressThatCannotBeWrittenCostsTheConnection) {
   Submit();
   EXPECT_EQ(AwaitOne().result, -EFAULT);
   EXPECT_TRUE(ReadToEnd(*peer).bytes.empty());
+}
+
+TEST_P(Accept, A1_FlagsAreOfTheAcceptedSocket) {
+  for (const int flags :
+       std::initializer_list<int>{0, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC | SOCK_NONBLOCK}) {
+    ASSERT_TRUE(world().Connect(port()));
+    ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), flags, Id(1)));
+    const int fd = AwaitOne().result;
+    ASSERT_GE(fd, 0);
+    EXPECT_EQ(world().Describe(fd).close_on_exec, (flags & SOCK_CLOEXEC) != 0);
+    EXPECT_EQ(world().Describe(fd).non_blocking, (flags & SOCK_NONBLOCK) != 0);
+    kernel().Close(fd);
+  }
+  ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), 1, Id(2)));
+  EXPECT_THAT(AwaitOne(), Final(2, -EINVAL));
+  ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), 0, Id(3)));
+  LastSqe().len = 1;
+  EXPECT_THAT(AwaitOne(), Final(3, -EINVAL));
+  ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), 0, Id(4)));
+  LastSqe().ioprio = 1U << 9;
+  EXPECT_THAT(AwaitOne(), Final(4, -EINVAL));
+}
+
+TEST_P(Accept, A1_OptionsAreTheListeners) {
+  ASSERT_TRUE(world().Connect(port()));
+  ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), 0, Id(1)));
+  const int before = AwaitOne().result;
+  EXPECT_FALSE(world().Describe(before).no_delay);
+  ASSERT_TRUE(kernel().SetSocketOption(listener(), IPPROTO_TCP, TCP_NODELAY, 1));
+  ASSERT_TRUE(world().Connect(port()));
+  ASSERT_TRUE(queue().AcceptMultishot(File::Descriptor(listener()), SOCK_CLOEXEC, Id(2)));
+  const int after = AwaitOne().result;
+  ASSERT_GE(after, 0);
+  EXPECT_TRUE(world().Describe(after).no_delay);
+  EXPECT_TRUE(world().Describe(after).close_on_exec);
+  kernel().Close(before);
+  kernel().Close(after);
+}
+
+TEST_P(Accept, A4_DontWaitIsAnsweredWithEagain) {
+  ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), 0, Id(1)));
+  LastSqe().ioprio |= kDontWait;
+  EXPECT_THAT(AwaitOne(), Final(1, -EAGAIN));
+  ASSERT_TRUE(world().Connect(port()));
+  ASSERT_TRUE(world().Connect(port()));
+  ASSERT_TRUE(queue().AcceptMultishot(File::Descriptor(listener()), 0, Id(2)));
+  LastSqe().ioprio |= kDontWait;
+  const std::vector<Seen> seen = Await(3);
+  ASSERT_EQ(seen.size(), 3U);
+  EXPECT_TRUE(seen[0].more());
+  EXPECT_TRUE(seen[1].more());
+  EXPECT_THAT(seen[2], Final(2, -EAGAIN));
+  for (const Seen& one : {seen[0], seen[1]}) kernel().Close(one.result);
+}
+
+TEST_P(Accept, A4_PollFirstGoesThroughTaskWork) {
+  ASSERT_TRUE(world().Connect(port()));
+  ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), 0, Id(1)));
+  LastSqe().ioprio |= kPollFirst;
+  ASSERT_TRUE(queue().Nop(Id(2)));
+  const std::vector<Seen> seen = Await(2);
+  EXPECT_THAT(seen[0], Final(2, 0));
+  EXPECT_GE(seen[1].result, 0);
+  kernel().Close(seen[1].result);
+}
+
+TEST_P(Accept, A4_ANonBlockingListenerIsWaitedForToo) {
+  Add(1, [](io_uring_sqe* sqe) {
+    ::io_uring_prep_socket(sqe, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0, 0);
+  });
+  const int fd = AwaitOne().result;
+  EXPECT_TRUE(world().Describe(fd).non_blocking);
+  EXPECT_FALSE(world().Describe(fd).close_on_exec);
+  Add(2, [&](io_uring_sqe* sqe) { ::io_uring_prep_rw(kOpListen, sqe, fd, nullptr, 4, 0); });
+  EXPECT_THAT(AwaitOne(), Final(2, 0));
+  ASSERT_TRUE(queue().Accept(File::Descriptor(fd), 0, Id(3)));
+  Submit();
+  ExpectQuiet();
+  ASSERT_TRUE(world().Connect(kernel().LocalPort(fd).value()));
+  const int accepted = AwaitOne().result;
+  ASSERT_GE(accepted, 0);
+  EXPECT_FALSE(world().Describe(accepted).non_blocking);
+  kernel().Close(accepted);
+  kernel().Close(fd);
 }
 
 TEST_P(Accept, A3_AMultishotDrainsTheBacklogInOneGo) {

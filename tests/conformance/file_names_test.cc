@@ -45,6 +45,39 @@ TEST_P(FileNames, Y12_APathThatIsNone) {
   EXPECT_EQ(OpenAt(AT_FDCWD, nullptr, O_RDONLY), -EFAULT);
 }
 
+TEST_P(FileNames, F4_OpeningIntoASlot) {
+  CreateWith("file", "text");
+  const char* const path = Path("file");
+  const auto open = [&](uint32_t id, uint32_t file_index, int flags = O_RDONLY) {
+    AddOpen(id, AT_FDCWD, path, flags);
+    LastSqe().file_index = file_index;
+  };
+  open(1, 1);
+  EXPECT_EQ(Result(), -ENXIO);
+  ASSERT_TRUE(RegisterSparseFiles(ring(), 4));
+  open(2, 3);
+  EXPECT_EQ(Result(), 0);
+  std::array<std::byte, 8> memory{};
+  ASSERT_TRUE(queue().Read(File::Fixed(2), memory, 0, Id(3)));
+  EXPECT_EQ(Result(), 4);
+  open(4, IORING_FILE_INDEX_ALLOC);
+  const int slot = Result();
+  EXPECT_GE(slot, 0);
+  EXPECT_NE(slot, 2);
+  ASSERT_TRUE(queue().Read(File::Fixed(slot), memory, 0, Id(5)));
+  EXPECT_EQ(Result(), 4);
+  open(6, 3, O_RDWR | O_CREAT);  // Replaces what was there.
+  EXPECT_EQ(Result(), 0);
+  open(7, 5);
+  EXPECT_EQ(Result(), -EINVAL);
+  open(8, 1, O_RDONLY | O_CLOEXEC);
+  EXPECT_EQ(Result(), -EINVAL);
+  ASSERT_TRUE(queue().Close(File::Fixed(2), Id(9)));
+  EXPECT_EQ(Result(), 0);
+  ASSERT_TRUE(queue().Read(File::Fixed(2), memory, 0, Id(10)));
+  EXPECT_EQ(Result(), -EBADF);
+}
+
 TEST_P(FileNames, Y13_RelativePathsBeginAtTheDirectoryOrAtTheWorkingOne) {
   ASSERT_EQ(MakeDirectory("directory"), 0);
   CreateWith("directory/file", "below");

@@ -179,6 +179,20 @@ TEST_P(Files, Y3_AppendingIgnoresTheOffset) {
   EXPECT_EQ(Contents(fd), "begin+one+two");
 }
 
+TEST_P(Files, Y4_ALimitOfSizeCutsThenRefuses) {
+  const int fd = Create("file");
+  world().LimitFileSize(100);
+  const std::string text = Pattern(0, 80);
+  EXPECT_EQ(Write(fd, text, 0), 80);
+  EXPECT_EQ(Write(fd, text, 80), 20);
+  EXPECT_EQ(Write(fd, text, 100), -EFBIG);
+  EXPECT_EQ(Write(fd, "", 100), 0);
+  EXPECT_EQ(Write(fd, text, 0), 80);
+  EXPECT_EQ(Truncate(fd, 101), -EFBIG);
+  EXPECT_EQ(Truncate(fd, 50), 0);
+  EXPECT_EQ(Contents(fd).size(), 50U);
+}
+
 TEST_P(Files, Y5_DirectTransfersWantAlignment) {
   const int fd = Open("file", O_RDWR | O_CREAT | O_DIRECT);
   ASSERT_GE(fd, 0);

@@ -107,6 +107,13 @@ void BufferGroup::PublishWithLength(uint16_t buffer, unsigned bytes) {
   ::io_uring_buf_ring_advance(shared_, 1);
 }
 
+void BufferGroup::PublishNowhere(uint16_t buffer, unsigned bytes, bool null) {
+  // Nothing is ever mapped in the first page.
+  void* const nowhere = null ? nullptr : reinterpret_cast<void*>(uintptr_t{8});
+  ::io_uring_buf_ring_add(shared_, nowhere, bytes, buffer, static_cast<int>(entries_ - 1), 0);
+  ::io_uring_buf_ring_advance(shared_, 1);
+}
+
 void BufferGroup::PublishText(uint16_t buffer, std::string_view text) {
   ORRERY_CHECK(buffer < entries_ && text.size() <= buffer_bytes_);
   std::memcpy(memory_.data() + size_t{buffer} * buffer_bytes_, text.data(), text.size());

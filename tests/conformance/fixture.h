@@ -41,6 +41,8 @@ class BufferGroup {
   void Publish(uint16_t buffer);
   void PublishAll();
   void PublishWithLength(uint16_t buffer, unsigned bytes);
+  // Publishes an address that no program has: null, or a bad one.
+  void PublishNowhere(uint16_t buffer, unsigned bytes, bool null);
   // Publishes it with these bytes in it, to be sent.
   void PublishText(uint16_t buffer, std::string_view text);
   // What a completion left in its buffer. REQUIRES: it has one.

@@ -1,5 +1,8 @@
 #include "tests/conformance/model_world.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include <algorithm>
 #include <span>
 
@@ -78,6 +81,12 @@ std::optional<Datagram> ModelWorld::ReceiveDatagram(Peer peer) {
   // Bytes that were received are text to these tests.
   return Datagram{.from = got->from,
                   .bytes = {reinterpret_cast<const char*>(got->bytes.data()), got->bytes.size()}};
+}
+
+Description ModelWorld::Describe(int fd) {
+  return {.close_on_exec = kernel_.IsCloseOnExec(fd),
+          .non_blocking = kernel_.IsNonBlocking(fd),
+          .no_delay = kernel_.SocketOption(fd, IPPROTO_TCP, TCP_NODELAY).value_or(0) != 0};
 }
 
 void ModelWorld::Pause() {

@@ -63,6 +63,8 @@ class ModelWorld final : public World {
   void AwaitSteadyOutput(int) override {}
   void Pause() override;
   void InterruptWaits(bool on) override { choice_.interrupt_waits = on; }
+  Description Describe(int fd) override;
+  void LimitFileSize(size_t bytes) override { kernel_.LimitFileSize(bytes); }
   size_t BrokenPipeSignals() override { return kernel_.HandleBrokenPipes(); }
   void LowerDescriptorLimit() override {}
 

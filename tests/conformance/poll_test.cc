@@ -1,6 +1,7 @@
 // Multishot polls, by which a sleeping shard is woken.
 #include <poll.h>
 
+#include <array>
 #include <cerrno>
 #include <vector>
 

@@ -86,6 +86,67 @@ TEST_P(ProvidedBuffers, B12_OfTwoReceivesOneBufferServesOne) {
   EXPECT_THAT(Await(1), ElementsAre(Final(3, 1)));
 }
 
+TEST_P(ProvidedBuffers, B10_ABadAddressIsFoundAgainAndAgain) {
+  const Connection connection = Connect();
+  BufferGroup& buffers = UseEmptyGroup(7, 4, 8);
+  buffers.PublishNowhere(2, 8, /*null=*/false);
+  buffers.Publish(1);
+  Deliver(connection, "abc");
+  for (const uint32_t id : {1U, 2U}) {
+    ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), 7, Id(id)));
+    const Seen seen = AwaitOne();
+    EXPECT_THAT(seen, Final(id, -EFAULT));
+    EXPECT_EQ(seen.buffer(), std::nullopt);
+  }
+  // Nothing is lost.
+  std::array<std::byte, 8> memory{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory, 0, Id(3)));
+  EXPECT_THAT(AwaitOne(), Final(3, 3));
+}
+
+TEST_P(ProvidedBuffers, B10_ANullAddressIsNoBuffer) {
+  const Connection connection = Connect();
+  BufferGroup& buffers = UseEmptyGroup(7, 4, 8);
+  buffers.PublishNowhere(2, 8, /*null=*/true);
+  buffers.Publish(1);
+  for (const uint32_t id : {1U, 2U}) {
+    ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), 7, Id(id)));
+    EXPECT_THAT(AwaitOne(), Final(id, -ENOBUFS));
+  }
+}
+
+TEST_P(ProvidedBuffers, B6_OnAWorkerTheBufferIsTakenBeforeTheWait) {
+  const Connection connection = Connect();
+  BufferGroup& buffers = UseBuffers(7, 2, 8);
+  const auto receive = [&](uint32_t id) {
+    Add(id, [&](io_uring_sqe* sqe) {
+      ::io_uring_prep_recv(sqe, connection.fd, nullptr, 0, 0);
+      sqe->flags |= IOSQE_BUFFER_SELECT | IOSQE_ASYNC;
+      sqe->buf_group = 7;
+    });
+    Submit();
+  };
+  receive(1);
+  ExpectQuiet();
+  ASSERT_TRUE(queue().Cancel(Id(1), Id(2)));
+  const std::vector<Seen> seen = Await(2);
+  for (const Seen& one : seen) {
+    if (one.id != 1) continue;
+    EXPECT_THAT(one, Final(1, -ECANCELED));
+    EXPECT_EQ(one.buffer(), 0);
+  }
+  receive(3);
+  ExpectQuiet();
+  // The other one is taken, too.
+  ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), 7, Id(4)));
+  EXPECT_THAT(AwaitOne(), Final(4, -ENOBUFS));
+  Deliver(connection, "abc");
+  const Seen last = AwaitOne();
+  EXPECT_THAT(last, Final(3, 3));
+  ASSERT_EQ(last.buffer(), 1);
+  EXPECT_EQ(buffers.BytesOf(last), "abc");
+}
+
 TEST_P(ProvidedBuffers, B2_AreTakenInTheOrderOfTheRing) {
   const Connection connection = Connect();
   BufferGroup& buffers = UseBuffers(7, 4, 64);

@@ -1,6 +1,7 @@
 #include "tests/conformance/real_world.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -68,6 +69,9 @@ class RealWorld final : public World {
     InterruptWaits(false);
     if (sigpipe_before_) {
       ORRERY_CHECK_OP(::sigaction(SIGPIPE, &*sigpipe_before_, nullptr), ==, 0);
+    }
+    if (file_limit_before_) {
+      ORRERY_CHECK_OP(::setrlimit(RLIMIT_FSIZE, &*file_limit_before_), ==, 0);
     }
     if (directory_) {
       std::filesystem::current_path(directory_->working_before);
@@ -303,6 +307,24 @@ class RealWorld final : public World {
     ORRERY_CHECK_OP(::timer_settime(timer, 0, &periods, nullptr), ==, 0);
   }
 
+  Description Describe(int fd) override {
+    int no_delay = 0;
+    socklen_t bytes = sizeof no_delay;
+    (void)::getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &bytes);  // 0 if it is no socket.
+    return {.close_on_exec = (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0,
+            .non_blocking = (::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0,
+            .no_delay = no_delay != 0};
+  }
+
+  void LimitFileSize(size_t bytes) override {
+    rlimit limit{};
+    ORRERY_CHECK_OP(::getrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+    if (!file_limit_before_) file_limit_before_ = limit;
+    limit.rlim_cur = bytes;
+    ORRERY_CHECK(::signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    ORRERY_CHECK_OP(::setrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+  }
+
   size_t BrokenPipeSignals() override {
     if (!sigpipe_before_) {
       broken_pipe_signals = 0;
@@ -346,6 +368,7 @@ class RealWorld final : public World {
   std::map<Peer, int> peers_;
   Peer last_peer_ = 0;
   std::optional<timer_t> timer_;
+  std::optional<rlimit> file_limit_before_;
   std::optional<struct sigaction> sigpipe_before_;
   std::optional<OwnDirectory> directory_;
 };

@@ -222,6 +222,28 @@ TEST_P(Receive, R6_WaitAllDontWaitIsShort) {
   EXPECT_THAT(ReceiveUpTo(connection, 8, MSG_WAITALL | MSG_DONTWAIT), Final(1, 3));
 }
 
+TEST_P(Receive, R4_ALowWaterMarkHoldsWaitingReceivesBackOnly) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(kernel().SetSocketOption(connection.fd, SOL_SOCKET, SO_RCVLOWAT, 8));
+  std::array<std::byte, 16> memory{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory, 0, Id(1)));
+  Submit();
+  Deliver(connection, "abc");
+  ExpectQuiet();
+  Deliver(connection, "defgh");
+  EXPECT_THAT(AwaitOne(), Final(1, 8));
+  Deliver(connection, "abc");
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory, 0, Id(2)));
+  EXPECT_THAT(AwaitOne(), Final(2, 3));
+  // The end is not held back.
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory, 0, Id(3)));
+  Submit();
+  Deliver(connection, "x");
+  ExpectQuiet();
+  world().ShutdownWrite(connection.peer);
+  EXPECT_THAT(AwaitOne(), Final(3, 1));
+}
+
 TEST_P(Receive, R11_AReadTakesTheCurrentPositionOnly) {
   const Connection connection = Connect();
   ASSERT_EQ(world().Send(connection.peer, "abcd"), 4U);

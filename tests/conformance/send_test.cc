@@ -94,6 +94,19 @@ TEST_P(Sending, T3_AVectorWaitsToo) {
   EXPECT_EQ(ReadFromPeer(connection.peer, taken).bytes, rest.substr(0, taken));
 }
 
+TEST_P(Sending, T4_TwoThatWaitAreInNoOrder) {
+  const Connection connection = Connect();
+  const size_t filled = Fill(connection);
+  ASSERT_TRUE(queue().Send(File::Descriptor(connection.fd), AsBytes("1111"), 0, Id(1)));
+  ASSERT_TRUE(queue().Send(File::Descriptor(connection.fd), AsBytes("2222"), 0, Id(2)));
+  Submit();
+  ExpectQuiet();
+  EXPECT_EQ(ReadFromPeer(connection.peer, filled).bytes, Pattern(0, filled));
+  const std::string rest = ReadFromPeer(connection.peer, 8).bytes;
+  EXPECT_TRUE(rest == "11112222" || rest == "22221111") << rest;
+  EXPECT_THAT(Await(2), testing::UnorderedElementsAre(Final(1, 4), Final(2, 4)));
+}
+
 TEST_P(Sending, T6_AResetEndsASendThatWaits) {
   const Connection connection = Connect();
   (void)Fill(connection);

@@ -126,6 +126,51 @@ TEST_P(Sockets, A14_MakingBindingAndListeningAreInline) {
   kernel().Close(fd);
 }
 
+TEST_P(Sockets, A11_ABacklogTakesOneMoreThanItSays) {
+  const int full = Socket();
+  AddressOperation(1, kOpBind, full, 0);
+  ListenOn(2, full, 1);
+  EXPECT_THAT(Await(2), ElementsAre(Final(1, 0), Final(2, 0)));
+  std::array<int, 3> sockets{};
+  for (int& fd : sockets) fd = Socket();
+  for (uint32_t index = 0; index < sockets.size(); ++index) {
+    ConnectTo(10 + index, sockets[index], kernel().LocalPort(full).value());
+    Submit();
+  }
+  EXPECT_THAT(Await(2), testing::UnorderedElementsAre(Final(10, 0), Final(11, 0)));
+  ExpectQuiet();
+  // Once there is room the next attempt, which takes a second, gets in.
+  ASSERT_TRUE(queue().Accept(File::Descriptor(full), 0, Id(20)));
+  const Seen accepted = AwaitOne();
+  EXPECT_EQ(accepted.id, 20U);
+  EXPECT_THAT(AwaitOne(), Final(12, 0));
+  for (const int fd : sockets) kernel().Close(fd);
+  kernel().Close(accepted.result);
+  kernel().Close(full);
+}
+
+TEST_P(Sockets, A13_ACancelledConnectGoesOn) {
+  const int full = Socket();
+  AddressOperation(1, kOpBind, full, 0);
+  ListenOn(2, full, 0);
+  EXPECT_THAT(Await(2), ElementsAre(Final(1, 0), Final(2, 0)));
+  const uint16_t its_port = kernel().LocalPort(full).value();
+  const int first = Socket();
+  ConnectTo(3, first, its_port);
+  EXPECT_THAT(AwaitOne(), Final(3, 0));
+  const int fd = Socket();
+  ConnectTo(4, fd, its_port);
+  Submit();
+  ExpectQuiet();
+  ASSERT_TRUE(queue().Cancel(Id(4), Id(5)));
+  EXPECT_THAT(Await(2), testing::UnorderedElementsAre(Final(5, 0), Final(4, -ECANCELED)));
+  ConnectTo(6, fd, its_port);
+  EXPECT_THAT(AwaitOne(), Final(6, -EALREADY));
+  kernel().Close(fd);
+  kernel().Close(first);
+  kernel().Close(full);
+}
+
 TEST_P(Sockets, R8_WithoutAConnectionNothingCanBeReceived) {
   const int fd = Socket();
   std::array<std::byte, 8> memory{};

@@ -51,6 +51,13 @@ struct EnterCall {
   size_t argument_bytes = 0;
 };
 
+// What can be seen of a descriptor from outside.
+struct Description {
+  bool close_on_exec = false;
+  bool non_blocking = false;
+  bool no_delay = false;  // TCP_NODELAY
+};
+
 class World {
  public:
   using Peer = uint64_t;
@@ -116,6 +123,10 @@ class World {
 
   // From now on every wait is interrupted by a signal, until the next call with false.
   virtual void InterruptWaits(bool on) = 0;
+  // REQUIRES: open.
+  virtual Description Describe(int fd) = 0;
+  // No file grows beyond it, and SIGXFSZ is ignored. Undone at the end.
+  virtual void LimitFileSize(size_t bytes) = 0;
   // From the first call on SIGPIPE does not end the program: how often it has been raised since.
   virtual size_t BrokenPipeSignals() = 0;
   // Makes the limit of descriptors so small that a test can reach it. Undone at the end.
