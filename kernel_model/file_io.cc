@@ -23,12 +23,13 @@ constexpr size_t kDirectAlignment = 512;
 
 bool IsRead(const Request& request) {
   return request.opcode == IORING_OP_READ || request.opcode == IORING_OP_READV ||
-         request.opcode == IORING_OP_READ_FIXED;
+         request.opcode == IORING_OP_READ_FIXED || request.opcode == kOpReadvFixed;
 }
 
 bool IsTransfer(const Request& request) {
   return IsRead(request) || request.opcode == IORING_OP_WRITE ||
-         request.opcode == IORING_OP_WRITEV || request.opcode == IORING_OP_WRITE_FIXED;
+         request.opcode == IORING_OP_WRITEV || request.opcode == IORING_OP_WRITE_FIXED ||
+         request.opcode == kOpWritevFixed;
 }
 
 bool MayRead(const OpenFile& file) { return (file.open_flags & O_ACCMODE) != O_WRONLY; }

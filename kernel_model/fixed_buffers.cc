@@ -78,18 +78,28 @@ std::expected<unsigned, Errno> RingCore::UnregisterBuffers(const void* argument,
   return 0;
 }
 
+namespace {
+
+bool LiesIn(const iovec& wanted, const iovec& buffer) {
+  // Addresses are compared as numbers.
+  const auto begin = reinterpret_cast<uintptr_t>(wanted.iov_base);
+  const auto buffer_begin = reinterpret_cast<uintptr_t>(buffer.iov_base);
+  if (begin < buffer_begin || begin - buffer_begin > buffer.iov_len) return false;
+  return wanted.iov_len <= buffer.iov_len - (begin - buffer_begin);
+}
+
+}  // namespace
+
 bool ImportFixedBuffer(RingCore& ring, Request& request) {
   if (!request.fixed_buffer) return true;
-  // Fact H1: the whole range lies in the buffer.
+  // Facts H1, H3: the whole range lies in the buffer, and so does each of a vector.
   if (!ring.fixed_buffers.has_value()) return false;
   if (request.fixed_buffer_index >= ring.fixed_buffers->size()) return false;
   const iovec& buffer = (*ring.fixed_buffers)[request.fixed_buffer_index];
   if (buffer.iov_base == nullptr) return false;
-  const iovec& wanted = request.iovecs.front();
-  const auto begin = reinterpret_cast<uintptr_t>(wanted.iov_base);
-  const auto buffer_begin = reinterpret_cast<uintptr_t>(buffer.iov_base);
-  if (begin < buffer_begin || begin - buffer_begin > buffer.iov_len) return false;
-  if (wanted.iov_len > buffer.iov_len - (begin - buffer_begin)) return false;
+  for (const iovec& wanted : request.iovecs) {
+    if (!LiesIn(wanted, buffer)) return false;
+  }
   request.fixed_buffer = false;  // Imported once.
   return true;
 }

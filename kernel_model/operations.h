@@ -18,6 +18,8 @@ inline constexpr uint32_t kOpcodes = 63;            // IORING_OP_LAST of 6.18, f
 inline constexpr unsigned kUnknownFlags = 1U << 7;  // Of an SQE, to 6.18.
 // Not in the headers of liburing 2.3.
 inline constexpr uint8_t kOpReadMultishot = 49;
+inline constexpr uint8_t kOpReadvFixed = 60;
+inline constexpr uint8_t kOpWritevFixed = 61;
 
 // receive.cc: RECV and RECVMSG; READ, READV and READ_MULTISHOT on a stream.
 Attempt TryReceive(RingCore& ring, Request& request);

@@ -23,6 +23,7 @@ bool Reads(const Request& request) {
     case IORING_OP_READ:
     case IORING_OP_READV:
     case IORING_OP_READ_FIXED:
+    case kOpReadvFixed:
     case kOpReadMultishot:
       return true;
     default:

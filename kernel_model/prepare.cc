@@ -37,6 +37,8 @@ bool TakesIoprio(uint8_t opcode) {
     case IORING_OP_READV:
     case IORING_OP_READ_FIXED:
     case IORING_OP_WRITE_FIXED:
+    case kOpReadvFixed:
+    case kOpWritevFixed:
     case kOpReadMultishot:
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
@@ -114,11 +116,11 @@ int32_t PrepareReadOrWrite(Request& request, const io_uring_sqe& sqe, bool read,
   return ImportIovecs(request, Pointer<const iovec>(sqe.addr), sqe.len, EINVAL);
 }
 
-int32_t PrepareFixed(Request& request, const io_uring_sqe& sqe, bool read) {
+int32_t PrepareFixed(Request& request, const io_uring_sqe& sqe, bool read, bool vector) {
   if (request.buffer_select) return -EOPNOTSUPP;
   request.fixed_buffer = true;
   request.fixed_buffer_index = sqe.buf_index;
-  return PrepareReadOrWrite(request, sqe, read, /*vector=*/false);
+  return PrepareReadOrWrite(request, sqe, read, vector);
 }
 
 int32_t PrepareReadMultishot(Request& request, const io_uring_sqe& sqe) {
@@ -524,9 +526,13 @@ int32_t Prepare(RingCore& ring, Request& request, const io_uring_sqe& sqe) {
     case IORING_OP_WRITE:
       return PrepareReadOrWrite(request, sqe, /*read=*/false, /*vector=*/false);
     case IORING_OP_READ_FIXED:
-      return PrepareFixed(request, sqe, /*read=*/true);
+      return PrepareFixed(request, sqe, /*read=*/true, /*vector=*/false);
+    case kOpReadvFixed:
+      return PrepareFixed(request, sqe, /*read=*/true, /*vector=*/true);
     case IORING_OP_WRITE_FIXED:
-      return PrepareFixed(request, sqe, /*read=*/false);
+      return PrepareFixed(request, sqe, /*read=*/false, /*vector=*/false);
+    case kOpWritevFixed:
+      return PrepareFixed(request, sqe, /*read=*/false, /*vector=*/true);
     case IORING_OP_WRITEV:
       return PrepareReadOrWrite(request, sqe, /*read=*/false, /*vector=*/true);
     case kOpReadMultishot:

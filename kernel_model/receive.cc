@@ -197,6 +197,9 @@ Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group, 
   const uint32_t length = capped ? static_cast<uint32_t>(cap) : buffer.length;
   const size_t header_bytes = HeaderBytes(request);
   if (length < header_bytes) return Attempt::Done(-EFAULT);
+  if (request.opcode == IORING_OP_READ && group.incremental()) {
+    StopUnknown("incremental buffers with a read, group", group.group());
+  }
   if (buffer.address == nullptr) return Attempt::Done(-ENOBUFS);
   if (IsNowhere(buffer.address)) return ReceiveNowhere(ring, request, length);
   group.Open();
@@ -206,6 +209,10 @@ Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group, 
     if (taken.bytes == -EAGAIN && request.began_on_worker) {
       HoldBuffer(request, group, length, 0);  // Fact B6.
       return Attempt::Wait();
+    }
+    if (taken.bytes == 0 && request.opcode == IORING_OP_READ) {  // Fact B13.
+      const HandedBuffer whole = group.HandOver(0);
+      return Attempt::Done(0, whole.flags, whole);
     }
     group.PutBack();  // Fact B4.
     if (taken.bytes == 0) WriteMessageHeader(request, taken);

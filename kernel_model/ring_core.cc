@@ -38,27 +38,27 @@ struct SharedWords {
 bool IsReadOrWrite(uint8_t opcode) {
   return opcode == IORING_OP_READ || opcode == IORING_OP_WRITE || opcode == IORING_OP_READV ||
          opcode == IORING_OP_WRITEV || opcode == IORING_OP_READ_FIXED ||
-         opcode == IORING_OP_WRITE_FIXED;
+         opcode == IORING_OP_WRITE_FIXED || opcode == kOpReadvFixed || opcode == kOpWritevFixed;
 }
 
 // kiocb_done(): the errors of writes are posted by task work, those of reads are not.
 bool EndsByTaskWork(const Request& request) {
   if (request.file != nullptr && request.file->on_disk()) return false;  // Its worker posts them.
   return request.opcode == IORING_OP_WRITE || request.opcode == IORING_OP_WRITEV ||
-         request.opcode == IORING_OP_WRITE_FIXED;
+         request.opcode == IORING_OP_WRITE_FIXED || request.opcode == kOpWritevFixed;
 }
 
 bool WritesMemory(uint8_t opcode) {
   return opcode == IORING_OP_RECV || opcode == IORING_OP_RECVMSG || opcode == IORING_OP_READ ||
-         opcode == IORING_OP_READV || opcode == IORING_OP_READ_FIXED;
+         opcode == IORING_OP_READV || opcode == IORING_OP_READ_FIXED || opcode == kOpReadvFixed;
 }
 
 Attempt TryReadOrWrite(RingCore& ring, Request& request) {
   const bool read = request.opcode == IORING_OP_READ || request.opcode == IORING_OP_READV ||
-                    request.opcode == IORING_OP_READ_FIXED;
+                    request.opcode == IORING_OP_READ_FIXED || request.opcode == kOpReadvFixed;
   if (request.file->on_disk()) return TryFileTransfer(ring, request);
   const bool is_pipe = request.file->kind == FileKind::kPipe;
-  if (request.buffer_select && !is_pipe) {
+  if (request.buffer_select && request.file->kind == FileKind::kEventFd) {
     StopUnknown("buffer selection with opcode", request.opcode);
   }
   const auto rw_flags = static_cast<uint32_t>(request.argument);
@@ -88,6 +88,8 @@ Attempt Try(RingCore& ring, Request& request) {
     case IORING_OP_WRITE:
     case IORING_OP_WRITEV:
     case IORING_OP_WRITE_FIXED:
+    case kOpReadvFixed:
+    case kOpWritevFixed:
       return TryReadOrWrite(ring, request);
     case kOpReadMultishot:
       if (request.file->on_disk()) return Attempt::Done(-EBADFD);  // Fact M15.

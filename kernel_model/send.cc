@@ -14,7 +14,7 @@ constexpr size_t kBundleBuffersMax = 256;  // PEEK_MAX_IMPORT
 
 bool IsWrite(const Request& request) {
   return request.opcode == IORING_OP_WRITE || request.opcode == IORING_OP_WRITEV ||
-         request.opcode == IORING_OP_WRITE_FIXED;
+         request.opcode == IORING_OP_WRITE_FIXED || request.opcode == kOpWritevFixed;
 }
 
 }  // namespace

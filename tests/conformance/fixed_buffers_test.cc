@@ -11,6 +11,8 @@ namespace {
 using testing::ElementsAre;
 
 constexpr size_t kBytes = 4096;
+constexpr uint8_t kOpReadvFixed = 60;      // IORING_OP_READV_FIXED
+constexpr uint8_t kOpWritevFixed = 61;     // IORING_OP_WRITEV_FIXED
 constexpr uint16_t kVectorized = 1U << 5;  // IORING_SEND_VECTORIZED
 
 class FixedBuffers : public Conformance {
@@ -120,6 +122,34 @@ TEST_P(FixedBuffers, Z7_AZeroCopySendTakesOne) {
   EXPECT_THAT(send(2, kBytes - 1, 0), ElementsAre(More(2, -EFAULT), Final(2, 0)));
   EXPECT_THAT(send(3, kBytes, 1), ElementsAre(More(3, -EFAULT), Final(3, 0)));
   EXPECT_EQ(ReadFromPeer(connection.peer, 4).bytes, Pattern(kBytes, 4));
+}
+
+TEST_P(FixedBuffers, H3_AVectorLiesInOneBuffer) {
+  const Connection connection = Connect();
+  ASSERT_TRUE(Register(std::array{middle_}).has_value());
+  const auto transfer = [&](uint8_t opcode, std::span<const iovec> parts, int index) {
+    Add(1, [&](io_uring_sqe* sqe) {
+      ::io_uring_prep_rw(opcode, sqe, connection.fd, parts.data(),
+                         static_cast<unsigned>(parts.size()), 0);
+      sqe->buf_index = static_cast<uint16_t>(index);
+    });
+    return AwaitOne();
+  };
+  const auto part = [&](size_t begin, size_t bytes) {
+    return iovec{.iov_base = text_.data() + begin, .iov_len = bytes};
+  };
+  const std::array inside = {part(kBytes + 10, 3), part(kBytes + 1, 4)};
+  EXPECT_THAT(transfer(kOpWritevFixed, inside, 0), Final(1, 7));
+  EXPECT_EQ(ReadFromPeer(connection.peer, 7).bytes,
+            Pattern(kBytes + 10, 3) + Pattern(kBytes + 1, 4));
+  EXPECT_THAT(transfer(kOpWritevFixed, inside, 1), Final(1, -EFAULT));
+  const std::array outside = {part(kBytes + 10, 3), part(kBytes - 1, 4)};
+  EXPECT_THAT(transfer(kOpWritevFixed, outside, 0), Final(1, -EFAULT));
+  Deliver(connection, "abcdefgh");
+  EXPECT_THAT(transfer(kOpReadvFixed, inside, 0), Final(1, 7));
+  EXPECT_EQ(text_.substr(kBytes + 10, 3), "abc");
+  EXPECT_EQ(text_.substr(kBytes + 1, 4), "defg");
+  EXPECT_THAT(transfer(kOpReadvFixed, outside, 0), Final(1, -EFAULT));
 }
 
 }  // namespace

@@ -223,6 +223,17 @@ TEST_P(MultishotReceive, M1_NeedsAGroupAndDoesNotWaitForAll) {
   EXPECT_THAT(AwaitOne(), Final(2, -EINVAL));
 }
 
+TEST_P(MultishotReceive, M1_DontWaitTakesWhatIsThere) {
+  const Connection connection = Connect();
+  const BufferGroup& buffers = UseBuffers(7, 4, 4);
+  Deliver(connection, "abcdef");
+  for (const uint32_t id : {1U, 2U}) {
+    ASSERT_TRUE(queue().ReceiveMultishot(File::Descriptor(connection.fd), buffers.group(), Id(id)));
+    LastSqe().msg_flags |= MSG_DONTWAIT;
+  }
+  EXPECT_THAT(Await(4), ElementsAre(More(1, 4), More(1, 2), Final(1, -EAGAIN), Final(2, -EAGAIN)));
+}
+
 TEST_P(MultishotReceive, M10_ALengthCapsEachCompletion) {
   const Connection connection = Connect();
   (void)UseBuffers(7, 8, 64);

@@ -115,6 +115,76 @@ TEST_P(ProvidedBuffers, B10_ANullAddressIsNoBuffer) {
   }
 }
 
+TEST_P(ProvidedBuffers, B13_AReadOfASocketTakesItsBufferAtTheEndToo) {
+  const Connection connection = Connect();
+  const BufferGroup& buffers = UseBuffers(7, 8, 8);
+  const auto read = [&](uint32_t id, unsigned length) {
+    Add(id, [&](io_uring_sqe* sqe) {
+      ::io_uring_prep_read(sqe, connection.fd, nullptr, length, ~uint64_t{0});
+      sqe->flags |= IOSQE_BUFFER_SELECT;
+      sqe->buf_group = 7;
+    });
+  };
+  read(1, 0);
+  Submit();
+  ExpectQuiet();
+  Deliver(connection, "abcdefghijkl");
+  Seen seen = AwaitOne();
+  EXPECT_THAT(seen, Final(1, 8));
+  ASSERT_EQ(seen.buffer(), 0);
+  EXPECT_EQ(buffers.BytesOf(seen), "abcdefgh");
+  EXPECT_FALSE(seen.not_empty());
+  read(2, 2);
+  seen = AwaitOne();
+  EXPECT_THAT(seen, Final(2, 2));
+  EXPECT_EQ(seen.buffer(), 1);
+  read(3, 0);
+  EXPECT_THAT(AwaitOne(), Final(3, 2));
+  read(4, 0);
+  Submit();
+  ASSERT_TRUE(queue().Cancel(Id(4), Id(5)));
+  for (const Seen& one : Await(2)) {
+    EXPECT_EQ(one.result, one.id == 4 ? -ECANCELED : 0);
+    EXPECT_EQ(one.buffer(), std::nullopt);
+  }
+  world().ShutdownWrite(connection.peer);
+  ASSERT_TRUE(world().AwaitHangup(connection.fd));
+  read(6, 0);
+  seen = AwaitOne();
+  EXPECT_THAT(seen, Final(6, 0));
+  EXPECT_EQ(seen.buffer(), 3);
+}
+
+TEST_P(ProvidedBuffers, B13_AReadOfASocketTakesNoBufferWithAnError) {
+  (void)UseBuffers(7, 8, 8);
+  const auto read = [&](uint32_t id, int fd) {
+    Add(id, [&](io_uring_sqe* sqe) {
+      ::io_uring_prep_read(sqe, fd, nullptr, 0, ~uint64_t{0});
+      sqe->flags |= IOSQE_BUFFER_SELECT;
+      sqe->buf_group = 7;
+    });
+  };
+  const Connection waiting = Connect();
+  read(1, waiting.fd);
+  Submit();
+  ExpectQuiet();
+  world().Reset(waiting.peer);
+  Seen seen = AwaitOne();
+  EXPECT_THAT(seen, Final(1, -ECONNRESET));
+  EXPECT_EQ(seen.buffer(), std::nullopt);
+  const Connection late = Connect();
+  world().Reset(late.peer);
+  ASSERT_TRUE(world().AwaitHangup(late.fd));
+  read(2, late.fd);
+  seen = AwaitOne();
+  EXPECT_THAT(seen, Final(2, -ECONNRESET));
+  EXPECT_EQ(seen.buffer(), std::nullopt);
+  read(3, late.fd);
+  seen = AwaitOne();
+  EXPECT_THAT(seen, Final(3, 0));
+  EXPECT_EQ(seen.buffer(), 0);
+}
+
 TEST_P(ProvidedBuffers, B6_OnAWorkerTheBufferIsTakenBeforeTheWait) {
   const Connection connection = Connect();
   BufferGroup& buffers = UseBuffers(7, 2, 8);

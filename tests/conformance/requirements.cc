@@ -31,6 +31,7 @@ constexpr Requirement kRequirements[] = {
     {"Datagrams", "", {6, 11}},            // IORING_OP_BIND
     {"Sockets", "A14", {6, 11}},           // IORING_OP_BIND, IORING_OP_LISTEN
     {"Incremental", "", {6, 12}},          // IOU_PBUF_RING_INC
+    {"FixedBuffers", "H3", {6, 15}},       // IORING_OP_READV_FIXED, IORING_OP_WRITEV_FIXED
     {"FixedBuffers", "T11", {6, 17}},      // IORING_SEND_VECTORIZED
     {"Pipes", "", {6, 16}},                // IORING_OP_PIPE
     {"MultishotReceive", "M10", {6, 18}},  // a length and a total of a multishot receive
