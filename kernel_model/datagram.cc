@@ -239,6 +239,7 @@ Attempt TrySendDatagram(RingCore& ring, Request& request) {
     if (const int32_t error = PortOf(request, &port); error < 0) return Attempt::Done(error);
     if (port == 0) return Attempt::Done(-EINVAL);
   }
+  if (Faults(request, request.total_bytes)) return Attempt::Done(-EFAULT);
   std::vector<std::byte> bytes;
   bytes.reserve(request.total_bytes);
   for (const iovec& part : request.iovecs) {

@@ -53,19 +53,12 @@ bool Misaligned(const OpenFile& file, const Request& request, uint64_t offset) {
                      [](const iovec& part) { return part.iov_len % kDirectAlignment != 0; });
 }
 
-// Null is the one address that is known to be bad.
-bool BadMemory(const Request& request) {
-  return std::any_of(request.iovecs.begin(), request.iovecs.end(), [](const iovec& part) {
-    return part.iov_base == nullptr && part.iov_len > 0;
-  });
-}
-
 int64_t Read(Machine& machine, OpenFile& file, Request& request, uint64_t offset) {
   const Inode& inode = *file.inode;
   const FileContents& contents = inode.written;
   if (offset >= contents.size() || request.total_bytes == 0) return 0;  // Fact Y1.
   if (Misaligned(file, request, offset)) return -EINVAL;                // Fact Y5.
-  if (BadMemory(request)) return -EFAULT;
+  if (request.bad_memory) return -EFAULT;
   size_t bytes = std::min(request.total_bytes, contents.size() - offset);
   if (machine.Choose(Site::kDiskError, inode.number, 2) != 0) return -EIO;
   if (const uint64_t fewer = machine.Choose(Site::kReadFileShort, inode.number, bytes)) {
@@ -82,7 +75,7 @@ int64_t Write(Machine& machine, OpenFile& file, Request& request, uint64_t offse
   Inode& inode = *file.inode;
   if (request.total_bytes == 0) return 0;
   if (Misaligned(file, request, offset)) return -EINVAL;
-  if (BadMemory(request)) return -EFAULT;
+  if (request.bad_memory) return -EFAULT;
   if (offset >= FileSystem::kFileBytesMax) return -EFBIG;
   if (offset >= machine.file_bytes_limit) return -EFBIG;  // Fact Y4.
   const uint64_t end = std::min<uint64_t>(FileSystem::kFileBytesMax, machine.file_bytes_limit);

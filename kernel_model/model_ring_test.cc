@@ -433,10 +433,10 @@ TEST_F(ModelRingDeathTest, WhatTheModelDoesNotKnowStopsTheRun) {
   EXPECT_DEATH(stop([](io_uring_sqe* sqe) { io_uring_prep_sync_file_range(sqe, 3, 0, 0, 0); }),
                "does not know opcode 8");
   EXPECT_DEATH(stop([](io_uring_sqe* sqe) {
-                 io_uring_prep_recv(sqe, 3, nullptr, 0, 0);
+                 io_uring_prep_accept(sqe, 3, nullptr, nullptr, 0);
                  sqe->flags |= IOSQE_ASYNC;
                }),
-               "does not know IOSQE_ASYNC with opcode 27");
+               "does not know IOSQE_ASYNC with opcode 13");
   EXPECT_DEATH(stop([](io_uring_sqe* sqe) { io_uring_prep_recv(sqe, 3, nullptr, 0, MSG_OOB); }),
                "does not know msg_flags of a receive 1");
   EXPECT_DEATH((void)machine_.ring().Register(IORING_REGISTER_PERSONALITY, nullptr, 0),

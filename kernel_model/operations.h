@@ -101,6 +101,9 @@ void FinishNameOperation(RingCore& ring, Request& request);
 bool IsNameOperation(uint8_t opcode);
 int32_t PrepareNameOperation(Request& request, const io_uring_sqe& sqe);
 
+// Whether a transfer of so many bytes, from the cursor on, is a fault (facts T10, R16).
+bool Faults(const Request& request, size_t bytes);
+
 // Moves the cursor over a request's memory; `visit(address, count)` for each piece of `bytes` bytes
 // from it on.
 template <typename Visit>

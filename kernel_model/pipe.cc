@@ -80,6 +80,7 @@ Attempt Read(RingCore& ring, Request& request) {
   Pipe& pipe = *request.file->pipe;
   const int64_t bytes = Readable(pipe, request.total_bytes);
   if (bytes == -EAGAIN) return Attempt::Wait();
+  if (Faults(request, static_cast<size_t>(bytes))) return Attempt::Done(-EFAULT);
   bool room_again = false;
   ForEachPiece(request, static_cast<size_t>(bytes),
                [&](std::byte* address, size_t count) { room_again |= pipe.Read(address, count); });
@@ -91,6 +92,7 @@ Attempt Write(RingCore& ring, Request& request) {
   Pipe& pipe = *request.file->pipe;
   if (request.total_bytes == 0) return Attempt::Done(0);
   if (pipe.reader == nullptr) return Broken(ring, request, -EPIPE);
+  if (Faults(request, request.total_bytes)) return Attempt::Done(-EFAULT);
   const size_t moved = pipe.Write(request);
   // pipe_write(): whoever polls hears of each attempt.
   ring.machine.Wake(*pipe.reader, kReadable);

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "kernel_model/memory_guard.h"
 #include "kernel_model/operations.h"
 
 namespace orrery::model {
@@ -78,6 +79,7 @@ int32_t ImportIovecs(Request& request, const iovec* iovecs, size_t count, int to
   for (iovec& part : request.iovecs) {
     if (static_cast<ssize_t>(part.iov_len) < 0) return -EINVAL;
     part.iov_len = std::min(part.iov_len, kTransferMax - request.total_bytes);
+    request.bad_memory |= part.iov_len > 0 && IsNowhere(part.iov_base);
     request.total_bytes += part.iov_len;
   }
   return 0;

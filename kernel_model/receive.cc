@@ -52,6 +52,7 @@ Taken TakeFromStream(Machine& machine, const Request& request, size_t room, Each
     return {.bytes = machine.tcp.Receive(connection, nullptr, room)};
   }
   const size_t bytes = std::min(room, connection.arrived);
+  if (Faults(request, bytes)) return {.bytes = -EFAULT};
   size_t seen = 0;
   each(bytes, [&](std::byte* address, size_t count) {
     if (request.peek) {
@@ -73,6 +74,10 @@ Taken TakeDatagram(Machine& machine, const Request& request, size_t room, Each e
   if (socket.queue.empty()) return {.bytes = over ? 0 : -EAGAIN};
   const StoredDatagram& datagram = socket.queue.front();
   const size_t bytes = std::min(room, datagram.bytes.size());
+  if (Faults(request, bytes)) {
+    machine.datagrams.Pop(socket);
+    return {.bytes = -EFAULT};
+  }
   size_t copied = 0;
   each(bytes, [&](std::byte* address, size_t count) {
     std::memcpy(address, datagram.bytes.data() + copied, count);

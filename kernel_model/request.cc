@@ -1,7 +1,11 @@
 #include "kernel_model/request.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/prng.h"
+#include "kernel_model/memory_guard.h"
+#include "kernel_model/operations.h"
 
 namespace orrery::model {
 namespace {
@@ -9,6 +13,18 @@ namespace {
 constexpr size_t kBucketsAtStart = 64;
 
 }  // namespace
+
+bool Faults(const Request& request, size_t bytes) {
+  if (!request.bad_memory) return false;
+  size_t offset = request.cursor_offset;
+  for (size_t index = request.cursor_index; index < request.iovecs.size() && bytes > 0; ++index) {
+    const iovec& part = request.iovecs[index];
+    if (part.iov_len > offset && IsNowhere(part.iov_base)) return true;
+    bytes -= std::min(bytes, part.iov_len - offset);
+    offset = 0;
+  }
+  return false;
+}
 
 RequestTable::RequestTable() : buckets_(kBucketsAtStart) {}
 

@@ -99,6 +99,7 @@ struct Request {
 
   // Memory of the program's, gathered or scattered; empty with buffer_select.
   std::vector<iovec> iovecs;
+  bool bad_memory = false;  // Some of it cannot be anybody's.
   size_t total_bytes = 0;
   size_t done_bytes = 0;
   size_t cursor_index = 0;  // Where done_bytes lies: iovec and offset in it.

@@ -424,10 +424,7 @@ void RingCore::Disarm(Request& request) {
 
 void RingCore::GuardMemory(Request& request) {
   if (request.guarded || request.iovecs.empty()) return;
-  // Memory that is not there is found out by the transfer.
-  for (const iovec& part : request.iovecs) {
-    if (part.iov_base == nullptr && part.iov_len > 0) return;
-  }
+  if (request.bad_memory) return;  // Found out by the transfer.
   request.guarded = true;
   if (!WritesMemory(request.opcode)) {
     request.checksum = Checksum(request.iovecs);

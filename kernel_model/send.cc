@@ -70,6 +70,10 @@ Attempt SendToStream(RingCore& ring, Request& request) {
   const int64_t sent = tcp.BeginSend(connection, wanted, &request);
   if (sent == -EAGAIN) return Attempt::Wait();
   if (sent < 0) return Broken(ring, request, sent);
+  if (Faults(request, static_cast<size_t>(sent))) {
+    return Attempt::Done(request.done_bytes > 0 ? static_cast<int64_t>(request.done_bytes)
+                                                : -EFAULT);
+  }
   ForEachPiece(request, static_cast<size_t>(sent), [&](const std::byte* address, size_t count) {
     tcp.Send(connection, address, count);
   });

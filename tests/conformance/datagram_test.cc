@@ -741,6 +741,21 @@ TEST_P(Datagrams, C7_ACancelLeavesWhatWasNotReceived) {
   kernel().Close(fd);
 }
 
+TEST_P(Datagrams, R16_BadMemoryCostsTheDatagram) {
+  const int fd = BoundSocket();
+  const World::Peer peer = world().OpenDatagramPeer();
+  Deliver(peer, fd, "abc");
+  Deliver(peer, fd, "defg");
+  // Nothing is ever mapped in the first page.
+  void* const nowhere = reinterpret_cast<void*>(uintptr_t{8});
+  Add(1, [&](io_uring_sqe* sqe) { ::io_uring_prep_recv(sqe, fd, nowhere, 4, 0); });
+  EXPECT_THAT(AwaitOne(), Final(1, -EFAULT));
+  std::array<std::byte, 8> memory{};
+  Receive(2, fd, memory);
+  EXPECT_THAT(AwaitOne(), Final(2, 4));
+  kernel().Close(fd);
+}
+
 TEST_P(Datagrams, R15_PeekingLeavesTheDatagram) {
   const int fd = BoundSocket();
   const World::Peer peer = world().OpenDatagramPeer();

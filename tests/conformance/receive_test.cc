@@ -244,6 +244,27 @@ TEST_P(Receive, R4_ALowWaterMarkHoldsWaitingReceivesBackOnly) {
   EXPECT_THAT(AwaitOne(), Final(3, 1));
 }
 
+TEST_P(Receive, R16_BadMemoryIsAFaultAndTakesNothing) {
+  const Connection connection = Connect();
+  // Nothing is ever mapped in the first page.
+  void* const nowhere = reinterpret_cast<void*>(uintptr_t{8});
+  Add(1, [&](io_uring_sqe* sqe) { ::io_uring_prep_recv(sqe, connection.fd, nowhere, 4, 0); });
+  Submit();
+  ExpectQuiet();  // Only bytes would show it.
+  Deliver(connection, "abcdef");
+  EXPECT_THAT(AwaitOne(), Final(1, -EFAULT));
+  std::array<std::byte, 2> memory{};
+  const std::array<iovec, 2> parts = {iovec{.iov_base = memory.data(), .iov_len = 2},
+                                      iovec{.iov_base = nowhere, .iov_len = 4}};
+  Add(2, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_readv(sqe, connection.fd, parts.data(), 2, ~uint64_t{0});
+  });
+  EXPECT_THAT(AwaitOne(), Final(2, -EFAULT));
+  std::array<std::byte, 8> all{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), all, 0, Id(3)));
+  EXPECT_THAT(AwaitOne(), Final(3, 6));
+}
+
 TEST_P(Receive, R11_AReadTakesTheCurrentPositionOnly) {
   const Connection connection = Connect();
   ASSERT_EQ(world().Send(connection.peer, "abcd"), 4U);

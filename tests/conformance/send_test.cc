@@ -196,6 +196,34 @@ TEST_P(Sending, T10_MoreIovecsThanTheLimitAreRefused) {
   EXPECT_EQ(ReadFromPeer(connection.peer, IOV_MAX).bytes, std::string(IOV_MAX, 'x'));
 }
 
+TEST_P(Sending, T10_BadMemoryIsAFaultAndNothingIsSent) {
+  const Connection connection = Connect();
+  std::string text = "text";
+  // Nothing is ever mapped in the first page.
+  void* const nowhere = reinterpret_cast<void*>(uintptr_t{8});
+  Add(1, [&](io_uring_sqe* sqe) { ::io_uring_prep_send(sqe, connection.fd, nowhere, 4, 0); });
+  EXPECT_THAT(AwaitOne(), Final(1, -EFAULT));
+  Add(2, [&](io_uring_sqe* sqe) { ::io_uring_prep_send(sqe, connection.fd, nullptr, 4, 0); });
+  EXPECT_THAT(AwaitOne(), Final(2, -EFAULT));
+  const std::array<iovec, 2> parts = {iovec{.iov_base = text.data(), .iov_len = 4},
+                                      iovec{.iov_base = nowhere, .iov_len = 4}};
+  ASSERT_TRUE(queue().WriteVector(File::Descriptor(connection.fd), parts,
+                                  SubmissionQueue::kCurrentOffset, Id(3)));
+  EXPECT_THAT(AwaitOne(), Final(3, -EFAULT));
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(parts.data());  // The ABI's form; it is only read.
+  message.msg_iovlen = parts.size();
+  ASSERT_TRUE(queue().SendMessage(File::Descriptor(connection.fd), message, 0, Id(4)));
+  EXPECT_THAT(AwaitOne(), Final(4, -EFAULT));
+  Add(5, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_writev(sqe, connection.fd, nullptr, 2, ~uint64_t{0});
+  });
+  EXPECT_THAT(AwaitOne(), Final(5, -EFAULT));
+  ASSERT_TRUE(queue().Send(File::Descriptor(connection.fd), AsBytes("ok"), 0, Id(6)));
+  EXPECT_THAT(AwaitOne(), Final(6, 2));
+  EXPECT_EQ(ReadFromPeer(connection.peer, 2).bytes, "ok");
+}
+
 TEST_P(Sending, T12_AClosedDescriptorsPendingSendStillGoesOut) {
   const Connection connection = Connect();
   const size_t filled = Fill(connection);
