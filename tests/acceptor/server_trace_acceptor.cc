@@ -99,7 +99,9 @@ class Follower final : public model::Bystander, public model::Choice, public mod
     }
     const bool takes =
         sqe.opcode == IORING_OP_RECV || sqe.opcode == IORING_OP_ACCEPT || IsSend(sqe.opcode);
-    if (takes && ExpectedNext(sqe.user_data)) Trigger(next_);
+    // Without a buffer it ends whether there is something to receive or not (fact B3).
+    const bool needs = takes && ExpectedNext(sqe.user_data);
+    if (needs && completion(next_).result() != -ENOBUFS) Trigger(next_);
   }
 
   void BeforeTaskWork(uint64_t, unsigned room, bool again) override {
