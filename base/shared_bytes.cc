@@ -20,10 +20,10 @@ SharedBytes SharedBytes::Copy(std::string_view source) {
   return bytes;
 }
 
-bool SharedBytes::TryAppend(std::string_view bytes) {
-  if (!unique() || bytes.size() > block_->capacity_bytes - block_->size_bytes) return false;
-  if (!bytes.empty()) std::memcpy(Payload(block_) + block_->size_bytes, bytes.data(), bytes.size());
-  block_->size_bytes += bytes.size();
+bool SharedBytes::TryGrow(size_t size_bytes) {
+  if (!unique() || size_bytes > block_->capacity_bytes) return false;
+  ORRERY_CHECK_OP(size_bytes, >=, block_->size_bytes);
+  block_->size_bytes = size_bytes;
   return true;
 }
 

@@ -56,9 +56,9 @@ class SharedBytes {
     return {Payload(block_), block_->size_bytes};
   }
 
-  // Adds `bytes` behind the others. False when they are shared or have no room for it: then nothing
-  // has changed. `bytes` must not be of these.
-  [[nodiscard]] bool TryAppend(std::string_view bytes);
+  // Makes it `size_bytes` long, which is not shorter; what is new at the end is unspecified. False
+  // when the bytes are shared or have no room for it: then nothing has changed.
+  [[nodiscard]] bool TryGrow(size_t size_bytes);
 
  private:
   struct Block {

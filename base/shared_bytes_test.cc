@@ -81,25 +81,27 @@ TEST(SharedBytes, AllocatedBytesAreFilledInPlace) {
   EXPECT_EQ(bytes.view(), "abcd");
 }
 
-TEST(SharedBytes, AppendsInPlaceWhileThereIsRoom) {
+TEST(SharedBytes, GrowsInPlaceWhileThereIsRoom) {
   SharedBytes bytes = SharedBytes::Allocate(0, 5);
   const char* place = bytes.data();
-  EXPECT_TRUE(bytes.TryAppend("abc"));
-  EXPECT_TRUE(bytes.TryAppend(""));
-  EXPECT_TRUE(bytes.TryAppend("de"));
+  EXPECT_TRUE(bytes.TryGrow(3));
+  std::memcpy(bytes.mutable_bytes().data(), "abc", 3);
+  EXPECT_TRUE(bytes.TryGrow(3));
+  EXPECT_TRUE(bytes.TryGrow(5));
+  std::memcpy(bytes.mutable_bytes().data() + 3, "de", 2);
   EXPECT_EQ(bytes.view(), "abcde");
   EXPECT_EQ(bytes.data(), place);
   EXPECT_EQ(bytes.capacity_bytes(), 5U);
-  EXPECT_FALSE(bytes.TryAppend("f"));
+  EXPECT_FALSE(bytes.TryGrow(6));
   EXPECT_EQ(bytes.view(), "abcde");
   SharedBytes none;
-  EXPECT_FALSE(none.TryAppend(""));
+  EXPECT_FALSE(none.TryGrow(1));
 }
 
-TEST(SharedBytes, SharedBytesAreNotAppendedTo) {
+TEST(SharedBytes, SharedBytesDoNotGrow) {
   SharedBytes bytes = SharedBytes::Allocate(0, 5);
   const SharedBytes borrower = bytes;
-  EXPECT_FALSE(bytes.TryAppend("a"));
+  EXPECT_FALSE(bytes.TryGrow(1));
   EXPECT_EQ(borrower.size(), 0U);
 }
 

@@ -36,6 +36,8 @@ struct Client {
   // No more commands are read from this client: it gets the replies written so far, then the end of
   // the stream.
   bool closing = false;
+  // What it reads does not count as used (CLIENT NO-TOUCH).
+  bool no_touch = false;
   std::unique_ptr<Names> names;
   // "127.0.0.1:53120", for CLIENT INFO; may stay empty.
   std::string address;

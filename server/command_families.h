@@ -9,7 +9,15 @@ namespace orrery::server {
 
 std::span<const CommandSpec> ConnectionCommands();     // commands_connection.cc
 std::span<const CommandSpec> StringCommands();         // commands_string.cc
+std::span<const CommandSpec> CounterCommands();        // commands_counter.cc
+std::span<const CommandSpec> LcsCommands();            // commands_lcs.cc
+std::span<const CommandSpec> BitCommands();            // commands_bit.cc
+std::span<const CommandSpec> BitFieldCommands();       // commands_bitfield.cc
 std::span<const CommandSpec> KeyCommands();            // commands_key.cc
+std::span<const CommandSpec> ExpiryCommands();         // commands_expiry.cc
+std::span<const CommandSpec> ScanCommands();           // commands_scan.cc
+std::span<const CommandSpec> ObjectCommands();         // commands_object.cc
+std::span<const CommandSpec> DumpCommands();           // commands_dump.cc
 std::span<const CommandSpec> ServerCommands();         // commands_server.cc
 std::span<const CommandSpec> IntrospectionCommands();  // commands_introspection.cc
 

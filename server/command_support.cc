@@ -1,5 +1,7 @@
 #include "server/command_support.h"
 
+#include <algorithm>
+#include <limits>
 #include <string>
 
 #include "server/number.h"
@@ -16,8 +18,48 @@ void ReplyInvalidExpireTime(CommandCall& call) {
   call.reply.Error("ERR invalid expire time in '" + std::string(call.spec.name) + "' command");
 }
 
-Keyspace::Place LookUp(CommandCall& call, HashedKey key) {
-  const Keyspace::Place place = call.server.keyspace.Find(key, call.server.now_ms);
+void ReplyWrongArity(CommandCall& call) {
+  call.reply.Error("ERR wrong number of arguments for '" + std::string(call.spec.name) +
+                   "' command");
+}
+
+bool DatabaseOrReply(CommandCall& call, size_t index) {
+  const std::optional<int64_t> database = IntegerOrReply(call, index);
+  if (!database) return false;
+  if (*database < std::numeric_limits<int>::min() || *database > std::numeric_limits<int>::max()) {
+    call.reply.Error("ERR value is out of range, value must between -2147483648 and 2147483647");
+    return false;
+  }
+  if (*database == 0) return true;
+  call.reply.Error("ERR DB index is out of range");
+  return false;
+}
+
+std::optional<IndexRange> ClampRange(int64_t first, int64_t last, size_t size) {
+  const auto end = static_cast<int64_t>(size);
+  if (first < 0) first = std::max<int64_t>(first + end, 0);
+  if (last < 0) last = std::max<int64_t>(last + end, 0);
+  last = std::min(last, end - 1);
+  if (first > last) return std::nullopt;
+  return IndexRange{.first = static_cast<size_t>(first), .last = static_cast<size_t>(last)};
+}
+
+std::optional<IndexRange> ClampForwardRange(int64_t first, int64_t last, size_t size) {
+  if (first < 0 && last < 0 && first > last) return std::nullopt;
+  return ClampRange(first, last, size);
+}
+
+Keyspace::Place AssignEmpty(CommandCall& call, HashedKey key) {
+  Keyspace& keyspace = call.server.keyspace;
+  keyspace.Assign({}, key, {}, kNoExpiry);
+  return keyspace.Find(key, call.server.now_ms);
+}
+
+Keyspace::Place LookUp(CommandCall& call, HashedKey key, Use use) {
+  Keyspace& keyspace = call.server.keyspace;
+  const bool touch = use == Use::kUses && !call.client.no_touch;
+  const Keyspace::Place place = touch ? keyspace.Find(key, call.server.now_ms)
+                                      : keyspace.Peek(key, call.server.now_ms);
   ++(place ? call.server.stats.keyspace_hits : call.server.stats.keyspace_misses);
   return place;
 }

@@ -20,10 +20,33 @@ std::optional<int64_t> IntegerOrReply(CommandCall& call, size_t index,
 
 // Replies "ERR invalid expire time in 'set' command".
 void ReplyInvalidExpireTime(CommandCall& call);
+// Replies "ERR wrong number of arguments for 'mset' command".
+void ReplyWrongArity(CommandCall& call);
 
-// Finds the key and counts a hit or a miss.
-Keyspace::Place LookUp(CommandCall& call, HashedKey key);
-inline Keyspace::Place LookUpFirst(CommandCall& call) { return LookUp(call, call.first_key()); }
+// Finds the key and counts a hit or a miss. Who only asks about a key does not use it; a client
+// with NO-TOUCH never does.
+enum class Use : bool { kAsks, kUses };
+Keyspace::Place LookUp(CommandCall& call, HashedKey key, Use use = Use::kUses);
+inline Keyspace::Place LookUpFirst(CommandCall& call, Use use = Use::kUses) {
+  return LookUp(call, call.first_key(), use);
+}
+
+// Whether the argument names a database that there is; if not, the error has been replied.
+bool DatabaseOrReply(CommandCall& call, size_t index);
+
+// Makes an empty value under a key that is not there.
+Keyspace::Place AssignEmpty(CommandCall& call, HashedKey key);
+
+// Positions of a value's bytes or bits.
+struct IndexRange {
+  size_t first = 0;
+  size_t last = 0;
+};
+// From `first` to `last`, which count from the end where they are negative, as far as `size` goes.
+// Nothing when it is empty.
+std::optional<IndexRange> ClampRange(int64_t first, int64_t last, size_t size);
+// The same, but two negative ends in the wrong order are always empty.
+std::optional<IndexRange> ClampForwardRange(int64_t first, int64_t last, size_t size);
 
 // A bulk of the value, borrowed where it is large.
 void ReplyValue(CommandCall& call, const Entry& entry);

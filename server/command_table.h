@@ -62,6 +62,7 @@ enum CommandCategory : uint32_t {
   kCategorySlow = 1 << 6,
   kCategoryDangerous = 1 << 7,
   kCategoryConnection = 1 << 8,
+  kCategoryBitmap = 1 << 9,
 };
 
 // Which arguments are keys: first, first + step, ... up to last, which counts from the end when it
@@ -83,6 +84,10 @@ struct CommandSpec {
   // What it does with its keys ("RO access"), separated by spaces, as COMMAND INFO says it.
   std::string_view key_flags = {};
   std::string_view key_notes = {};
+  // The same of the keys behind the first one, where those are used otherwise.
+  std::string_view second_key_flags = {};
+  // Where the use depends on the arguments: what it is for the command that starts at `start`.
+  std::string_view (*key_flags_of)(const CommandCall& call, size_t start) = nullptr;
   // Null for a container of subcommands that is nothing by itself.
   CommandHandler handler = nullptr;
   std::span<const CommandSpec> subcommands = {};
@@ -92,6 +97,8 @@ struct CommandSpec {
   std::string_view since = {};
   std::string_view summary = {};
   std::string_view complexity = {};
+  std::string_view deprecated_since = {};
+  std::string_view replaced_by = {};
 
   bool TakesArguments(size_t count) const {
     return arity >= 0 ? count == static_cast<size_t>(arity) : count >= static_cast<size_t>(-arity);

@@ -63,8 +63,12 @@ const CommandSpec* ResolveOrReply(const Command& command, const CommandSpec* spe
 void Execute(const Command& command, const CommandSpec* spec, uint64_t first_key_hash,
              Client& client, ServerContext& server, ReplyWriter& reply) {
   if (server.observer != nullptr) server.observer->OnCommand(client, command, server.now_ms);
+  const CommandSpec* container = spec;
   spec = ResolveOrReply(command, spec, client, reply);
   if (spec == nullptr) return;
+  if (spec != container && spec->keys.first > 0) {
+    first_key_hash = server.keyspace.Hash(command[static_cast<size_t>(spec->keys.first)]);
+  }
   ++server.stats.commands_processed;
   CommandCall call{.arguments = command,
                    .spec = *spec,

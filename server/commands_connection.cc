@@ -1,7 +1,6 @@
 // The family of commands about the connection itself.
 
 #include <array>
-#include <limits>
 #include <string>
 
 #include "server/command_families.h"
@@ -30,15 +29,7 @@ void Quit(CommandCall& call) {
 }
 
 void Select(CommandCall& call) {
-  const std::optional<int64_t> index = IntegerOrReply(call, 1);
-  if (!index) return;
-  if (*index < std::numeric_limits<int>::min() || *index > std::numeric_limits<int>::max()) {
-    call.reply.Error("ERR value is out of range, value must between -2147483648 and 2147483647");
-  } else if (*index != 0) {
-    call.reply.Error("ERR DB index is out of range");
-  } else {
-    call.reply.Ok();
-  }
+  if (DatabaseOrReply(call, 1)) call.reply.Ok();
 }
 
 // --- names

@@ -16,9 +16,10 @@ constexpr auto kFlagNames =
     std::to_array<std::string_view>({"write", "readonly", "denyoom", "admin", "noscript", "loading",
                                      "stale", "fast", "no_auth", "allow_busy"});
 constexpr auto kCategoryNames = std::to_array<std::string_view>(
-    {"keyspace", "read", "write", "string", "admin", "fast", "slow", "dangerous", "connection"});
+    {"keyspace", "read", "write", "string", "admin", "fast", "slow", "dangerous", "connection",
+     "bitmap"});
 static_assert(1u << (kFlagNames.size() - 1) == kAllowBusy);
-static_assert(1u << (kCategoryNames.size() - 1) == kCategoryConnection);
+static_assert(1u << (kCategoryNames.size() - 1) == kCategoryBitmap);
 
 // Calls visit(word) for the words of `text`, which one space separates.
 template <typename Visit>

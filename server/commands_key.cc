@@ -1,9 +1,8 @@
 // The family of commands on keys, whatever their values.
 
 #include <array>
-#include <limits>
-#include <optional>
 #include <string>
+#include <utility>
 
 #include "server/command_families.h"
 #include "server/command_support.h"
@@ -23,115 +22,98 @@ void Del(CommandCall& call) {
   call.reply.Integer(deleted);
 }
 
-void Exists(CommandCall& call) {
+void CountFound(CommandCall& call, Use use) {
   int64_t found = 0;
-  ForEachKey(call, [&](size_t, HashedKey key) { found += LookUp(call, key) ? 1 : 0; });
+  ForEachKey(call, [&](size_t, HashedKey key) { found += LookUp(call, key, use) ? 1 : 0; });
   call.reply.Integer(found);
 }
 
-// --- expiry
+void Exists(CommandCall& call) { CountFound(call, Use::kAsks); }
 
-constexpr int64_t kMillisecondsPerSecond = 1000;
-
-struct ExpireConditions {
-  bool none = false;     // NX: only a key without an expiry.
-  bool present = false;  // XX: only one with an expiry.
-  bool later = false;    // GT: only to a later time.
-  bool earlier = false;  // LT: only to an earlier time; no expiry is later than any.
-};
-
-// On nothing the error has been replied.
-std::optional<ExpireConditions> ExpireConditionsOrReply(CommandCall& call) {
-  ExpireConditions conditions;
-  for (size_t i = 3; i < call.size(); ++i) {
-    const std::string_view option = call[i];
-    if (EqualsIgnoreCase(option, "nx")) {
-      conditions.none = true;
-    } else if (EqualsIgnoreCase(option, "xx")) {
-      conditions.present = true;
-    } else if (EqualsIgnoreCase(option, "gt")) {
-      conditions.later = true;
-    } else if (EqualsIgnoreCase(option, "lt")) {
-      conditions.earlier = true;
-    } else {
-      call.reply.Error("ERR Unsupported option " + std::string(AsCString(option, option.size())));
-      return std::nullopt;
-    }
-  }
-  if (conditions.none && (conditions.present || conditions.later || conditions.earlier)) {
-    call.reply.Error("ERR NX and XX, GT or LT options at the same time are not compatible");
-    return std::nullopt;
-  }
-  if (conditions.later && conditions.earlier) {
-    call.reply.Error("ERR GT and LT options at the same time are not compatible");
-    return std::nullopt;
-  }
-  return conditions;
+// Uses keys also for a client with NO-TOUCH.
+void Touch(CommandCall& call) {
+  const bool no_touch = std::exchange(call.client.no_touch, false);
+  CountFound(call, Use::kUses);
+  call.client.no_touch = no_touch;
 }
 
-bool Allows(const ExpireConditions& conditions, int64_t old_ms, int64_t new_ms) {
-  const bool expires = old_ms != kNoExpiry;
-  if (conditions.none && expires) return false;
-  if (conditions.present && !expires) return false;
-  if (conditions.later && (!expires || new_ms <= old_ms)) return false;
-  if (conditions.earlier && expires && new_ms >= old_ms) return false;
+void Type(CommandCall& call) {
+  call.reply.SimpleString(LookUpFirst(call, Use::kAsks) ? "string" : "none");
+}
+
+// --- to another key
+
+void RenameTo(CommandCall& call, bool replace) {
+  Keyspace& keyspace = call.server.keyspace;
+  const HashedKey from = call.first_key();
+  const HashedKey to = keyspace.WithHash(call[2]);
+  if (!keyspace.Find(from, call.server.now_ms)) {
+    call.reply.Error("ERR no such key");
+    return;
+  }
+  const bool refused = !replace && keyspace.Find(to, call.server.now_ms);
+  if (!refused && from.bytes != to.bytes) keyspace.Rename(from, to, call.server.now_ms);
+  if (replace) {
+    call.reply.Ok();
+  } else {
+    call.reply.Integer(refused ? 0 : 1);
+  }
+}
+
+void Rename(CommandCall& call) { RenameTo(call, true); }
+void RenameNx(CommandCall& call) { RenameTo(call, false); }
+
+// False when the error has been replied.
+bool CopyOptionsOrReply(CommandCall& call, bool& replace) {
+  for (size_t i = 3; i < call.size(); ++i) {
+    if (EqualsIgnoreCase(call[i], "replace")) {
+      replace = true;
+    } else if (EqualsIgnoreCase(call[i], "db") && i + 1 < call.size()) {
+      if (!DatabaseOrReply(call, ++i)) return false;
+    } else {
+      call.reply.Error(kSyntaxError);
+      return false;
+    }
+  }
   return true;
 }
 
-void ExpireIn(CommandCall& call, int64_t milliseconds_per_unit) {
-  const std::optional<ExpireConditions> conditions = ExpireConditionsOrReply(call);
-  if (!conditions) return;
-  const std::optional<int64_t> number = IntegerOrReply(call, 2);
-  if (!number) return;
-  int64_t when_ms = 0;
-  if (__builtin_mul_overflow(*number, milliseconds_per_unit, &when_ms) ||
-      __builtin_add_overflow(when_ms, call.server.now_ms, &when_ms)) {
-    ReplyInvalidExpireTime(call);
+void Copy(CommandCall& call) {
+  bool replace = false;
+  if (!CopyOptionsOrReply(call, replace)) return;
+  if (call[1] == call[2]) {
+    call.reply.Error("ERR source and destination objects are the same");
     return;
   }
   Keyspace& keyspace = call.server.keyspace;
-  const Keyspace::Place place = keyspace.Find(call.first_key(), call.server.now_ms);
-  if (!place || !Allows(*conditions, place->expires_at_ms(), when_ms)) {
+  const HashedKey to = keyspace.WithHash(call[2]);
+  if (!LookUpFirst(call)) {
     call.reply.Integer(0);
     return;
   }
-  if (when_ms <= call.server.now_ms) {
-    keyspace.Erase(place);
-  } else {
-    keyspace.SetExpiry(place, when_ms);
+  const Keyspace::Place to_place = keyspace.Find(to, call.server.now_ms);
+  if (to_place && !replace) {
+    call.reply.Integer(0);
+    return;
   }
+  // Found again: looking for the other one may have moved it.
+  keyspace.Copy(keyspace.Find(call.first_key(), call.server.now_ms), to_place, to);
   call.reply.Integer(1);
 }
 
-void Expire(CommandCall& call) { ExpireIn(call, kMillisecondsPerSecond); }
-void PExpire(CommandCall& call) { ExpireIn(call, 1); }
-
-// The milliseconds that the key has left; on nothing the reply is done.
-std::optional<int64_t> TimeLeftOrReply(CommandCall& call) {
-  constexpr int64_t kNoKey = -2;
-  constexpr int64_t kNeverExpires = -1;
-  const Keyspace::Place place = LookUpFirst(call);
-  if (!place || !place->expires()) {
-    call.reply.Integer(place ? kNeverExpires : kNoKey);
-    return std::nullopt;
-  }
-  return place->expires_at_ms() - call.server.now_ms;
-}
-
-void Ttl(CommandCall& call) {
-  const std::optional<int64_t> left_ms = TimeLeftOrReply(call);
-  if (!left_ms) return;
-  // Rounded to the nearest second, as in Redis; written so that the largest time does not overflow.
-  const int64_t seconds = *left_ms / kMillisecondsPerSecond;
-  const bool up = *left_ms % kMillisecondsPerSecond >= kMillisecondsPerSecond / 2;
-  call.reply.Integer(seconds + (up ? 1 : 0));
-}
-
-void PTtl(CommandCall& call) {
-  if (const std::optional<int64_t> left_ms = TimeLeftOrReply(call)) call.reply.Integer(*left_ms);
-}
-
 constexpr auto kCommands = std::to_array<CommandSpec>({
+    {.name = "copy",
+     .arity = -3,
+     .flags = kWrite | kDenyOom,
+     .categories = kCategoryKeyspace,
+     .keys = {1, 2, 1},
+     .key_flags = "RO access",
+     .second_key_flags = "OW update",
+     .handler = Copy,
+     .group = "generic",
+     .since = "6.2.0",
+     .summary = "Copy a key",
+     .complexity = "O(N) worst case for collections, where N is the number of nested items. O(1) for string values."},
     {.name = "del",
      .arity = -2,
      .flags = kWrite,
@@ -143,7 +125,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "generic",
      .since = "1.0.0",
      .summary = "Delete a key",
-     .complexity = "O(N) where N is the number of keys that will be removed."},
+     .complexity = "O(N) where N is the number of keys that will be removed. When a key to remove holds a value other than a string, the individual complexity for this key is O(M) where M is the number of elements in the list, set, sorted set or hash. Removing a single key that holds a string value is O(1)."},
     {.name = "exists",
      .arity = -2,
      .flags = kReadOnly | kFast,
@@ -156,52 +138,65 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .since = "1.0.0",
      .summary = "Determine if a key exists",
      .complexity = "O(N) where N is the number of keys to check."},
-    {.name = "expire",
-     .arity = -3,
-     .flags = kWrite | kFast,
+    {.name = "rename",
+     .arity = 3,
+     .flags = kWrite,
      .categories = kCategoryKeyspace,
-     .keys = {1, 1, 1},
-     .key_flags = "RW update",
-     .handler = Expire,
+     .keys = {1, 2, 1},
+     .key_flags = "RW access delete",
+     .second_key_flags = "OW update",
+     .handler = Rename,
      .group = "generic",
      .since = "1.0.0",
-     .summary = "Set a key's time to live in seconds",
+     .summary = "Rename a key",
      .complexity = "O(1)"},
-    {.name = "pexpire",
-     .arity = -3,
+    {.name = "renamenx",
+     .arity = 3,
      .flags = kWrite | kFast,
      .categories = kCategoryKeyspace,
-     .keys = {1, 1, 1},
-     .key_flags = "RW update",
-     .handler = PExpire,
+     .keys = {1, 2, 1},
+     .key_flags = "RW access delete",
+     .second_key_flags = "OW insert",
+     .handler = RenameNx,
      .group = "generic",
-     .since = "2.6.0",
-     .summary = "Set a key's time to live in milliseconds",
+     .since = "1.0.0",
+     .summary = "Rename a key, only if the new key does not exist",
      .complexity = "O(1)"},
-    {.name = "pttl",
+    {.name = "touch",
+     .arity = -2,
+     .flags = kReadOnly | kFast,
+     .categories = kCategoryKeyspace,
+     .keys = {1, -1, 1},
+     .key_flags = "RO",
+     .handler = Touch,
+     .tips = "request_policy:multi_shard response_policy:agg_sum",
+     .group = "generic",
+     .since = "3.2.1",
+     .summary = "Alters the last access time of a key(s). Returns the number of existing keys specified.",
+     .complexity = "O(N) where N is the number of keys that will be touched."},
+    {.name = "type",
      .arity = 2,
      .flags = kReadOnly | kFast,
      .categories = kCategoryKeyspace,
      .keys = {1, 1, 1},
-     .key_flags = "RO access",
-     .handler = PTtl,
-     .tips = "nondeterministic_output",
-     .group = "generic",
-     .since = "2.6.0",
-     .summary = "Get the time to live for a key in milliseconds",
-     .complexity = "O(1)"},
-    {.name = "ttl",
-     .arity = 2,
-     .flags = kReadOnly | kFast,
-     .categories = kCategoryKeyspace,
-     .keys = {1, 1, 1},
-     .key_flags = "RO access",
-     .handler = Ttl,
-     .tips = "nondeterministic_output",
+     .key_flags = "RO",
+     .handler = Type,
      .group = "generic",
      .since = "1.0.0",
-     .summary = "Get the time to live for a key in seconds",
+     .summary = "Determine the type stored at key",
      .complexity = "O(1)"},
+    {.name = "unlink",
+     .arity = -2,
+     .flags = kWrite | kFast,
+     .categories = kCategoryKeyspace,
+     .keys = {1, -1, 1},
+     .key_flags = "RM delete",
+     .handler = Del,
+     .tips = "request_policy:multi_shard response_policy:agg_sum",
+     .group = "generic",
+     .since = "4.0.0",
+     .summary = "Delete a key asynchronously in another thread. Otherwise it is just as DEL, but non blocking.",
+     .complexity = "O(1) for each key removed regardless of its size. Then the command does O(N) work in a different thread in order to reclaim memory, where N is the number of allocations the deleted objects where composed of."},
 });
 
 }  // namespace

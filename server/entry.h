@@ -2,8 +2,8 @@
 //
 // A small value lies behind the key, with room to grow or to be replaced in place; a value of
 // kSharedValueMin bytes or more is a SharedBytes, so that a reply can borrow it. Memory, in order:
-// the header, the expiry (if `has_expiry_field`), the SharedBytes (if `is_shared`), the key, the
-// small value.
+// the header, the expiry (if `has_expiry_field`), the SharedBytes (if `is_shared`; aligned), the
+// key, the small value.
 //
 // Invariant: the bytes of a shared value never change while anybody borrows them. Made, changed and
 // freed by the Keyspace only.
@@ -26,6 +26,14 @@ inline constexpr int64_t kNoExpiry = -1;
 // Values of this size or more are SharedBytes.
 inline constexpr size_t kSharedValueMin = 4 * kKiB;
 
+// What the bytes of a value do not say of how Redis would keep it. For OBJECT only.
+enum class Encoding : uint8_t {
+  kNatural,     // As a value that was just set: an integer if it reads as one, else text.
+  kRaw,         // Text that was changed in place.
+  kText,        // Text, even where it reads as an integer.
+  kOwnInteger,  // Natural, but a small integer is not one of those that all keys share.
+};
+
 class Entry {
  public:
   Entry(const Entry&) = delete;
@@ -44,9 +52,15 @@ class Entry {
     return *reinterpret_cast<const SharedBytes*>(Bytes() + shared_offset());
   }
 
+  Encoding encoding() const { return static_cast<Encoding>(encoding_); }
+  // When a command last used it: seconds of Unix time, as far as 32 bits go.
+  uint32_t accessed_s() const { return accessed_s_; }
+
   int64_t expires_at_ms() const {
-    return has_expiry_field_ ? *reinterpret_cast<const int64_t*>(Bytes() + sizeof(Entry))
-                             : kNoExpiry;
+    if (!has_expiry_field_) return kNoExpiry;
+    int64_t expires_at_ms;
+    std::memcpy(&expires_at_ms, Bytes() + sizeof(Entry), sizeof expires_at_ms);
+    return expires_at_ms;
   }
   bool expires() const { return expires_at_ms() != kNoExpiry; }
   // As in Redis, a key still lives in its last millisecond.
@@ -71,7 +85,8 @@ class Entry {
         inline_bytes_(0),
         inline_capacity_(static_cast<uint32_t>(shape.inline_capacity)),
         has_expiry_field_(shape.has_expiry_field),
-        is_shared_(shape.is_shared) {
+        is_shared_(shape.is_shared),
+        encoding_(0) {
     // Both must fit in their fields.
     ORRERY_CHECK(shape.key_bytes <= UINT32_MAX);
     ORRERY_CHECK(shape.inline_capacity < kSharedValueMin);
@@ -82,8 +97,16 @@ class Entry {
   const char* Bytes() const { return reinterpret_cast<const char*>(this); }
   char* Bytes() { return reinterpret_cast<char*>(this); }
 
-  size_t shared_offset() const { return sizeof(Entry) + (has_expiry_field_ ? sizeof(int64_t) : 0); }
-  size_t key_offset() const { return shared_offset() + (is_shared_ ? sizeof(SharedBytes) : 0); }
+  static constexpr size_t SharedOffset(bool has_expiry_field) {
+    const size_t end = sizeof(Entry) + (has_expiry_field ? sizeof(int64_t) : 0);
+    return (end + alignof(SharedBytes) - 1) / alignof(SharedBytes) * alignof(SharedBytes);
+  }
+  static constexpr size_t KeyOffset(bool has_expiry_field, bool is_shared) {
+    if (is_shared) return SharedOffset(has_expiry_field) + sizeof(SharedBytes);
+    return sizeof(Entry) + (has_expiry_field ? sizeof(int64_t) : 0);
+  }
+  size_t shared_offset() const { return SharedOffset(has_expiry_field_); }
+  size_t key_offset() const { return KeyOffset(has_expiry_field_, is_shared_); }
   const char* inline_value() const { return Bytes() + key_offset() + key_bytes_; }
   char* inline_value() { return Bytes() + key_offset() + key_bytes_; }
   SharedBytes& mutable_shared() {
@@ -100,7 +123,7 @@ class Entry {
       ORRERY_CHECK(expires_at_ms == kNoExpiry);
       return;
     }
-    *reinterpret_cast<int64_t*>(Bytes() + sizeof(Entry)) = expires_at_ms;
+    std::memcpy(Bytes() + sizeof(Entry), &expires_at_ms, sizeof expires_at_ms);
   }
   // REQUIRES: a small value's entry, and bytes.size() <= inline_capacity_.
   void set_inline_value(std::string_view bytes) {
@@ -114,10 +137,11 @@ class Entry {
   uint32_t inline_capacity_ : 12;
   uint32_t has_expiry_field_ : 1;
   uint32_t is_shared_ : 1;
+  uint32_t encoding_ : 2;
+  uint32_t accessed_s_ = 0;
 };
 
-static_assert(sizeof(Entry) == 8);
-static_assert(alignof(Entry) <= alignof(int64_t));
+static_assert(sizeof(Entry) == 12);
 static_assert(kSharedValueMin <= size_t{1} << 12, "a small value's size fits in its field");
 
 }  // namespace orrery::server

@@ -23,6 +23,8 @@ uint64_t ReverseBits(uint64_t word) {
 // are together, and what is never written to is never more than address space to the system.
 constexpr size_t kSpareOneIn = 2;
 
+constexpr int64_t kMillisecondsPerSecond = 1000;
+
 // A small value in a larger place keeps it only while it fills half of it or so.
 bool FillsEnough(size_t bytes, size_t capacity) { return capacity <= 2 * bytes + 16; }
 
@@ -63,12 +65,12 @@ uint64_t Keyspace::MakeSlot(const Entry* entry, uint64_t hash) {
 }
 
 Entry* Keyspace::NewEntry(const Entry::Shape& shape, std::string_view key) {
-  const size_t bytes = sizeof(Entry) + (shape.has_expiry_field ? sizeof(int64_t) : 0) +
-                       (shape.is_shared ? sizeof(SharedBytes) : 0) + shape.key_bytes +
-                       shape.inline_capacity;
+  const size_t bytes = Entry::KeyOffset(shape.has_expiry_field, shape.is_shared) +
+                       shape.key_bytes + shape.inline_capacity;
   Entry* entry = new (::operator new(bytes)) Entry(shape);
   ORRERY_DCHECK(entry->allocated_bytes() == bytes);
-  if (shape.has_expiry_field) new (entry->Bytes() + sizeof(Entry)) int64_t(kNoExpiry);
+  entry->set_expires_at_ms(kNoExpiry);
+  entry->accessed_s_ = now_s_;
   if (shape.is_shared) new (entry->Bytes() + entry->shared_offset()) SharedBytes();
   if (!key.empty()) std::memcpy(entry->Bytes() + entry->key_offset(), key.data(), key.size());
   entry_bytes_ += bytes;
@@ -114,6 +116,8 @@ Entry* Keyspace::CopyEntry(const Entry& old, const Entry::Shape& shape) {
     entry->set_inline_value(old.value());
   }
   entry->set_expires_at_ms(old.expires_at_ms());
+  entry->encoding_ = old.encoding_;
+  entry->accessed_s_ = old.accessed_s_;
   return entry;
 }
 
@@ -145,6 +149,13 @@ void Keyspace::PrefetchEntry(uint64_t hash) const {
 }
 
 Keyspace::Place Keyspace::Find(HashedKey key, int64_t now_ms) {
+  const Place place = Peek(key, now_ms);
+  if (place) EntryOf(*place.slot_)->accessed_s_ = now_s_;
+  return place;
+}
+
+Keyspace::Place Keyspace::Peek(HashedKey key, int64_t now_ms) {
+  now_s_ = static_cast<uint32_t>(now_ms / kMillisecondsPerSecond);
   Bucket& head = BucketOf(key.hash);
   const uint64_t tag = (key.hash & kTagMask) | kUsedBit;
   for (Bucket* bucket = &head; bucket != nullptr; bucket = bucket->next) {
@@ -161,6 +172,10 @@ Keyspace::Place Keyspace::Find(HashedKey key, int64_t now_ms) {
     }
   }
   return {};
+}
+
+void Keyspace::SetAccessed(Place place, uint32_t seconds) {
+  EntryOf(*place.slot_)->accessed_s_ = seconds;
 }
 
 bool Keyspace::AssignInPlace(uint64_t& slot, std::string_view value, int64_t expires_at_ms) {
@@ -184,15 +199,25 @@ bool Keyspace::AssignInPlace(uint64_t& slot, std::string_view value, int64_t exp
   return true;
 }
 
-void Keyspace::Assign(Place place, HashedKey key, std::string_view value, int64_t expires_at_ms) {
-  if (place) {
-    ORRERY_DCHECK(place->key() == key.bytes);
-    if (AssignInPlace(*place.slot_, value, expires_at_ms)) return;
-    Replace(*place.slot_, MakeEntry(key.bytes, value, expires_at_ms));
+void Keyspace::Assign(Place place, HashedKey key, std::string_view value, int64_t expires_at_ms,
+                      Encoding encoding) {
+  if (!place) {
+    Entry* entry = MakeEntry(key.bytes, value, expires_at_ms);
+    entry->encoding_ = static_cast<uint32_t>(encoding);
+    Insert(key.hash, entry);
     return;
   }
-  Entry* entry = MakeEntry(key.bytes, value, expires_at_ms);
-  AddToChain(BucketOf(key.hash), MakeSlot(entry, key.hash));
+  ORRERY_DCHECK(place->key() == key.bytes);
+  if (!AssignInPlace(*place.slot_, value, expires_at_ms)) {
+    Replace(*place.slot_, MakeEntry(key.bytes, value, expires_at_ms));
+  }
+  Entry& entry = *EntryOf(*place.slot_);
+  entry.encoding_ = static_cast<uint32_t>(encoding);
+  entry.accessed_s_ = now_s_;
+}
+
+void Keyspace::Insert(uint64_t hash, Entry* entry) {
+  AddToChain(BucketOf(hash), MakeSlot(entry, hash));
   expiring_ += entry->expires() ? 1 : 0;
   ++size_;
   if (size_ * kGrowBuckets > buckets() * kGrowEntries && level_ < kLevelMax) {
@@ -203,14 +228,32 @@ void Keyspace::Assign(Place place, HashedKey key, std::string_view value, int64_
 }
 
 void Keyspace::Append(Place place, std::string_view bytes) {
+  const size_t old_bytes = place->value().size();
+  const std::span<char> value = Edit(place, old_bytes + bytes.size(), Fill::kNone);
+  if (!bytes.empty()) std::memcpy(value.data() + old_bytes, bytes.data(), bytes.size());
+}
+
+std::span<char> Keyspace::Edit(Place place, size_t bytes_min) {
+  return Edit(place, bytes_min, Fill::kZeros);
+}
+
+std::span<char> Keyspace::Edit(Place place, size_t bytes_min, Fill fill) {
+  const size_t old_bytes = place->value().size();
+  const size_t total = std::max(old_bytes, bytes_min);
   uint64_t& slot = *place.slot_;
+  std::span<char> value = Grow(slot, total);
+  if (fill == Fill::kZeros) std::fill(value.begin() + static_cast<ptrdiff_t>(old_bytes), value.end(), 0);
+  EntryOf(slot)->encoding_ = static_cast<uint32_t>(Encoding::kRaw);
+  return value;
+}
+
+// The value's bytes, now `total` of them, writable; what is behind the old ones is unspecified.
+std::span<char> Keyspace::Grow(uint64_t& slot, size_t total) {
   Entry& entry = *EntryOf(slot);
   const std::string_view old = entry.value();
-  const size_t total = old.size() + bytes.size();
   if (!entry.is_shared() && total <= entry.inline_capacity_) {
-    if (!bytes.empty()) std::memcpy(entry.inline_value() + old.size(), bytes.data(), bytes.size());
     entry.inline_bytes_ = static_cast<uint32_t>(total);
-    return;
+    return {entry.inline_value(), total};
   }
   Entry::Shape shape{.key_bytes = entry.key_bytes_,
                      .inline_capacity = 0,
@@ -220,24 +263,59 @@ void Keyspace::Append(Place place, std::string_view bytes) {
     // Room for as much again, so that many small pieces cost what they are together.
     shape.inline_capacity = std::min(2 * total, kSharedValueMin - 1);
     Replace(slot, CopyEntry(entry, shape));
-    Append(place, bytes);
-    return;
+    return Grow(slot, total);
   }
   // In place, unless somebody borrows the value.
-  if (entry.is_shared() && entry.mutable_shared().TryAppend(bytes)) return;
-  ORRERY_MARK_IF(entry.is_shared() && !entry.shared().unique(), "keyspace.appended-while-borrowed");
-  SharedBytes body = SharedBytes::Allocate(total, total + total / kSpareOneIn);
-  char* to = body.mutable_bytes().data();
-  if (!old.empty()) std::memcpy(to, old.data(), old.size());
-  if (!bytes.empty()) std::memcpy(to + old.size(), bytes.data(), bytes.size());
+  if (entry.is_shared() && entry.mutable_shared().TryGrow(total)) {
+    return entry.mutable_shared().mutable_bytes();
+  }
+  ORRERY_MARK_IF(entry.is_shared() && !entry.shared().unique(), "keyspace.changed-while-borrowed");
+  const size_t spare = total > old.size() ? total / kSpareOneIn : 0;
+  SharedBytes body = SharedBytes::Allocate(total, total + spare);
+  if (!old.empty()) std::memcpy(body.mutable_bytes().data(), old.data(), old.size());
   if (entry.is_shared()) {
     SetBody(entry, std::move(body));
-    return;
+    return entry.mutable_shared().mutable_bytes();
   }
   Entry* grown = NewEntry(shape, entry.key());
   SetBody(*grown, std::move(body));
   grown->set_expires_at_ms(entry.expires_at_ms());
   Replace(slot, grown);
+  return grown->mutable_shared().mutable_bytes();
+}
+
+void Keyspace::Copy(Place from, Place to, HashedKey to_key) {
+  const Entry& source = *from;
+  Entry* made = MakeEntry(to_key.bytes, source.value(), source.expires_at_ms());
+  made->encoding_ = source.encoding_;
+  if (to) {
+    Replace(*to.slot_, made);
+  } else {
+    Insert(to_key.hash, made);
+  }
+}
+
+void Keyspace::Rename(HashedKey from, HashedKey to, int64_t now_ms) {
+  ORRERY_CHECK(from.bytes != to.bytes);
+  if (const Place there = Peek(to, now_ms)) Erase(there);
+  const Place place = Peek(from, now_ms);
+  ORRERY_CHECK(static_cast<bool>(place));
+  const Entry& source = *place;
+  Entry* made = NewEntry({.key_bytes = to.bytes.size(),
+                          .inline_capacity = source.inline_capacity_,
+                          .has_expiry_field = source.has_expiry_field_ != 0,
+                          .is_shared = source.is_shared()},
+                         to.bytes);
+  // A large value changes hands; for a moment both have it.
+  if (source.is_shared()) {
+    SetBody(*made, source.shared());
+  } else {
+    made->set_inline_value(source.value());
+  }
+  made->set_expires_at_ms(source.expires_at_ms());
+  made->encoding_ = source.encoding_;
+  Erase(place);
+  Insert(to.hash, made);
 }
 
 void Keyspace::SetExpiry(Place place, int64_t expires_at_ms) {
@@ -271,6 +349,36 @@ void Keyspace::Clear() {
   }
   segments_.clear();
   StartTable();
+}
+
+const Entry* Keyspace::RandomEntry(Prng& prng) const {
+  if (size_ == 0) return nullptr;
+  // There is about an entry a bucket at least, but for a table that is shrinking: there, after so
+  // many misses, the next entry behind one of them is as good as any.
+  constexpr int kTries = 64;
+  uint64_t hash = 0;
+  for (int tries = 0; tries < kTries; ++tries) {
+    hash = prng.Next();
+    if (const size_t entries = ChainSize(BucketOf(hash)); entries > 0) {
+      return ChainAt(BucketOf(hash), prng.Below(entries));
+    }
+  }
+  while (ChainSize(BucketOf(hash)) == 0) hash = NextCursor(hash);
+  return ChainAt(BucketOf(hash), 0);
+}
+
+size_t Keyspace::ChainSize(const Bucket& head) {
+  size_t entries = 0;
+  for (const Bucket* bucket = &head; bucket != nullptr; bucket = bucket->next) {
+    for (const uint64_t slot : bucket->slots) entries += slot != 0 ? 1 : 0;
+  }
+  return entries;
+}
+
+const Entry* Keyspace::ChainAt(const Bucket& head, size_t index) {
+  const Bucket* bucket = &head;
+  for (; index >= kSlotsPerBucket; index -= kSlotsPerBucket) bucket = bucket->next;
+  return EntryOf(bucket->slots[index]);
 }
 
 Keyspace::Expiration Keyspace::ExpireSome(int64_t now_ms, uint32_t buckets_max) {

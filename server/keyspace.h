@@ -15,9 +15,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
+#include "base/prng.h"
 #include "base/siphash.h"
 #include "server/entry.h"
 
@@ -75,21 +77,38 @@ class Keyspace {
   // Those of them that have an expiry.
   size_t expiring() const { return expiring_; }
 
-  // An expired key is removed and not found.
+  // An expired key is removed and not found. What is found counts as used now.
   Place Find(HashedKey key, int64_t now_ms);
+  // The same, for who only asks about the key: it does not count as used.
+  Place Peek(HashedKey key, int64_t now_ms);
+  // Says when it was used, instead. REQUIRES: found.
+  void SetAccessed(Place place, uint32_t seconds);
 
   // Stores `value` under `key`, at `place`, which Find(key) has just given. Replaces what is there,
   // in its own memory where it fits. `value` is copied, and must not lie in the keyspace. `place`
   // is no longer valid.
-  void Assign(Place place, HashedKey key, std::string_view value, int64_t expires_at_ms);
+  void Assign(Place place, HashedKey key, std::string_view value, int64_t expires_at_ms,
+              Encoding encoding = Encoding::kNatural);
   // Adds `bytes` behind the value. REQUIRES: found. `bytes` must not lie in the keyspace.
   void Append(Place place, std::string_view bytes);
+  // The value's bytes, to be changed in place: at least `bytes_min` of them, new ones are zero.
+  // Valid until the keyspace changes. REQUIRES: found.
+  std::span<char> Edit(Place place, size_t bytes_min);
+  // Stores the value and the expiry at `from` under another key as well, whose place Find() has
+  // given too. Neither place is valid afterwards. REQUIRES: `from` is found, and is not `to`.
+  void Copy(Place from, Place to, HashedKey to_key);
+  // Moves value and expiry from one key to another, and replaces what is there. REQUIRES: `from` is
+  // there, and the keys differ.
+  void Rename(HashedKey from, HashedKey to, int64_t now_ms);
   // kNoExpiry takes the expiry away. REQUIRES: found.
   void SetExpiry(Place place, int64_t expires_at_ms);
   // REQUIRES: found.
   void Erase(Place place);
   // Forgets all keys. A table of more than one segment is left for Step() to free.
   void Clear();
+
+  // Any entry, each about as likely as the others; null when there is none. It may have expired.
+  const Entry* RandomEntry(Prng& prng) const;
 
   // Looks at `buckets_max` buckets for expired keys, going on where the last call ended; at each
   // bucket once at most. Does nothing while no key has an expiry.
@@ -179,7 +198,15 @@ class Keyspace {
   Entry* MakeEntry(std::string_view key, std::string_view value, int64_t expires_at_ms);
   void SetSlotExpiry(uint64_t& slot, int64_t expires_at_ms);
   void SetBody(Entry& entry, SharedBytes body);
+  enum class Fill : uint8_t { kNone, kZeros };
+  std::span<char> Edit(Place place, size_t bytes_min, Fill fill);
+  std::span<char> Grow(uint64_t& slot, size_t total);
+  // A new key's entry; the table grows on.
+  void Insert(uint64_t hash, Entry* entry);
 
+  static size_t ChainSize(const Bucket& head);
+  // REQUIRES: index < ChainSize(head).
+  static const Entry* ChainAt(const Bucket& head, size_t index);
   void AddToChain(Bucket& head, uint64_t slot);
   // Takes the slot out of the chain of `head`; its entry is the caller's.
   void RemoveFromChain(Bucket& head, uint64_t* slot);
@@ -202,6 +229,7 @@ class Keyspace {
   size_t size_ = 0;
   size_t expiring_ = 0;
   uint64_t expire_cursor_ = 0;
+  uint32_t now_s_ = 0;  // The time of the last Find() or Peek().
 
   // What Clear() left, and how far FreeSome() has come in the last of it.
   std::vector<Segment*> dying_;

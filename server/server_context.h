@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/prng.h"
 #include "base/units.h"
 #include "server/config.h"
 #include "server/keyspace.h"
@@ -57,6 +58,8 @@ struct ServerContext {
   ServerIdentity identity = {};
   ServerStats stats = {};
   uint32_t connected_clients = 0;
+  // For commands whose answer is by chance.
+  Prng prng{0};
 
   // Unix time in milliseconds, and the monotonic clock.
   int64_t now_ms = 0;

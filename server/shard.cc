@@ -80,6 +80,7 @@ Shard::Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* obser
       context_{.keyspace = keyspace_, .commands = command_table_, .observer = observer},
       processor_(context_) {
   ORRERY_CHECK(options.output_resume_bytes < options.output_pause_bytes);
+  context_.prng = Prng(DrawHashKey(kernel).low);
   context_.config.bind = options.listen.address;
   context_.config.clients_max = options.clients_max;
   context_.identity = {.run_id = DrawRunId(kernel),

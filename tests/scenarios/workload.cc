@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "tests/scenarios/command_generator.h"
 
 namespace orrery::scenarios {
 namespace {
@@ -90,7 +91,15 @@ Garbage DrawGarbage(Prng& prng) {
 
 class Generator {
  public:
-  Generator(Prng& prng, const WorkloadOptions& options) : prng_(prng), options_(options) {}
+  Generator(Prng& prng, const WorkloadOptions& options)
+      : prng_(prng),
+        options_(options),
+        command_options_{.keys = options.keys,
+                         .value_bytes_max = options.value_bytes_max,
+                         .big_value_odds = options.big_value_odds,
+                         .bad_command_odds = options.bad_command_odds,
+                         .control_odds = options.control_odds,
+                         .far_times = options.far_times} {}
 
   Script Generate(uint64_t client) {
     Script script;
@@ -198,7 +207,7 @@ class Generator {
     const uint64_t commands = LogUniform(options_.pipeline_max);
     uint64_t bytes = 0;
     for (uint64_t index = 0; index < commands; ++index) {
-      step.commands.push_back(DrawCommand());
+      step.commands.push_back(commands_.Draw());
       for (const Bytes& argument : step.commands.back()) bytes += argument.size();
     }
     const uint64_t style = prng_.Below(2);
@@ -222,178 +231,10 @@ class Generator {
     return portions;
   }
 
-  Bytes Word(std::string_view text) {
-    std::string word(text);
-    const uint64_t spelling = prng_.Below(4);
-    if (spelling == 0) {
-      for (char& byte : word) {
-        if (byte >= 'A' && byte <= 'Z') byte = static_cast<char>(byte - 'A' + 'a');
-      }
-    }
-    return Bytes::Text(std::move(word));
-  }
-
-  Bytes Key() {
-    const uint64_t key = prng_.Below(options_.keys);
-    if (key == 0 && prng_.Chance(1, 8)) return Bytes::Text("");
-    if (key == 1) return Bytes::Text(std::string("k\0\r\n ", 5) + "1");
-    return Bytes::Text("k" + std::to_string(key));
-  }
-
-  Bytes Value() {
-    if (prng_.Chance(1, 3)) return Bytes::Text(std::to_string(prng_.Below(1000)));
-    Bytes value;
-    value.fill_seed = prng_.Below(1000);
-    static constexpr std::array<uint64_t, 8> kEdges = {0, 1, 15, 4095, 4096, 4097, 16384, 100'000};
-    if (OneIn(options_.big_value_odds)) {
-      const uint64_t edge = prng_.Below(kEdges.size() + 1);
-      value.fill_bytes = edge < kEdges.size() ? kEdges[edge] : options_.value_bytes_max;
-    } else {
-      value.fill_bytes = LogUniform(200);
-    }
-    value.fill_bytes = std::min(value.fill_bytes, options_.value_bytes_max);
-    return value.fill_bytes == 0 ? Bytes{} : value;
-  }
-
-  // As a command takes it: usually a sensible number, sometimes an extreme, sometimes none.
-  Bytes Number() {
-    static constexpr std::array<std::string_view, 12> kOdd = {"0",
-                                                              "-1",
-                                                              "9223372036854775807",
-                                                              "-9223372036854775808",
-                                                              "9223372036854775808",
-                                                              "abc",
-                                                              "",
-                                                              " 1",
-                                                              "+1",
-                                                              "01",
-                                                              "1.5",
-                                                              "9223372036854776"};
-    if (prng_.Chance(1, 4)) return Bytes::Text(std::string(kOdd[prng_.Below(kOdd.size())]));
-    return Bytes::Text(std::to_string(LogUniform(2000)));
-  }
-
-  Command DrawSet() {
-    Command command = {Word("SET"), Key(), Value()};
-    const uint64_t options = prng_.Below(4);
-    static constexpr std::array<std::string_view, 8> kOptions = {"NX", "XX", "GET",  "KEEPTTL",
-                                                                 "EX", "PX", "EXAT", "PXAT"};
-    for (uint64_t index = 0; index + 1 < options; ++index) {
-      const uint64_t pick = prng_.Below(kOptions.size());
-      command.push_back(Word(kOptions[pick]));
-      if (pick >= 4 && !prng_.Chance(1, 10)) command.push_back(Number());
-    }
-    if (OneIn(options_.bad_command_odds)) command.push_back(Word("WHAT"));
-    return command;
-  }
-
-  Command DrawExpire() {
-    Command command = {Word(prng_.Chance(1, 2) ? "EXPIRE" : "PEXPIRE"), Key(), Number()};
-    static constexpr std::array<std::string_view, 5> kOptions = {"NX", "XX", "GT", "LT", "ZZ"};
-    while (prng_.Chance(1, 4)) command.push_back(Word(kOptions[prng_.Below(kOptions.size())]));
-    return command;
-  }
-
-  Command DrawMany(std::string_view name, bool values) {
-    Command command = {Word(name)};
-    const uint64_t keys = prng_.Between(1, 5);
-    for (uint64_t index = 0; index < keys; ++index) {
-      command.push_back(Key());
-      if (values) command.push_back(Value());
-    }
-    if (values && OneIn(options_.bad_command_odds)) command.pop_back();
-    return command;
-  }
-
-  Command DrawConnectionCommand() {
-    switch (prng_.Below(14)) {
-      case 0:
-        return {Word("ECHO"), Value()};
-      case 1:
-        return {Word("SELECT"), Number()};
-      case 2:
-        return {Word("HELLO"), Bytes::Text(prng_.Chance(1, 2) ? "3" : "2")};
-      case 3:
-        return {Word("HELLO"), Number(), Word("SETNAME"), Bytes::Text("n")};
-      case 4:
-        return {Word("CLIENT"), Word("ID")};
-      case 5:
-        return {Word("CLIENT"), Word("SETNAME"), Bytes::Text(prng_.Chance(1, 4) ? "a b" : "name")};
-      case 6:
-        return {Word("CLIENT"), Word("GETNAME")};
-      case 7:
-        return {Word("CLIENT"), Word("SETINFO"), Word(prng_.Chance(3, 4) ? "LIB-NAME" : "OTHER"),
-                Bytes::Text("orrery")};
-      case 8:
-        return {Word("DBSIZE")};
-      case 9:
-        return prng_.Chance(1, 4) ? Command{Word("FLUSHALL"), Word("ASYNC")}
-                                  : Command{Word("PING")};
-      case 10:
-        return {Word("INFO")};
-      case 11:
-        return {Word("COMMAND"), Word("COUNT")};
-      case 12:
-        return prng_.Chance(1, 10) ? Command{Word("QUIT")} : Command{Word("PING"), Value()};
-      default:
-        return {Word("PING")};
-    }
-  }
-
-  Command DrawBadCommand() {
-    switch (prng_.Below(6)) {
-      case 0:
-        return {Word("NOSUCH"), Key(), Value()};
-      case 1:
-        return {Word("GET")};
-      case 2:
-        return {Word("GET"), Key(), Key()};
-      case 3:
-        return {Word("CLIENT"), Word("NOSUCH")};
-      case 4:
-        return {Bytes::Text("a\r\nb"), Bytes::Text("c\r\nd")};
-      default:
-        return {Word("CLIENT")};
-    }
-  }
-
-  Command DrawCommand() {
-    if (OneIn(options_.bad_command_odds)) return DrawBadCommand();
-    switch (prng_.Below(16)) {
-      case 0:
-      case 1:
-      case 2:
-        return {Word("GET"), Key()};
-      case 3:
-      case 4:
-        return DrawSet();
-      case 5:
-        return DrawMany("DEL", false);
-      case 6:
-        return DrawMany("EXISTS", false);
-      case 7:
-        return {Word("INCR"), Key()};
-      case 8:
-        return {Word("DECR"), Key()};
-      case 9:
-        return DrawMany("MGET", false);
-      case 10:
-        return DrawMany("MSET", true);
-      case 11:
-        return DrawExpire();
-      case 12:
-        return {Word("TTL"), Key()};
-      case 13:
-        return {Word("PTTL"), Key()};
-      case 14:
-        return {Word("APPEND"), Key(), Value()};
-      default:
-        return DrawConnectionCommand();
-    }
-  }
-
   Prng& prng_;
   const WorkloadOptions& options_;
+  const CommandOptions command_options_;
+  CommandGenerator commands_{prng_, command_options_};
 };
 
 // --- Writing.
@@ -580,29 +421,6 @@ std::optional<std::string> ReadItem(const Json& item, std::map<uint64_t, Script>
 
 }  // namespace
 
-std::string Bytes::Materialize() const {
-  std::string bytes = text;
-  bytes.reserve(size());
-  const bool letters = fill_seed % 2 == 0;
-  for (uint64_t index = 0; index < fill_bytes; index += 8) {
-    uint64_t word = Combine(fill_seed, index);
-    const uint64_t count = std::min<uint64_t>(8, fill_bytes - index);
-    for (uint64_t byte = 0; byte < count; ++byte, word >>= 8) {
-      const auto raw = static_cast<unsigned char>(word);
-      bytes += static_cast<char>(letters ? 'a' + raw % 26 : raw);
-    }
-  }
-  return bytes;
-}
-
-std::vector<std::string> Materialize(const Command& command) {
-  std::vector<std::string> arguments;
-  arguments.reserve(command.size());
-  for (const Bytes& bytes : command)
-    arguments.insert(arguments.end(), bytes.times, bytes.Materialize());
-  return arguments;
-}
-
 WorkloadOptions DrawWorkloadOptions(Prng& prng) {
   WorkloadOptions options;
   const bool crowd = prng.Chance(1, 10);
@@ -623,6 +441,7 @@ WorkloadOptions DrawWorkloadOptions(Prng& prng) {
   options.pause_odds = odds(4);
   options.wide_odds = prng.Chance(1, 6) ? 8 : 0;
   options.stay_odds = odds(3);
+  options.control_odds = odds(12);
   return options;
 }
 

@@ -15,32 +15,9 @@
 #include "base/prng.h"
 #include "base/units.h"
 #include "sim/plan.h"
+#include "tests/scenarios/command.h"
 
 namespace orrery::scenarios {
-
-// One argument, or other bytes to send: text, followed by a pattern for what is long.
-struct Bytes {
-  std::string text;
-  uint64_t fill_bytes = 0;
-  // Which pattern: letters when even, any bytes when odd.
-  uint64_t fill_seed = 0;
-  // As an argument of a command: that many arguments.
-  uint64_t times = 1;
-
-  static Bytes Text(std::string text) { return Repeated(std::move(text), 1); }
-  static Bytes Repeated(std::string text, uint64_t times) {
-    return {.text = std::move(text), .fill_bytes = 0, .fill_seed = 0, .times = times};
-  }
-  // Of one.
-  size_t size() const { return text.size() + fill_bytes; }
-  std::string Materialize() const;
-
-  friend bool operator==(const Bytes&, const Bytes&) = default;
-};
-
-using Command = std::vector<Bytes>;
-
-std::vector<std::string> Materialize(const Command& command);
 
 enum class Form : uint8_t {
   kArray,         // As client libraries send.
@@ -101,6 +78,9 @@ struct WorkloadOptions {
   uint64_t big_value_odds = 20;
   uint64_t inline_odds = 8;
   uint64_t bad_command_odds = 10;
+  uint64_t control_odds = 0;
+  // For a comparison with a server that has a clock of its own; see CommandOptions.
+  bool far_times = false;
   uint64_t protocol_error_odds = 12;
   uint64_t disconnect_odds = 10;
   uint64_t pause_odds = 10;

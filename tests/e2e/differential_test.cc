@@ -1,0 +1,136 @@
+// The server beside redis-server: generated sequences of commands go to both over TCP, and every
+// reply must have the same bytes, but for the rows of reply_comparison.cc.
+//
+// What would break: a client or a library that works with Redis meets something else here. The
+// sequences are RapidCheck's: a difference is reported with the shortest sequence that shows it.
+// ORRERY_COMMANDS says how many commands a run compares at least; RC_PARAMS="seed=7" gives others.
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/prng.h"
+#include "tests/e2e/reply_comparison.h"
+#include "tests/e2e/server_process.h"
+#include "tests/scenarios/command_generator.h"
+#include "tests/scenarios/resp.h"
+
+namespace orrery::e2e {
+
+using Arguments = std::vector<std::string>;
+
+// A command of a sequence; a type of its own, so that RapidCheck prints it in one line.
+struct Step {
+  Arguments arguments;
+
+  friend std::ostream& operator<<(std::ostream& stream, const Step& step) {
+    for (const std::string& argument : step.arguments) {
+      stream << scenarios::Printable(argument, 60) << ' ';
+    }
+    return stream << '\n';
+  }
+};
+
+namespace {
+
+constexpr uint64_t kQuickCommands = 20'000;
+// RapidCheck makes a hundred sequences, half as long as the longest on average. A little more than
+// that needs, because lengths are drawn.
+constexpr uint64_t kLongestSequenceOneIn = 40;
+
+Step DrawStep(uint64_t seed) {
+  Prng prng(seed);
+  const scenarios::CommandOptions options{
+      .keys = 6, .value_bytes_max = 20'000, .big_value_odds = 25, .far_times = true};
+  return {Materialize(scenarios::CommandGenerator(prng, options).Draw())};
+}
+
+// Sequences shrink by losing commands, and commands by losing arguments.
+rc::Gen<std::vector<Step>> Sequences(uint64_t steps_max) {
+  const auto step = rc::gen::map(rc::gen::noShrink(rc::gen::arbitrary<uint64_t>()), DrawStep);
+  const auto shorter = [](const Step& whole) {
+    std::vector<Step> smaller;
+    for (size_t index = 1; index < whole.arguments.size(); ++index) {
+      Step candidate = whole;
+      candidate.arguments.erase(candidate.arguments.begin() + static_cast<ptrdiff_t>(index));
+      smaller.push_back(std::move(candidate));
+    }
+    return rc::seq::fromContainer(smaller);
+  };
+  return rc::gen::resize(static_cast<int>(steps_max),
+                         rc::gen::container<std::vector<Step>>(rc::gen::shrink(step, shorter)));
+}
+
+class DifferentialTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!ServerProcess::HasRedis()) GTEST_SKIP() << "redis-server is not installed";
+    // DUMP of both is then the same; restore_test has what Redis compresses.
+    redis_ = ServerProcess::StartRedis({"--rdbcompression", "no"});
+    ours_ = ServerProcess::StartOrrery({});
+    ASSERT_TRUE(redis_ != nullptr && ours_ != nullptr);
+    ASSERT_TRUE(Reconnect());
+  }
+
+  bool Reconnect() {
+    redis_wire_ = redis_->Connect();
+    ours_wire_ = ours_->Connect();
+    return redis_wire_ != nullptr && ours_wire_ != nullptr;
+  }
+
+  // What differs first, with the command; empty when nothing does.
+  std::string Compare(const std::vector<Step>& steps) {
+    std::string bytes = scenarios::EncodeArray({"RESET"}) + scenarios::EncodeArray({"FLUSHALL"});
+    for (const Step& step : steps) bytes += scenarios::EncodeArray(step.arguments);
+    const size_t count = steps.size() + 2;
+    const auto redis = redis_wire_->Exchange(bytes, count);
+    const auto ours = ours_wire_->Exchange(bytes, count);
+    compared_ += steps.size();
+    if (redis.size() != count || ours.size() != count) {
+      std::string what = "redis: " + std::to_string(redis.size()) + " replies, " +
+                         redis_wire_->problem() + "; ours: " + std::to_string(ours.size()) +
+                         " replies, " + ours_wire_->problem();
+      RC_ASSERT(Reconnect());
+      return what;
+    }
+    for (size_t index = 2; index < count; ++index) {
+      const Arguments& arguments = steps[index - 2].arguments;
+      const auto difference = Difference(arguments, ours[index], redis[index]);
+      if (!difference) continue;
+      std::string shown;
+      for (const std::string& argument : arguments) {
+        shown += scenarios::Printable(argument, 60) + " ";
+      }
+      return "command " + std::to_string(index - 1) + ": " + shown + "\n" + *difference;
+    }
+    return "";
+  }
+
+  std::unique_ptr<ServerProcess> redis_;
+  std::unique_ptr<ServerProcess> ours_;
+  std::unique_ptr<Wire> redis_wire_;
+  std::unique_ptr<Wire> ours_wire_;
+  uint64_t compared_ = 0;
+};
+
+TEST_F(DifferentialTest, EveryReplyIsThatOfRedis) {
+  const char* wanted_text = std::getenv("ORRERY_COMMANDS");
+  const uint64_t wanted =
+      wanted_text != nullptr ? std::strtoull(wanted_text, nullptr, 10) : kQuickCommands;
+  const bool same = rc::check("every reply is that of Redis", [this, wanted] {
+    const std::vector<Step> steps = *Sequences(wanted / kLongestSequenceOneIn);
+    const std::string difference = Compare(steps);
+    if (!difference.empty()) RC_FAIL(difference);
+  });
+  ASSERT_TRUE(same);
+  EXPECT_GE(compared_, wanted);
+  std::printf("%llu commands compared\n", static_cast<unsigned long long>(compared_));
+}
+
+}  // namespace
+}  // namespace orrery::e2e

@@ -1,0 +1,168 @@
+#include "tests/e2e/reply_comparison.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include "tests/scenarios/resp.h"
+
+namespace orrery::e2e {
+namespace {
+
+using scenarios::IntegerIn;
+using scenarios::Printable;
+using scenarios::ReplyLength;
+
+constexpr auto kAccepted = std::to_array<AcceptedDifference>({
+    // Two clocks: the second server runs the command later than the first.
+    {"TTL", Comparison::kNear, 2, "two clocks"},
+    {"PTTL", Comparison::kNear, 2000, "two clocks"},
+    {"EXPIRETIME", Comparison::kNear, 2, "two clocks: of a time given as a duration"},
+    {"PEXPIRETIME", Comparison::kNear, 2000, "two clocks: of a time given as a duration"},
+    {"TIME", Comparison::kSameType, 0, "two clocks"},
+    {"OBJECT IDLETIME", Comparison::kNear, 2, "two clocks"},
+    // Two tables: the order of keys is nobody's promise.
+    {"KEYS", Comparison::kAnyOrder, 0, "the order of keys"},
+    {"SCAN", Comparison::kScan, 0, "the order of keys, and so the cursors"},
+    {"RANDOMKEY", Comparison::kSameType, 0, "a random key"},
+    // What a server says of itself.
+    {"INFO", Comparison::kSameType, 0, "figures of the process"},
+    {"LOLWUT", Comparison::kSameType, 0, "our own picture"},
+    {"HELLO", Comparison::kWithoutId, 0, "the number of the connection"},
+    {"CLIENT ID", Comparison::kSameType, 0, "the number of the connection"},
+    {"CLIENT INFO", Comparison::kSameType, 0, "addresses, memory, descriptors"},
+    {"CLIENT LIST", Comparison::kSameType, 0, "addresses, memory, descriptors"},
+    {"CLIENT SETINFO", Comparison::kAnything, 0, "Redis has it since 7.2"},
+    {"CLIENT NO-TOUCH", Comparison::kAnything, 0, "Redis has it since 7.2"},
+    {"CLIENT HELP", Comparison::kSameType, 0, "names what this server has"},
+    {"CONFIG SET", Comparison::kAnything, 0, "some parameters have one value here"},
+    // The table of commands: those that this server has.
+    {"COMMAND COUNT", Comparison::kSameType, 0, "fewer commands"},
+    {"COMMAND LIST", Comparison::kSameType, 0, "fewer commands, in another order"},
+    {"COMMAND DOCS", Comparison::kDocumentation, 0, "neither arguments nor history"},
+    {"COMMAND INFO", Comparison::kAnything, 0, "compared by table_test, for every command"},
+});
+
+std::string Upper(std::string_view text) {
+  std::string upper(text);
+  for (char& byte : upper) {
+    if (byte >= 'a' && byte <= 'z') byte = static_cast<char>(byte - 'a' + 'A');
+  }
+  return upper;
+}
+
+const AcceptedDifference* FindAccepted(const std::vector<std::string>& arguments) {
+  const std::string name = Upper(arguments[0]);
+  const std::string full = arguments.size() > 1 ? name + " " + Upper(arguments[1]) : name;
+  for (const AcceptedDifference& row : kAccepted) {
+    if (row.command == name || row.command == full) return &row;
+  }
+  return nullptr;
+}
+
+bool IsError(std::string_view reply) { return reply.starts_with('-'); }
+
+// The elements of an aggregate; nothing for any other reply.
+std::optional<std::vector<std::string_view>> ElementsOf(std::string_view reply) {
+  if (reply.empty() || std::string_view("*%~>").find(reply[0]) == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const size_t line_end = reply.find("\r\n");
+  if (line_end == std::string_view::npos || reply[1] == '-') return std::nullopt;
+  std::vector<std::string_view> elements;
+  for (size_t at = line_end + 2; at < reply.size();) {
+    const auto length = ReplyLength(reply.substr(at));
+    if (!length || *length == 0) return std::nullopt;
+    elements.push_back(reply.substr(at, *length));
+    at += *length;
+  }
+  return elements;
+}
+
+bool SameInAnyOrder(std::string_view ours, std::string_view redis) {
+  auto left = ElementsOf(ours);
+  auto right = ElementsOf(redis);
+  if (!left || !right || ours[0] != redis[0]) return false;
+  std::sort(left->begin(), left->end());
+  std::sort(right->begin(), right->end());
+  return *left == *right;
+}
+
+bool SameScan(std::string_view ours, std::string_view redis) {
+  const auto left = ElementsOf(ours);
+  const auto right = ElementsOf(redis);
+  if (!left || !right || left->size() != 2 || right->size() != 2) return false;
+  constexpr std::string_view kDone = "$1\r\n0\r\n";
+  if ((*left)[0] == kDone && (*right)[0] == kDone) return SameInAnyOrder((*left)[1], (*right)[1]);
+  return (*left)[0].starts_with('$') && ElementsOf((*left)[1]).has_value();
+}
+
+bool SameWithoutId(std::string_view ours, std::string_view redis) {
+  const auto left = ElementsOf(ours);
+  const auto right = ElementsOf(redis);
+  if (!left || !right || ours[0] != redis[0] || left->size() != right->size()) return false;
+  for (size_t index = 0; index < left->size(); ++index) {
+    const bool id = index > 0 && (*left)[index - 1] == "$2\r\nid\r\n";
+    if (!id && (*left)[index] != (*right)[index]) return false;
+  }
+  return true;
+}
+
+// Of each command that ours describes, Redis has the same under the same name.
+bool SameDocumentation(std::string_view ours, std::string_view redis) {
+  const auto left = ElementsOf(ours);
+  const auto right = ElementsOf(redis);
+  if (!left || !right || ours[0] != redis[0] || left->size() > right->size()) return false;
+  for (size_t index = 0; index + 1 < left->size(); index += 2) {
+    const std::string_view name = (*left)[index];
+    const std::string_view value = (*left)[index + 1];
+    const auto found = std::find(right->begin(), right->end(), name);
+    if (found == right->end() || found + 1 == right->end()) return false;
+    // The subcommands are maps of maps.
+    if (ElementsOf(value) ? !SameDocumentation(value, found[1]) : value != found[1]) return false;
+  }
+  return true;
+}
+
+bool Near(std::string_view ours, std::string_view redis, int64_t slack) {
+  const auto left = IntegerIn(ours);
+  const auto right = IntegerIn(redis);
+  return left && right && std::llabs(*left - *right) <= slack;
+}
+
+bool Same(const AcceptedDifference& row, std::string_view ours, std::string_view redis) {
+  switch (row.comparison) {
+    case Comparison::kExact:
+      return false;
+    case Comparison::kAnyOrder:
+      return SameInAnyOrder(ours, redis);
+    case Comparison::kScan:
+      return SameScan(ours, redis);
+    case Comparison::kNear:
+      return Near(ours, redis, row.slack);
+    case Comparison::kSameType:
+      return ours[0] == redis[0] && !IsError(ours);
+    case Comparison::kWithoutId:
+      return SameWithoutId(ours, redis);
+    case Comparison::kDocumentation:
+      return SameDocumentation(ours, redis);
+    case Comparison::kAnything:
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::span<const AcceptedDifference> AcceptedDifferences() { return kAccepted; }
+
+std::optional<std::string> Difference(const std::vector<std::string>& arguments,
+                                      std::string_view ours, std::string_view redis) {
+  if (ours == redis) return std::nullopt;
+  const AcceptedDifference* row = FindAccepted(arguments);
+  if (row != nullptr && Same(*row, ours, redis)) return std::nullopt;
+  constexpr size_t kShownMax = 400;
+  return "redis: " + Printable(redis, kShownMax) + "\nours:  " + Printable(ours, kShownMax);
+}
+
+}  // namespace orrery::e2e

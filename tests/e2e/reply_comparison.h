@@ -1,0 +1,41 @@
+// When two servers' replies to one command are the same, and the list of accepted differences.
+//
+// Replies are the same when their bytes are. Every exception is a row of AcceptedDifferences(),
+// with its reason. No state.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace orrery::e2e {
+
+enum class Comparison : uint8_t {
+  kExact,
+  kAnyOrder,      // An array of the same elements.
+  kScan,          // Where both cursors are 0: the same keys; else both are cursors and arrays.
+  kNear,          // Integers that differ by at most `slack`.
+  kSameType,      // The first byte.
+  kWithoutId,     // A map in which the value of "id" may differ.
+  kDocumentation, // Of each command: what ours says is what Redis says.
+  kAnything,
+};
+
+struct AcceptedDifference {
+  // "TTL", or "CLIENT LIST".
+  std::string_view command;
+  Comparison comparison;
+  int64_t slack = 0;
+  std::string_view reason;
+};
+
+std::span<const AcceptedDifference> AcceptedDifferences();
+
+// Why `ours` is not what Redis answers to `arguments`; nothing when it is.
+std::optional<std::string> Difference(const std::vector<std::string>& arguments,
+                                      std::string_view ours, std::string_view redis);
+
+}  // namespace orrery::e2e

@@ -1,0 +1,88 @@
+// Draws commands of every kind that the server knows: right ones, wrong ones, edges.
+//
+// One generator for the simulation's workload, for the comparison of the sequential model with
+// redis-server, and for the differential test of the server. Few keys, so that commands meet on
+// them. Deterministic: the same draws on every platform.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/prng.h"
+#include "tests/scenarios/command.h"
+
+namespace orrery::scenarios {
+
+struct CommandOptions {
+  uint64_t keys = 6;
+  uint64_t value_bytes_max = 1 << 20;
+  // One in so many; 0 never.
+  uint64_t big_value_odds = 20;
+  uint64_t bad_command_odds = 10;
+  // Commands that end or silence connections, or make them wait: QUIT, CLIENT KILL, PAUSE, REPLY.
+  uint64_t control_odds = 0;
+  // Times to live are so long that the real clock ends none of them.
+  bool far_times = false;
+  // The Unix time at which a run starts, for absolute times.
+  int64_t start_s = 1'700'000'000;
+};
+
+class CommandGenerator {
+ public:
+  // Both must outlive the generator.
+  CommandGenerator(Prng& prng, const CommandOptions& options) : prng_(prng), options_(options) {}
+
+  Command Draw();
+
+ private:
+  bool OneIn(uint64_t odds) { return odds != 0 && prng_.Chance(1, odds); }
+  // From 1 to `high`: each order of magnitude as often as the others.
+  uint64_t LogUniform(uint64_t high);
+  // One of `words`.
+  template <typename Words>
+  std::string_view Pick(const Words& words) {
+    return words[prng_.Below(words.size())];
+  }
+
+  // --- Arguments.
+  Bytes Word(std::string_view text);
+  Bytes Key();
+  // Of small texts: what costs the product of two lengths works on these.
+  Bytes TextKey();
+  Bytes Value();
+  Bytes Number();
+  Bytes Float();
+  Bytes Index();
+  Bytes BitOffset();
+  Bytes Pattern();
+  // How long from now, in seconds or milliseconds; and when.
+  Bytes Duration(bool seconds);
+  Bytes Time(bool seconds);
+  Bytes Dump();
+
+  // --- Families.
+  Command DrawString();
+  Command DrawBits();
+  Command DrawKey();
+  Command DrawExpiry();
+  Command DrawServer();
+  Command DrawConnection();
+  Command DrawClient();
+  Command DrawControl();
+  Command DrawIntrospection();
+  Command DrawBad();
+
+  Command DrawSet();
+  Command DrawGetEx();
+  Command DrawLcs();
+  Command DrawBitField();
+  Command DrawScan();
+  Command DrawRestore();
+  Command DrawMany(std::string_view name, bool values);
+
+  Prng& prng_;
+  const CommandOptions& options_;
+};
+
+}  // namespace orrery::scenarios
