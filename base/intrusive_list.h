@@ -52,6 +52,12 @@ class IntrusiveList {
   // The oldest element, or null.
   T* front() { return empty() ? nullptr : Element(head_.next); }
 
+  // The element behind `element`, or null. REQUIRES: `element` is in this list.
+  T* Next(T& element) {
+    ListLink* next = (element.*kLink).next;
+    return next == &head_ ? nullptr : Element(next);
+  }
+
   // Takes the oldest element out and returns it; null when empty.
   T* PopFront() {
     T* element = front();

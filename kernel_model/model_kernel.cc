@@ -116,6 +116,19 @@ std::expected<uint16_t, Errno> ModelKernel::LocalPort(int listener) {
   return std::unexpected(Errno(ENOTSOCK));
 }
 
+std::expected<SocketEnds, Errno> ModelKernel::Ends(int socket) {
+  const OpenFile* const file = machine_->descriptors.Find(socket);
+  if (file == nullptr) return std::unexpected(Errno(EBADF));
+  if (!IsSocket(*file)) return std::unexpected(Errno(ENOTSOCK));
+  if (file->kind != FileKind::kStream) return std::unexpected(Errno(ENOTCONN));
+  const Connection& connection = *file->connection;
+  // After a reset, the socket has no peer.
+  if (connection.reset_arrived) return std::unexpected(Errno(ENOTCONN));
+  const uint64_t peer = connection.other != nullptr ? connection.other->port : connection.number;
+  return SocketEnds{.local = "127.0.0.1:" + std::to_string(connection.port),
+                    .peer = "127.0.0.1:" + std::to_string(peer)};
+}
+
 std::expected<void, Errno> ModelKernel::SetSocketOption(int socket, int level, int option,
                                                         int value) {
   OpenFile* const file = machine_->descriptors.Find(socket);
@@ -175,6 +188,8 @@ Nanoseconds ModelKernel::MonotonicNow() { return machine_->now; }
 Nanoseconds ModelKernel::RealtimeNow() {
   return machine_->options.realtime_at_start + machine_->now;
 }
+
+ProcessUsage ModelKernel::Usage() { return {}; }
 
 void ModelKernel::Entropy(std::span<std::byte> bytes) {
   while (!bytes.empty()) {

@@ -93,12 +93,15 @@ class ModelKernel final : public Kernel {
   std::expected<std::unique_ptr<Ring>, std::string> MakeRing(const RingOptions& options) override;
   std::expected<int, Errno> Listen(const ListenOptions& options) override;
   std::expected<uint16_t, Errno> LocalPort(int listener) override;
+  // Of a peer of the world's: its number takes the place of its port.
+  std::expected<SocketEnds, Errno> Ends(int socket) override;
   std::expected<void, Errno> SetSocketOption(int socket, int level, int option, int value) override;
   std::expected<int, Errno> MakeEventFd() override;
   void Close(int fd) override;
   std::expected<uint64_t, Errno> RaiseDescriptorLimit() override;
   Nanoseconds MonotonicNow() override;
   Nanoseconds RealtimeNow() override;
+  ProcessUsage Usage() override;
   void Entropy(std::span<std::byte> bytes) override;
 
   // io_uring_setup(2): a ring as `parameters` ask for, which are filled in as the kernel does, but

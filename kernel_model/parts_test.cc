@@ -200,6 +200,10 @@ TEST(ModelKernel, ColdInterface) {
   EXPECT_EQ(kernel.SetSocketOption(event, 6, 1, 1).error(), ENOTSOCK);
   EXPECT_EQ(kernel.SetSocketOption(99, 6, 1, 1).error(), EBADF);
   EXPECT_TRUE(kernel.SetSocketOption(listener, 6, 1, 1).has_value());
+  EXPECT_EQ(kernel.Ends(event).error(), ENOTSOCK);
+  EXPECT_EQ(kernel.Ends(listener).error(), ENOTCONN);
+  EXPECT_EQ(kernel.Ends(99).error(), EBADF);
+  EXPECT_EQ(kernel.Usage().user, 0);
   std::array<std::byte, 11> first{};
   std::array<std::byte, 11> second{};
   kernel.Entropy(first);

@@ -7,7 +7,8 @@
 
 namespace orrery::server {
 
-inline constexpr std::string_view kBadBitOffset = "ERR bit offset is not an integer or out of range";
+inline constexpr std::string_view kBadBitOffset =
+    "ERR bit offset is not an integer or out of range";
 
 // A bit within a value of `bytes_max` bytes; nothing for any other text.
 std::optional<uint64_t> ParseBitOffset(std::string_view text, uint64_t bytes_max);

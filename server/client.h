@@ -8,11 +8,14 @@
 #include <memory>
 #include <string>
 
+#include "base/intrusive_list.h"
 #include "base/units.h"
 #include "server/reply_writer.h"
 #include "server/resp_parser.h"
 
 namespace orrery::server {
+
+struct CommandSpec;
 
 struct Client {
   // What few clients have.
@@ -31,17 +34,31 @@ struct Client {
   // Unique in the life of the server, from 1.
   uint64_t id = 0;
   Nanoseconds connected_ns = 0;
+  Nanoseconds last_command_ns = 0;
   RespParser parser;
   RespVersion version = RespVersion::k2;
   // No more commands are read from this client: it gets the replies written so far, then the end of
   // the stream.
   bool closing = false;
-  // What it reads does not count as used (CLIENT NO-TOUCH).
+  // CLIENT REPLY: nothing is replied; nothing to the next command; nothing to this one.
+  bool reply_off = false;
+  bool skip_next_reply = false;
+  bool skip_reply = false;
+  // CLIENT NO-EVICT, and NO-TOUCH: what it reads does not count as used.
+  bool no_evict = false;
   bool no_touch = false;
+  int descriptor = -1;
+  uint32_t connection_index = 0;  // Of the connection's slot.
+  // The command that it ran last; null before the first.
+  const CommandSpec* last_command = nullptr;
   std::unique_ptr<Names> names;
-  // "127.0.0.1:53120", for CLIENT INFO; may stay empty.
+  // "127.0.0.1:53120". Asked for when first wanted; empty before, and when the peer had gone.
   std::string address;
   std::string local_address;
+  // Of all clients, in the order of their ids.
+  ListLink link;
 };
+
+using ClientList = IntrusiveList<Client, &Client::link>;
 
 }  // namespace orrery::server

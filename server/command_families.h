@@ -8,6 +8,7 @@
 namespace orrery::server {
 
 std::span<const CommandSpec> ConnectionCommands();     // commands_connection.cc
+std::span<const CommandSpec> ClientCommands();         // commands_client.cc
 std::span<const CommandSpec> StringCommands();         // commands_string.cc
 std::span<const CommandSpec> CounterCommands();        // commands_counter.cc
 std::span<const CommandSpec> LcsCommands();            // commands_lcs.cc
@@ -19,6 +20,7 @@ std::span<const CommandSpec> ScanCommands();           // commands_scan.cc
 std::span<const CommandSpec> ObjectCommands();         // commands_object.cc
 std::span<const CommandSpec> DumpCommands();           // commands_dump.cc
 std::span<const CommandSpec> ServerCommands();         // commands_server.cc
+std::span<const CommandSpec> ConfigCommands();         // commands_config.cc
 std::span<const CommandSpec> IntrospectionCommands();  // commands_introspection.cc
 
 }  // namespace orrery::server

@@ -49,6 +49,22 @@ std::optional<IndexRange> ClampForwardRange(int64_t first, int64_t last, size_t 
   return ClampRange(first, last, size);
 }
 
+bool IsShowable(std::string_view name) {
+  for (const char c : name) {
+    if (c < '!' || c > '~') return false;
+  }
+  return true;
+}
+
+bool SetNameOrReply(CommandCall& call, std::string_view name) {
+  if (!IsShowable(name)) {
+    call.reply.Error("ERR Client names cannot contain spaces, newlines or special characters.");
+    return false;
+  }
+  if (call.client.names != nullptr || !name.empty()) call.client.mutable_names().name = name;
+  return true;
+}
+
 Keyspace::Place AssignEmpty(CommandCall& call, HashedKey key) {
   Keyspace& keyspace = call.server.keyspace;
   keyspace.Assign({}, key, {}, kNoExpiry);
@@ -57,9 +73,8 @@ Keyspace::Place AssignEmpty(CommandCall& call, HashedKey key) {
 
 Keyspace::Place LookUp(CommandCall& call, HashedKey key, Use use) {
   Keyspace& keyspace = call.server.keyspace;
-  const bool touch = use == Use::kUses && !call.client.no_touch;
-  const Keyspace::Place place = touch ? keyspace.Find(key, call.server.now_ms)
-                                      : keyspace.Peek(key, call.server.now_ms);
+  const Keyspace::Place place = use == Use::kUses ? keyspace.Find(key, call.server.now_ms)
+                                                  : keyspace.Peek(key, call.server.now_ms);
   ++(place ? call.server.stats.keyspace_hits : call.server.stats.keyspace_misses);
   return place;
 }

@@ -23,8 +23,7 @@ void ReplyInvalidExpireTime(CommandCall& call);
 // Replies "ERR wrong number of arguments for 'mset' command".
 void ReplyWrongArity(CommandCall& call);
 
-// Finds the key and counts a hit or a miss. Who only asks about a key does not use it; a client
-// with NO-TOUCH never does.
+// Finds the key and counts a hit or a miss. Who only asks about a key does not use it.
 enum class Use : bool { kAsks, kUses };
 Keyspace::Place LookUp(CommandCall& call, HashedKey key, Use use = Use::kUses);
 inline Keyspace::Place LookUpFirst(CommandCall& call, Use use = Use::kUses) {
@@ -33,6 +32,11 @@ inline Keyspace::Place LookUpFirst(CommandCall& call, Use use = Use::kUses) {
 
 // Whether the argument names a database that there is; if not, the error has been replied.
 bool DatabaseOrReply(CommandCall& call, size_t index);
+
+// Gives the client this name; false when the error has been replied.
+bool SetNameOrReply(CommandCall& call, std::string_view name);
+// Whether CLIENT LIST can show it: no spaces and nothing that is not printable ASCII.
+bool IsShowable(std::string_view name);
 
 // Makes an empty value under a key that is not there.
 Keyspace::Place AssignEmpty(CommandCall& call, HashedKey key);

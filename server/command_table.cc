@@ -59,9 +59,10 @@ size_t CommandTable::SlotIndex(uint64_t front, size_t size) const {
 
 CommandTable::CommandTable() {
   for (const std::span<const CommandSpec> family :
-       {ConnectionCommands(), StringCommands(), CounterCommands(), LcsCommands(), BitCommands(),
-        BitFieldCommands(), KeyCommands(), ExpiryCommands(), ScanCommands(), ObjectCommands(),
-        DumpCommands(), ServerCommands(), IntrospectionCommands()}) {
+       {ConnectionCommands(), ClientCommands(), StringCommands(), CounterCommands(), LcsCommands(),
+        BitCommands(), BitFieldCommands(), KeyCommands(), ExpiryCommands(), ScanCommands(),
+        ObjectCommands(), DumpCommands(), ServerCommands(), ConfigCommands(),
+        IntrospectionCommands()}) {
     for (const CommandSpec& spec : family) commands_.push_back(&spec);
   }
   slots_.resize(std::bit_ceil(commands_.size() * kSlotsPerCommand));

@@ -97,6 +97,8 @@ struct CommandSpec {
   std::string_view since = {};
   std::string_view summary = {};
   std::string_view complexity = {};
+  // "deprecated", with since when and for what, or others; separated by spaces.
+  std::string_view doc_flags = {};
   std::string_view deprecated_since = {};
   std::string_view replaced_by = {};
 

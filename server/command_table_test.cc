@@ -92,13 +92,14 @@ TEST_F(CommandTableTest, CommandsOfTheTable) {
 }
 
 TEST_F(CommandTableTest, CommandList) {
-  EXPECT_EQ(Run("COMMAND LIST FILTERBY pattern G*t"), "*1\r\n$3\r\nget\r\n");
+  EXPECT_EQ(Run("COMMAND LIST FILTERBY pattern G*t"),
+            "*3\r\n$3\r\nget\r\n$6\r\ngetset\r\n$6\r\ngetbit\r\n");
   EXPECT_EQ(Run("COMMAND LIST FILTERBY module foo"), "*0\r\n");
   EXPECT_EQ(Run("COMMAND LIST FILTERBY aclcat foo"), "*0\r\n");
-  EXPECT_EQ(
-      Run("COMMAND LIST FILTERBY aclcat admin"),
-      "*5\r\n$15\r\nclient|no-evict\r\n$10\r\nconfig|get\r\n$16\r\nconfig|resetstat\r\n$14\r\n"
-      "config|rewrite\r\n$10\r\nconfig|set\r\n");
+  EXPECT_EQ(Run("COMMAND LIST FILTERBY aclcat admin"),
+            "*10\r\n$11\r\nclient|kill\r\n$11\r\nclient|list\r\n$15\r\nclient|no-evict\r\n$12\r\n"
+            "client|pause\r\n$14\r\nclient|unpause\r\n$5\r\ndebug\r\n$10\r\nconfig|get\r\n$16\r\n"
+            "config|resetstat\r\n$14\r\nconfig|rewrite\r\n$10\r\nconfig|set\r\n");
   EXPECT_EQ(Run("COMMAND LIST foo"), "-ERR syntax error\r\n");
   EXPECT_EQ(Run("COMMAND LIST FILTERBY foo bar"), "-ERR syntax error\r\n");
 }

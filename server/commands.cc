@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/mark.h"
 #include "server/text.h"
@@ -70,6 +71,8 @@ void Execute(const Command& command, const CommandSpec* spec, uint64_t first_key
     first_key_hash = server.keyspace.Hash(command[static_cast<size_t>(spec->keys.first)]);
   }
   ++server.stats.commands_processed;
+  client.last_command = spec;
+  server.keyspace.CountUses(!client.no_touch);
   CommandCall call{.arguments = command,
                    .spec = *spec,
                    .client = client,
@@ -116,9 +119,22 @@ void CommandProcessor::PrepareBatch(size_t count) {
   }
 }
 
+bool CommandProcessor::MustWait(const Prepared& prepared) const {
+  if (server_.pause.end_ms < server_.now_ms) [[likely]]
+    return false;
+  if (!server_.pause.writes_only) return true;
+  const CommandSpec* spec = prepared.spec;
+  const Command& command = prepared.command;
+  if (spec != nullptr && !spec->subcommands.empty() && command.size() > 1) {
+    spec = spec->FindSubcommand(command[1]);
+  }
+  return spec != nullptr && (spec->flags & kWrite) != 0 && spec->TakesArguments(command.size());
+}
+
 ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
                                         PendingOutput& output, size_t output_bytes_max) {
   ReplyWriter reply(output, client.version);
+  client.last_command_ns = server_.monotonic_ns;
   size_t consumed = 0;
   for (;;) {
     if (output.size_bytes() >= output_bytes_max) return {consumed, ProcessEnd::kOutputFull};
@@ -135,7 +151,14 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
         return {consumed, ProcessEnd::kOutputFull};
       }
       const Prepared& prepared = batch_[i];
+      if (MustWait(prepared)) {
+        ORRERY_MARK("command.waits-for-a-pause");
+        client.parser.Reset();
+        return {consumed, ProcessEnd::kPaused};
+      }
+      reply.set_muted(client.reply_off || client.skip_reply);
       Execute(prepared.command, prepared.spec, prepared.first_key_hash, client, server_, reply);
+      client.skip_reply = std::exchange(client.skip_next_reply, false);
       consumed = batch_start + prepared.end;
       if (client.closing) return {consumed, ProcessEnd::kClosing};
     }
@@ -143,6 +166,7 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
     if (last.status == ParseStatus::kNeedMore) return {consumed, ProcessEnd::kNeedMore};
     if (last.status == ParseStatus::kError) {
       ++server_.stats.protocol_errors;
+      reply.set_muted(client.reply_off || client.skip_reply);
       reply.Error("ERR " + ProtocolErrorText(last));
       client.closing = true;
       return {consumed, ProcessEnd::kClosing};

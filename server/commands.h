@@ -23,6 +23,7 @@ namespace orrery::server {
 enum class ProcessEnd : uint8_t {
   kNeedMore,    // What is left of the input, if anything, is the beginning of a frame.
   kOutputFull,  // Go on with what is left when some of the output has gone.
+  kPaused,      // Go on with what is left when the pause is over (CLIENT PAUSE).
   kClosing,     // Nothing more is read from the client: after QUIT, or a protocol error.
 };
 
@@ -61,6 +62,9 @@ class CommandProcessor {
   ParseResult ParseBatch(std::string_view input, RespParser& parser, size_t& count);
   // Looks the commands up and gets their first keys near.
   void PrepareBatch(size_t count);
+
+  // Whether a pause holds it back.
+  bool MustWait(const Prepared& prepared) const;
 
   ServerContext& server_;
   std::array<Prepared, kBatchMax> batch_;

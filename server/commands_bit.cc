@@ -57,8 +57,7 @@ void GetBit(CommandCall& call) {
   const std::optional<uint64_t> offset = BitOffsetOrReply(call, 2);
   if (!offset) return;
   const Keyspace::Place place = LookUpFirst(call);
-  const bool bit =
-      place && *offset / 8 < place->value().size() && BitAt(place->value(), *offset);
+  const bool bit = place && *offset / 8 < place->value().size() && BitAt(place->value(), *offset);
   call.reply.Integer(bit ? 1 : 0);
 }
 
@@ -133,13 +132,18 @@ void BitCount(CommandCall& call) {
     if (!from) return;
     const std::optional<int64_t> to = IntegerOrReply(call, 3);
     if (!to) return;
+    // Nor does the unit matter to an empty range.
+    if (*from < 0 && *to < 0 && *from > *to) {
+      call.reply.Integer(0);
+      return;
+    }
     unit = UnitOrReply(call, 4);
     if (!unit) return;
     first = *from;
     last = *to;
   }
   const size_t size = *unit == Unit::kBit ? value.size() * 8 : value.size();
-  const std::optional<IndexRange> range = ClampForwardRange(first, last, size);
+  const std::optional<IndexRange> range = ClampRange(first, last, size);
   call.reply.Integer(range ? static_cast<int64_t>(CountOnes(value, InBits(*range, *unit))) : 0);
 }
 

@@ -166,7 +166,12 @@ std::optional<uint64_t> Fit(const FieldOperation& operation, Wide value) {
   if (value < limits.low || value > limits.high) {
     if (operation.overflow == Overflow::kFail) return std::nullopt;
     if (operation.overflow == Overflow::kSaturate) {
-      value = value < limits.low ? limits.low : limits.high;
+      // As in Redis, where the way from the lowest operands up to the limit overflows, and they
+      // count as too high.
+      const bool far_below = operation.action == FieldAction::kSet &&
+                             limits.high - value > std::numeric_limits<int64_t>::max();
+      const bool too_high = value > limits.high || far_below;
+      value = too_high ? limits.high : limits.low;
     }
   }
   const unsigned unused = 64 - operation.type.bits;
@@ -280,7 +285,8 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .handler = BitFieldReadOnly,
      .group = "bitmap",
      .since = "6.0.0",
-     .summary = "Perform arbitrary bitfield integer operations on strings. Read-only variant of BITFIELD",
+     .summary =
+         "Perform arbitrary bitfield integer operations on strings. Read-only variant of BITFIELD",
      .complexity = "O(1) for each subcommand specified"},
 });
 

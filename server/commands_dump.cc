@@ -127,7 +127,10 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "generic",
      .since = "2.6.0",
      .summary = "Return a serialized version of the value stored at the specified key.",
-     .complexity = "O(1) to access the key and additional O(N*M) to serialize it, where N is the number of Redis objects composing the value and M their average size. For small string values the time complexity is thus O(1)+O(1*M) where M is small, so simply O(1)."},
+     .complexity =
+         "O(1) to access the key and additional O(N*M) to serialize it, where N is the number of "
+         "Redis objects composing the value and M their average size. For small string values the "
+         "time complexity is thus O(1)+O(1*M) where M is small, so simply O(1)."},
     {.name = "restore",
      .arity = -4,
      .flags = kWrite | kDenyOom,
@@ -138,7 +141,11 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "generic",
      .since = "2.6.0",
      .summary = "Create a key using the provided serialized value, previously obtained using DUMP.",
-     .complexity = "O(1) to create the new key and additional O(N*M) to reconstruct the serialized value, where N is the number of Redis objects composing the value and M their average size. For small string values the time complexity is thus O(1)+O(1*M) where M is small, so simply O(1). However for sorted set values the complexity is O(N*M*log(N)) because inserting values into sorted sets is O(log(N))."},
+     .complexity = "O(1) to create the new key and additional O(N*M) to reconstruct the serialized "
+                   "value, where N is the number of Redis objects composing the value and M their "
+                   "average size. For small string values the time complexity is thus O(1)+O(1*M) "
+                   "where M is small, so simply O(1). However for sorted set values the complexity "
+                   "is O(N*M*log(N)) because inserting values into sorted sets is O(log(N))."},
 });
 
 }  // namespace

@@ -15,9 +15,9 @@ namespace {
 constexpr auto kFlagNames =
     std::to_array<std::string_view>({"write", "readonly", "denyoom", "admin", "noscript", "loading",
                                      "stale", "fast", "no_auth", "allow_busy"});
-constexpr auto kCategoryNames = std::to_array<std::string_view>(
-    {"keyspace", "read", "write", "string", "admin", "fast", "slow", "dangerous", "connection",
-     "bitmap"});
+constexpr auto kCategoryNames =
+    std::to_array<std::string_view>({"keyspace", "read", "write", "string", "admin", "fast", "slow",
+                                     "dangerous", "connection", "bitmap"});
 static_assert(1u << (kFlagNames.size() - 1) == kAllowBusy);
 static_assert(1u << (kCategoryNames.size() - 1) == kCategoryBitmap);
 
@@ -46,17 +46,38 @@ void ReplyNames(ReplyWriter& reply, uint32_t bits, std::span<const std::string_v
   }
 }
 
-// The one key specification of a command that has keys, as Redis describes it: where the search
-// begins, and how the keys follow.
-void ReplyKeySpecification(ReplyWriter& reply, const CommandSpec& spec) {
-  reply.Map(spec.key_notes.empty() ? 3 : 4);
-  if (!spec.key_notes.empty()) {
+// Keys of a command that it uses in one way.
+struct KeySpecification {
+  KeyRange keys;
+  std::string_view flags;
+  std::string_view notes;
+};
+
+// Of a command that has keys; where the first is used otherwise than those behind it, two.
+std::vector<KeySpecification> KeySpecificationsOf(const CommandSpec& spec) {
+  const KeyRange& keys = spec.keys;
+  if (keys.first == 0) return {};
+  if (spec.second_key_flags.empty()) {
+    return {{.keys = keys, .flags = spec.key_flags, .notes = spec.key_notes}};
+  }
+  return {{.keys = {keys.first, keys.first, 1}, .flags = spec.key_flags, .notes = spec.key_notes},
+          {.keys = {keys.first + 1, keys.last, 1}, .flags = spec.second_key_flags, .notes = {}}};
+}
+
+void ReplyWords(ReplyWriter& reply, std::string_view words) {
+  reply.Set(CountWords(words));
+  ForEachWord(words, [&](std::string_view word) { reply.SimpleString(word); });
+}
+
+// As Redis describes it: where the search begins, and how the keys follow.
+void ReplyKeySpecification(ReplyWriter& reply, const KeySpecification& spec) {
+  reply.Map(spec.notes.empty() ? 3 : 4);
+  if (!spec.notes.empty()) {
     reply.Bulk("notes");
-    reply.Bulk(spec.key_notes);
+    reply.Bulk(spec.notes);
   }
   reply.Bulk("flags");
-  reply.Set(CountWords(spec.key_flags));
-  ForEachWord(spec.key_flags, [&](std::string_view flag) { reply.SimpleString(flag); });
+  ReplyWords(reply, spec.flags);
   reply.Bulk("begin_search");
   reply.Map(2);
   reply.Bulk("type");
@@ -91,8 +112,9 @@ void ReplyInfo(ReplyWriter& reply, const CommandSpec& spec) {
   ReplyNames(reply, spec.AllCategories(), kCategoryNames, "@");
   reply.Set(CountWords(spec.tips));
   ForEachWord(spec.tips, [&](std::string_view tip) { reply.Bulk(tip); });
-  reply.Set(spec.keys.first > 0 ? 1 : 0);
-  if (spec.keys.first > 0) ReplyKeySpecification(reply, spec);
+  const std::vector<KeySpecification> specifications = KeySpecificationsOf(spec);
+  reply.Set(specifications.size());
+  for (const KeySpecification& keys : specifications) ReplyKeySpecification(reply, keys);
   if (spec.subcommands.empty()) {
     reply.Set(0);
     return;
@@ -104,7 +126,9 @@ void ReplyInfo(ReplyWriter& reply, const CommandSpec& spec) {
 
 void ReplyDocumentation(ReplyWriter& reply, const CommandSpec& spec) {
   reply.Bulk(spec.name);
-  reply.Map(spec.subcommands.empty() ? 4 : 5);
+  const bool deprecated = !spec.deprecated_since.empty();
+  reply.Map(4 + (spec.doc_flags.empty() ? 0 : 1) + (deprecated ? 2 : 0) +
+            (spec.subcommands.empty() ? 0 : 1));
   reply.Bulk("summary");
   reply.Bulk(spec.summary);
   reply.Bulk("since");
@@ -113,6 +137,16 @@ void ReplyDocumentation(ReplyWriter& reply, const CommandSpec& spec) {
   reply.Bulk(spec.group);
   reply.Bulk("complexity");
   reply.Bulk(spec.complexity);
+  if (!spec.doc_flags.empty()) {
+    reply.Bulk("doc_flags");
+    ReplyWords(reply, spec.doc_flags);
+  }
+  if (deprecated) {
+    reply.Bulk("deprecated_since");
+    reply.Bulk(spec.deprecated_since);
+    reply.Bulk("replaced_by");
+    reply.Bulk(spec.replaced_by);
+  }
   if (spec.subcommands.empty()) return;
   reply.Bulk("subcommands");
   reply.Map(spec.subcommands.size());
@@ -203,33 +237,57 @@ void CommandList(CommandCall& call) {
 
 // --- COMMAND GETKEYS
 
-void CommandGetKeys(CommandCall& call) {
-  constexpr size_t kFirst = 2;  // Where the command in question starts.
-  const size_t count = call.size() - kFirst;
-  const CommandSpec* spec = call.server.commands.Find(call[kFirst]);
+// Where the command in question starts, in GETKEYS and GETKEYSANDFLAGS.
+constexpr size_t kAsked = 2;
+
+// The command in question; null when the error has been replied.
+const CommandSpec* AskedCommandOrReply(CommandCall& call) {
+  const size_t count = call.size() - kAsked;
+  const CommandSpec* spec = call.server.commands.Find(call[kAsked]);
   if (spec != nullptr && !spec->subcommands.empty() && count > 1) {
-    spec = spec->FindSubcommand(call[kFirst + 1]);
+    spec = spec->FindSubcommand(call[kAsked + 1]);
   }
   if (spec == nullptr) {
     call.reply.Error("ERR Invalid command specified");
-    return;
-  }
-  if (spec->keys.first == 0) {
+  } else if (spec->keys.first == 0) {
     call.reply.Error("ERR The command has no key arguments");
-    return;
-  }
-  if (!spec->TakesArguments(count)) {
+  } else if (!spec->TakesArguments(count)) {
     call.reply.Error("ERR Invalid number of arguments specified for command");
-    return;
+  } else {
+    return spec;
   }
-  const KeyRange& keys = spec->keys;
-  const int last = keys.last < 0 ? static_cast<int>(count) + keys.last : keys.last;
-  const int found = (last - keys.first) / keys.step + 1;
-  call.reply.Array(static_cast<size_t>(found));
-  for (int i = keys.first; i <= last; i += keys.step) {
-    call.reply.Bulk(call[kFirst + static_cast<size_t>(i)]);
+  return nullptr;
+}
+
+// Calls visit(key, flags) for each key of the command in question.
+template <typename Visit>
+void ForEachAskedKey(const CommandCall& call, const CommandSpec& spec, Visit visit) {
+  const auto count = static_cast<int>(call.size() - kAsked);
+  for (const KeySpecification& keys : KeySpecificationsOf(spec)) {
+    const std::string_view flags =
+        spec.key_flags_of != nullptr ? spec.key_flags_of(call, kAsked) : keys.flags;
+    const int last = keys.keys.last < 0 ? count + keys.keys.last : keys.keys.last;
+    for (int i = keys.keys.first; i <= last; i += keys.keys.step) {
+      visit(call[kAsked + static_cast<size_t>(i)], flags);
+    }
   }
 }
+
+void ReplyAskedKeys(CommandCall& call, bool with_flags) {
+  const CommandSpec* spec = AskedCommandOrReply(call);
+  if (spec == nullptr) return;
+  size_t count = 0;
+  ForEachAskedKey(call, *spec, [&](std::string_view, std::string_view) { ++count; });
+  call.reply.Array(count);
+  ForEachAskedKey(call, *spec, [&](std::string_view key, std::string_view flags) {
+    if (with_flags) call.reply.Array(2);
+    call.reply.Bulk(key);
+    if (with_flags) ReplyWords(call.reply, flags);
+  });
+}
+
+void CommandGetKeys(CommandCall& call) { ReplyAskedKeys(call, false); }
+void CommandGetKeysAndFlags(CommandCall& call) { ReplyAskedKeys(call, true); }
 
 void CommandHelp(CommandCall& call) {
   static constexpr auto kLines = std::to_array<std::string_view>({
@@ -249,6 +307,8 @@ void CommandHelp(CommandCall& call) {
       "    commands are returned.",
       "GETKEYS <full-command>",
       "    Return the keys from a full Redis command.",
+      "GETKEYSANDFLAGS <full-command>",
+      "    Return the keys and the access flags from a full Redis command.",
   });
   ReplyHelp(call, "COMMAND", kLines);
 }
@@ -283,6 +343,15 @@ constexpr auto kSubcommands = std::to_array<CommandSpec>({
      .group = "server",
      .since = "2.8.13",
      .summary = "Extract keys given a full Redis command",
+     .complexity = "O(N) where N is the number of arguments to the command"},
+    {.name = "command|getkeysandflags",
+     .arity = -4,
+     .flags = kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = CommandGetKeysAndFlags,
+     .group = "server",
+     .since = "7.0.0",
+     .summary = "Extract keys and access flags given a full Redis command",
      .complexity = "O(N) where N is the number of arguments to the command"},
     {.name = "command|help",
      .arity = 2,

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <string>
-#include <utility>
 
 #include "server/command_families.h"
 #include "server/command_support.h"
@@ -32,9 +31,8 @@ void Exists(CommandCall& call) { CountFound(call, Use::kAsks); }
 
 // Uses keys also for a client with NO-TOUCH.
 void Touch(CommandCall& call) {
-  const bool no_touch = std::exchange(call.client.no_touch, false);
+  call.server.keyspace.CountUses(true);
   CountFound(call, Use::kUses);
-  call.client.no_touch = no_touch;
 }
 
 void Type(CommandCall& call) {
@@ -113,7 +111,8 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "generic",
      .since = "6.2.0",
      .summary = "Copy a key",
-     .complexity = "O(N) worst case for collections, where N is the number of nested items. O(1) for string values."},
+     .complexity = "O(N) worst case for collections, where N is the number of nested items. O(1) "
+                   "for string values."},
     {.name = "del",
      .arity = -2,
      .flags = kWrite,
@@ -125,7 +124,10 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "generic",
      .since = "1.0.0",
      .summary = "Delete a key",
-     .complexity = "O(N) where N is the number of keys that will be removed. When a key to remove holds a value other than a string, the individual complexity for this key is O(M) where M is the number of elements in the list, set, sorted set or hash. Removing a single key that holds a string value is O(1)."},
+     .complexity = "O(N) where N is the number of keys that will be removed. When a key to remove "
+                   "holds a value other than a string, the individual complexity for this key is "
+                   "O(M) where M is the number of elements in the list, set, sorted set or hash. "
+                   "Removing a single key that holds a string value is O(1)."},
     {.name = "exists",
      .arity = -2,
      .flags = kReadOnly | kFast,
@@ -172,7 +174,8 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .tips = "request_policy:multi_shard response_policy:agg_sum",
      .group = "generic",
      .since = "3.2.1",
-     .summary = "Alters the last access time of a key(s). Returns the number of existing keys specified.",
+     .summary =
+         "Alters the last access time of a key(s). Returns the number of existing keys specified.",
      .complexity = "O(N) where N is the number of keys that will be touched."},
     {.name = "type",
      .arity = 2,
@@ -195,8 +198,11 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .tips = "request_policy:multi_shard response_policy:agg_sum",
      .group = "generic",
      .since = "4.0.0",
-     .summary = "Delete a key asynchronously in another thread. Otherwise it is just as DEL, but non blocking.",
-     .complexity = "O(1) for each key removed regardless of its size. Then the command does O(N) work in a different thread in order to reclaim memory, where N is the number of allocations the deleted objects where composed of."},
+     .summary = "Delete a key asynchronously in another thread. Otherwise it is just as DEL, but "
+                "non blocking.",
+     .complexity = "O(1) for each key removed regardless of its size. Then the command does O(N) "
+                   "work in a different thread in order to reclaim memory, where N is the number "
+                   "of allocations the deleted objects where composed of."},
 });
 
 }  // namespace

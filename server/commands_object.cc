@@ -19,8 +19,7 @@ constexpr int64_t kSharedIntegers = 10'000;
 
 // Looks the key up without using it; on nothing the reply is done.
 Keyspace::Place ObjectOrReply(CommandCall& call) {
-  const Keyspace::Place place =
-      call.server.keyspace.Peek(call.first_key(), call.server.now_ms);
+  const Keyspace::Place place = call.server.keyspace.Peek(call.first_key(), call.server.now_ms);
   if (!place) call.reply.Null();
   return place;
 }
@@ -34,8 +33,7 @@ bool IsInteger(const Entry& entry) {
 void ObjectEncoding(CommandCall& call) {
   const Keyspace::Place place = ObjectOrReply(call);
   if (!place) return;
-  const bool raw =
-      place->encoding() == Encoding::kRaw || place->value().size() > kEmbeddedBytesMax;
+  const bool raw = place->encoding() == Encoding::kRaw || place->value().size() > kEmbeddedBytesMax;
   call.reply.Bulk(IsInteger(*place) ? "int" : raw ? "raw" : "embstr");
 }
 

@@ -92,7 +92,8 @@ std::optional<ScanOptions> ScanOptionsOrReply(CommandCall& call) {
     } else if (more && EqualsIgnoreCase(call[i], "match")) {
       options.pattern = call[i + 1];
     } else if (more && EqualsIgnoreCase(call[i], "type")) {
-      options.wants_strings = EqualsIgnoreCase(AsCString(call[i + 1], call[i + 1].size()), "string");
+      options.wants_strings =
+          EqualsIgnoreCase(AsCString(call[i + 1], call[i + 1].size()), "string");
     } else {
       valid = false;
     }
@@ -119,15 +120,19 @@ void Scan(CommandCall& call) {
     buckets = std::numeric_limits<int64_t>::max();
   }
   const bool all = MatchesAll(options->pattern);
-  const Keyspace& keyspace = call.server.keyspace;
+  Keyspace& keyspace = call.server.keyspace;
   std::vector<std::string_view> keys;
+  std::vector<std::string> expired;
   uint64_t cursor = *start;
   int64_t visited = 0;
   do {
     cursor = keyspace.Scan(cursor, [&](const Entry& entry) {
       ++visited;
-      if (!options->wants_strings || entry.expired(call.server.now_ms)) return;
-      if (all || MatchesPattern(options->pattern, entry.key(), LetterCase::kMatters)) {
+      if (!options->wants_strings) return;
+      if (!all && !MatchesPattern(options->pattern, entry.key(), LetterCase::kMatters)) return;
+      if (entry.expired(call.server.now_ms)) {
+        expired.emplace_back(entry.key());
+      } else {
         keys.push_back(entry.key());
       }
     });
@@ -137,6 +142,9 @@ void Scan(CommandCall& call) {
   const char* end = std::to_chars(text.data(), text.data() + text.size(), cursor).ptr;
   call.reply.Bulk({text.data(), static_cast<size_t>(end - text.data())});
   ReplyKeys(call, keys);
+  for (const std::string& key : expired) {
+    (void)keyspace.Peek(keyspace.WithHash(key), call.server.now_ms);  // Takes it away.
+  }
 }
 
 constexpr auto kCommands = std::to_array<CommandSpec>({
@@ -149,7 +157,8 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "generic",
      .since = "1.0.0",
      .summary = "Find all keys matching the given pattern",
-     .complexity = "O(N) with N being the number of keys in the database, under the assumption that the key names in the database and the given pattern have limited length."},
+     .complexity = "O(N) with N being the number of keys in the database, under the assumption "
+                   "that the key names in the database and the given pattern have limited length."},
     {.name = "randomkey",
      .arity = 1,
      .flags = kReadOnly,
@@ -169,7 +178,9 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "generic",
      .since = "2.8.0",
      .summary = "Incrementally iterate the keys space",
-     .complexity = "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection."},
+     .complexity =
+         "O(1) for every call. O(N) for a complete iteration, including enough command calls for "
+         "the cursor to return back to 0. N is the number of elements inside the collection."},
 });
 
 }  // namespace

@@ -8,7 +8,6 @@
 
 #include "server/command_families.h"
 #include "server/command_support.h"
-#include "server/config.h"
 #include "server/info.h"
 #include "server/text.h"
 
@@ -37,160 +36,51 @@ void Info(CommandCall& call) {
   call.reply.Verbatim(InfoText(call.server, sections));
 }
 
-// --- CONFIG
+void Time(CommandCall& call) {
+  constexpr int64_t kMicrosecondsPerSecond = 1'000'000;
+  const int64_t now_us = call.server.now_us;
+  call.reply.Array(2);
+  call.reply.BulkInteger(now_us / kMicrosecondsPerSecond);
+  call.reply.BulkInteger(now_us % kMicrosecondsPerSecond);
+}
 
-struct ConfigMatch {
-  std::string_view name;
-  const ConfigParameter* parameter;
-};
-
-void ConfigGet(CommandCall& call) {
-  std::vector<ConfigMatch> matches;
-  const auto add = [&](std::string_view name, const ConfigParameter& parameter) {
-    const bool known = std::ranges::any_of(
-        matches, [&](const ConfigMatch& match) { return match.parameter == &parameter; });
-    if (!known) matches.push_back({.name = name, .parameter = &parameter});
-  };
-  for (size_t i = 2; i < call.size(); ++i) {
-    if (!IsPattern(call[i])) {
-      // As in Redis, a plain name comes back as it was spelt.
-      if (const ConfigParameter* parameter = FindConfigParameter(call[i])) add(call[i], *parameter);
-      continue;
-    }
-    for (const ConfigParameter& parameter : ConfigParameters()) {
-      if (MatchesPattern(call[i], parameter.name, LetterCase::kIgnored)) {
-        add(parameter.name, parameter);
-      }
-    }
-  }
-  call.reply.Map(matches.size());
-  for (const ConfigMatch& match : matches) {
-    call.reply.Bulk(match.name);
-    call.reply.Bulk(match.parameter->get(call.server.config));
+// There is one database, and it can be swapped with itself.
+void SwapDb(CommandCall& call) {
+  const std::optional<int64_t> first = IntegerOrReply(call, 1, "ERR invalid first DB index");
+  if (!first) return;
+  const std::optional<int64_t> second = IntegerOrReply(call, 2, "ERR invalid second DB index");
+  if (!second) return;
+  if (*first == 0 && *second == 0) {
+    call.reply.Ok();
+  } else {
+    call.reply.Error("ERR DB index is out of range");
   }
 }
 
-std::string ConfigSetError(std::string_view name, std::string_view why) {
-  return "ERR CONFIG SET failed (possibly related to argument '" + std::string(name) + "') - " +
-         std::string(why);
+// As a Redis answers that was not started for debugging.
+void Debug(CommandCall& call) {
+  call.reply.Error(
+      "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you "
+      "can run it from a local connection, otherwise you need to set this option in the "
+      "configuration file, and then restart the server.");
 }
 
-// The first error of the names in a CONFIG SET, if any.
-std::optional<std::string> CheckConfigNames(const CommandCall& call) {
-  for (size_t i = 2; i < call.size(); i += 2) {
-    const ConfigParameter* parameter = FindConfigParameter(call[i]);
-    if (parameter == nullptr) {
-      return "ERR Unknown option or number of arguments for CONFIG SET - '" +
-             std::string(AsCString(call[i], call[i].size())) + "'";
-    }
-    if (parameter->set == nullptr) return ConfigSetError(call[i], "can't set immutable config");
-    for (size_t before = 2; before < i; before += 2) {
-      if (EqualsIgnoreCase(call[before], call[i])) {
-        return ConfigSetError(call[i], "duplicate parameter");
-      }
-    }
-  }
-  return std::nullopt;
+// One picture for every version that is asked for.
+void Lolwut(CommandCall& call) {
+  if (call.size() >= 3 && EqualsIgnoreCase(call[1], "version") && !IntegerOrReply(call, 2)) return;
+  call.reply.Verbatim(
+      "              .  -  '  -  .\n"
+      "          '       _o_       '\n"
+      "       /       '       '       \\\n"
+      "      o      /    (*)    \\      |\n"
+      "       \\      ' . _ . o'      /\n"
+      "          .                 .\n"
+      "              '  -  .  -  o\n\n"
+      "An orrery, after Graham and Tompion, about 1704. Redis ver. " +
+      std::string(kRedisVersion) + "\n");
 }
-
-// All of the parameters are set, or none.
-void ConfigSet(CommandCall& call) {
-  if (call.size() % 2 != 0) {
-    call.reply.Error(kSyntaxError);
-    return;
-  }
-  if (const std::optional<std::string> error = CheckConfigNames(call)) {
-    call.reply.Error(*error);
-    return;
-  }
-  ServerConfig config = call.server.config;
-  for (size_t i = 2; i < call.size(); i += 2) {
-    if (const auto error = FindConfigParameter(call[i])->set(config, call[i + 1])) {
-      call.reply.Error(ConfigSetError(call[i], *error));
-      return;
-    }
-  }
-  call.server.config = config;
-  call.reply.Ok();
-}
-
-void ConfigResetStat(CommandCall& call) {
-  call.server.stats = {.expired_before = call.server.keyspace.counters().expired};
-  call.reply.Ok();
-}
-
-void ConfigRewrite(CommandCall& call) {
-  call.reply.Error("ERR The server is running without a config file");
-}
-
-void ConfigHelp(CommandCall& call) {
-  static constexpr auto kLines = std::to_array<std::string_view>({
-      "GET <pattern>",
-      "    Return parameters matching the glob-like <pattern> and their values.",
-      "SET <directive> <value>",
-      "    Set the configuration <directive> to <value>.",
-      "RESETSTAT",
-      "    Reset statistics reported by the INFO command.",
-      "REWRITE",
-      "    Rewrite the configuration file.",
-  });
-  ReplyHelp(call, "CONFIG", kLines);
-}
-
-constexpr uint32_t kConfigFlags = kAdmin | kNoScript | kLoading | kStale;
-
-constexpr auto kConfigSubcommands = std::to_array<CommandSpec>({
-    {.name = "config|get",
-     .arity = -3,
-     .flags = kConfigFlags,
-     .handler = ConfigGet,
-     .group = "server",
-     .since = "2.0.0",
-     .summary = "Get the values of configuration parameters",
-     .complexity = "O(N) when N is the number of configuration parameters provided"},
-    {.name = "config|help",
-     .arity = 2,
-     .flags = kLoading | kStale,
-     .handler = ConfigHelp,
-     .group = "server",
-     .since = "5.0.0",
-     .summary = "Show helpful text about the different subcommands",
-     .complexity = "O(1)"},
-    {.name = "config|resetstat",
-     .arity = 2,
-     .flags = kConfigFlags,
-     .handler = ConfigResetStat,
-     .group = "server",
-     .since = "2.0.0",
-     .summary = "Reset the stats returned by INFO",
-     .complexity = "O(1)"},
-    {.name = "config|rewrite",
-     .arity = 2,
-     .flags = kConfigFlags,
-     .handler = ConfigRewrite,
-     .group = "server",
-     .since = "2.8.0",
-     .summary = "Rewrite the configuration file with the in memory configuration",
-     .complexity = "O(1)"},
-    {.name = "config|set",
-     .arity = -4,
-     .flags = kConfigFlags,
-     .handler = ConfigSet,
-     .tips = "request_policy:all_nodes response_policy:all_succeeded",
-     .group = "server",
-     .since = "2.0.0",
-     .summary = "Set configuration parameters to the given values",
-     .complexity = "O(N) when N is the number of configuration parameters provided"},
-});
 
 constexpr auto kCommands = std::to_array<CommandSpec>({
-    {.name = "config",
-     .arity = -2,
-     .subcommands = kConfigSubcommands,
-     .group = "server",
-     .since = "2.0.0",
-     .summary = "A container for server configuration commands",
-     .complexity = "Depends on subcommand."},
     {.name = "dbsize",
      .arity = 1,
      .flags = kReadOnly | kFast,
@@ -201,6 +91,15 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .since = "1.0.0",
      .summary = "Return the number of keys in the selected database",
      .complexity = "O(1)"},
+    {.name = "debug",
+     .arity = -2,
+     .flags = kAdmin | kNoScript | kLoading | kStale,
+     .handler = Debug,
+     .group = "server",
+     .since = "1.0.0",
+     .summary = "A container for debugging commands",
+     .complexity = "Depends on subcommand.",
+     .doc_flags = "syscmd"},
     {.name = "flushall",
      .arity = -1,
      .flags = kWrite,
@@ -210,7 +109,17 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "server",
      .since = "1.0.0",
      .summary = "Remove all keys from all databases",
-     .complexity = "O(1); the memory of N keys is freed in the background."},
+     .complexity = "O(N) where N is the total number of keys in all databases"},
+    {.name = "flushdb",
+     .arity = -1,
+     .flags = kWrite,
+     .categories = kCategoryKeyspace | kCategoryDangerous,
+     .handler = FlushAll,
+     .tips = "request_policy:all_shards response_policy:all_succeeded",
+     .group = "server",
+     .since = "1.0.0",
+     .summary = "Remove all keys from the current database",
+     .complexity = "O(N) where N is the number of keys in the selected database"},
     {.name = "info",
      .arity = -1,
      .flags = kLoading | kStale,
@@ -220,6 +129,33 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "server",
      .since = "1.0.0",
      .summary = "Get information and statistics about the server",
+     .complexity = "O(1)"},
+    {.name = "lolwut",
+     .arity = -1,
+     .flags = kReadOnly | kFast,
+     .handler = Lolwut,
+     .group = "server",
+     .since = "5.0.0",
+     .summary = "Display some computer art and the Redis version",
+     .complexity = "O(1)"},
+    {.name = "swapdb",
+     .arity = 3,
+     .flags = kWrite | kFast,
+     .categories = kCategoryKeyspace | kCategoryDangerous,
+     .handler = SwapDb,
+     .group = "server",
+     .since = "4.0.0",
+     .summary = "Swaps two Redis databases",
+     .complexity =
+         "O(N) where N is the count of clients watching or blocking on keys from both databases."},
+    {.name = "time",
+     .arity = 1,
+     .flags = kLoading | kStale | kFast,
+     .handler = Time,
+     .tips = "nondeterministic_output",
+     .group = "server",
+     .since = "2.6.0",
+     .summary = "Return the current server time",
      .complexity = "O(1)"},
 });
 

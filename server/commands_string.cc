@@ -332,7 +332,10 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "string",
      .since = "2.0.0",
      .summary = "Append a value to a key",
-     .complexity = "O(1). The amortized time complexity is O(1) assuming the appended value is small and the already present value is of any size, since the dynamic string library used by Redis will double the free space available on every reallocation."},
+     .complexity =
+         "O(1). The amortized time complexity is O(1) assuming the appended value is small and the "
+         "already present value is of any size, since the dynamic string library used by Redis "
+         "will double the free space available on every reallocation."},
     {.name = "get",
      .arity = 2,
      .flags = kReadOnly | kFast,
@@ -377,7 +380,10 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "string",
      .since = "2.4.0",
      .summary = "Get a substring of the string stored at a key",
-     .complexity = "O(N) where N is the length of the returned string. The complexity is ultimately determined by the returned length, but because creating a substring from an existing string is very cheap, it can be considered O(1) for small strings."},
+     .complexity =
+         "O(N) where N is the length of the returned string. The complexity is ultimately "
+         "determined by the returned length, but because creating a substring from an existing "
+         "string is very cheap, it can be considered O(1) for small strings."},
     {.name = "getset",
      .arity = 3,
      .flags = kWrite | kDenyOom | kFast,
@@ -389,6 +395,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .since = "1.0.0",
      .summary = "Set the string value of a key and return its old value",
      .complexity = "O(1)",
+     .doc_flags = "deprecated",
      .deprecated_since = "6.2.0",
      .replaced_by = "`SET` with the `!GET` argument"},
     {.name = "mget",
@@ -483,7 +490,9 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "string",
      .since = "2.2.0",
      .summary = "Overwrite part of a string at key starting at the specified offset",
-     .complexity = "O(1), not counting the time taken to copy the new string in place. Usually, this string is very small so the amortized complexity is O(1). Otherwise, complexity is O(M) with M being the length of the value argument."},
+     .complexity = "O(1), not counting the time taken to copy the new string in place. Usually, "
+                   "this string is very small so the amortized complexity is O(1). Otherwise, "
+                   "complexity is O(M) with M being the length of the value argument."},
     {.name = "strlen",
      .arity = 2,
      .flags = kReadOnly | kFast,
@@ -505,7 +514,11 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "string",
      .since = "1.0.0",
      .summary = "Get a substring of the string stored at a key",
-     .complexity = "O(N) where N is the length of the returned string. The complexity is ultimately determined by the returned length, but because creating a substring from an existing string is very cheap, it can be considered O(1) for small strings.",
+     .complexity =
+         "O(N) where N is the length of the returned string. The complexity is ultimately "
+         "determined by the returned length, but because creating a substring from an existing "
+         "string is very cheap, it can be considered O(1) for small strings.",
+     .doc_flags = "deprecated",
      .deprecated_since = "2.0.0",
      .replaced_by = "`GETRANGE`"},
 });

@@ -65,8 +65,8 @@ uint64_t Keyspace::MakeSlot(const Entry* entry, uint64_t hash) {
 }
 
 Entry* Keyspace::NewEntry(const Entry::Shape& shape, std::string_view key) {
-  const size_t bytes = Entry::KeyOffset(shape.has_expiry_field, shape.is_shared) +
-                       shape.key_bytes + shape.inline_capacity;
+  const size_t bytes = Entry::KeyOffset(shape.has_expiry_field, shape.is_shared) + shape.key_bytes +
+                       shape.inline_capacity;
   Entry* entry = new (::operator new(bytes)) Entry(shape);
   ORRERY_DCHECK(entry->allocated_bytes() == bytes);
   entry->set_expires_at_ms(kNoExpiry);
@@ -150,7 +150,7 @@ void Keyspace::PrefetchEntry(uint64_t hash) const {
 
 Keyspace::Place Keyspace::Find(HashedKey key, int64_t now_ms) {
   const Place place = Peek(key, now_ms);
-  if (place) EntryOf(*place.slot_)->accessed_s_ = now_s_;
+  if (place && counts_uses_) EntryOf(*place.slot_)->accessed_s_ = now_s_;
   return place;
 }
 
@@ -242,7 +242,8 @@ std::span<char> Keyspace::Edit(Place place, size_t bytes_min, Fill fill) {
   const size_t total = std::max(old_bytes, bytes_min);
   uint64_t& slot = *place.slot_;
   std::span<char> value = Grow(slot, total);
-  if (fill == Fill::kZeros) std::fill(value.begin() + static_cast<ptrdiff_t>(old_bytes), value.end(), 0);
+  if (fill == Fill::kZeros)
+    std::fill(value.begin() + static_cast<ptrdiff_t>(old_bytes), value.end(), 0);
   EntryOf(slot)->encoding_ = static_cast<uint32_t>(Encoding::kRaw);
   return value;
 }
@@ -280,6 +281,7 @@ std::span<char> Keyspace::Grow(uint64_t& slot, size_t total) {
   Entry* grown = NewEntry(shape, entry.key());
   SetBody(*grown, std::move(body));
   grown->set_expires_at_ms(entry.expires_at_ms());
+  grown->accessed_s_ = entry.accessed_s_;
   Replace(slot, grown);
   return grown->mutable_shared().mutable_bytes();
 }
@@ -287,7 +289,8 @@ std::span<char> Keyspace::Grow(uint64_t& slot, size_t total) {
 void Keyspace::Copy(Place from, Place to, HashedKey to_key) {
   const Entry& source = *from;
   Entry* made = MakeEntry(to_key.bytes, source.value(), source.expires_at_ms());
-  made->encoding_ = source.encoding_;
+  const bool natural = source.encoding() == Encoding::kNatural;
+  made->encoding_ = natural ? static_cast<uint32_t>(Encoding::kOwnInteger) : source.encoding_;
   if (to) {
     Replace(*to.slot_, made);
   } else {

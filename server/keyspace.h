@@ -79,6 +79,8 @@ class Keyspace {
 
   // An expired key is removed and not found. What is found counts as used now.
   Place Find(HashedKey key, int64_t now_ms);
+  // Whether what is found from now on counts as used; at first it does.
+  void CountUses(bool count) { counts_uses_ = count; }
   // The same, for who only asks about the key: it does not count as used.
   Place Peek(HashedKey key, int64_t now_ms);
   // Says when it was used, instead. REQUIRES: found.
@@ -229,6 +231,7 @@ class Keyspace {
   size_t size_ = 0;
   size_t expiring_ = 0;
   uint64_t expire_cursor_ = 0;
+  bool counts_uses_ = true;
   uint32_t now_s_ = 0;  // The time of the last Find() or Peek().
 
   // What Clear() left, and how far FreeSome() has come in the last of it.

@@ -24,8 +24,8 @@ size_t FormatInteger(int64_t value, std::span<char, kIntegerTextMax> text);
 // The longest text of a float: as many digits as its largest value has before the point, and 17.
 inline constexpr size_t kFloatTextMax = 5 * 1024;
 
-// As strtold(3) reads all of it, which includes hexadecimals and infinities. Nothing for what is not
-// a number, is longer than kFloatTextMax, is out of range, or begins with a space.
+// As strtold(3) reads all of it, which includes hexadecimals and infinities. Nothing for what is
+// not a number, is longer than kFloatTextMax, is out of range, or begins with a space.
 std::optional<long double> ParseFloat(std::string_view text);
 
 // With at most 17 digits behind the point and no zeros at the end, as Redis shows a value that has

@@ -29,6 +29,9 @@ class ReplyWriter {
   // For HELLO: what follows is written in `version`.
   void set_version(RespVersion version) { version_ = version; }
 
+  // While it is muted, nothing is written.
+  void set_muted(bool muted) { muted_ = muted; }
+
   // `text` without line ends.
   void SimpleString(std::string_view text);
   void Ok() { Raw("+OK\r\n"); }
@@ -36,7 +39,9 @@ class ReplyWriter {
   // inside become spaces, as in Redis.
   void Error(std::string_view text);
   // An element that is already encoded.
-  void Raw(std::string_view encoded) { output_.Append(encoded); }
+  void Raw(std::string_view encoded) {
+    if (!muted_) output_.Append(encoded);
+  }
 
   void Integer(int64_t value);
   void Bulk(std::string_view bytes);
@@ -66,6 +71,7 @@ class ReplyWriter {
 
   PendingOutput& output_;
   RespVersion version_;
+  bool muted_ = false;
 };
 
 }  // namespace orrery::server

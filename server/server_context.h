@@ -9,12 +9,13 @@
 
 #include "base/prng.h"
 #include "base/units.h"
+#include "runtime/ring/kernel.h"
+#include "server/client.h"
 #include "server/config.h"
 #include "server/keyspace.h"
 
 namespace orrery::server {
 
-struct Client;
 class Command;
 class CommandTable;
 
@@ -27,6 +28,31 @@ class CommandObserver {
   virtual ~CommandObserver() = default;
   // `command` is valid during the call.
   virtual void OnCommand(const Client& client, const Command& command, int64_t now_ms) = 0;
+};
+
+// What the client's connection holds.
+struct ClientMemory {
+  size_t input_bytes = 0;   // Received and not processed.
+  size_t output_bytes = 0;  // Replied and not sent.
+};
+
+// What commands ask of the shard around them.
+class ServerHost {
+ public:
+  virtual ~ServerHost() = default;
+  // Ends the connection of a client that is not the one whose command runs; what it had to get is
+  // lost, and it is in the list of clients no more.
+  virtual void Kill(Client& client) = 0;
+  // Fills in the client's addresses, if they can be had.
+  virtual void FindAddresses(Client& client) = 0;
+  virtual ClientMemory MemoryOf(const Client& client) const = 0;
+  virtual ProcessUsage Usage() = 0;
+};
+
+// CLIENT PAUSE: commands wait.
+struct Pause {
+  int64_t end_ms = 0;       // The last millisecond of it, in Unix time.
+  bool writes_only = true;  // Only those that write.
 };
 
 // Counted since the start or CONFIG RESETSTAT.
@@ -54,15 +80,19 @@ struct ServerContext {
   Keyspace& keyspace;
   const CommandTable& commands;
   CommandObserver* observer = nullptr;
+  ServerHost* host = nullptr;  // Null in tests of commands.
   ServerConfig config = {};
   ServerIdentity identity = {};
   ServerStats stats = {};
   uint32_t connected_clients = 0;
+  ClientList clients = {};
+  Pause pause = {};
   // For commands whose answer is by chance.
   Prng prng{0};
 
   // Unix time in milliseconds, and the monotonic clock.
   int64_t now_ms = 0;
+  int64_t now_us = 0;  // The same in microseconds.
   Nanoseconds monotonic_ns = 0;
 };
 

@@ -1,5 +1,6 @@
 #include "server/shard.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstring>
@@ -15,6 +16,9 @@ namespace {
 // More than one in so many expired among the keys that a round looked at makes the next one come
 // soon. Redis bears as much.
 constexpr uint32_t kStaleOneIn = 10;
+// While clients wait for the end of a pause, the clock is read this often at least: somebody may
+// set it.
+constexpr int64_t kPauseLookMs = 1000;
 
 SipHashKey DrawHashKey(Kernel& kernel) {
   std::array<std::byte, 16> bytes;
@@ -77,7 +81,8 @@ Shard::Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* obser
     : kernel_(kernel),
       options_(options),
       keyspace_(DrawHashKey(kernel)),
-      context_{.keyspace = keyspace_, .commands = command_table_, .observer = observer},
+      context_{
+          .keyspace = keyspace_, .commands = command_table_, .observer = observer, .host = this},
       processor_(context_) {
   ORRERY_CHECK(options.output_resume_bytes < options.output_pause_bytes);
   context_.prng = Prng(DrawHashKey(kernel).low);
@@ -91,7 +96,9 @@ Shard::Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* obser
 Shard::~Shard() = default;
 
 void Shard::ReadClocks() {
-  context_.now_ms = kernel_.RealtimeNow() / kMillisecond;
+  const Nanoseconds realtime = kernel_.RealtimeNow();
+  context_.now_ms = realtime / kMillisecond;
+  context_.now_us = realtime / kMicrosecond;
   context_.monotonic_ns = reactor_->now();
 }
 
@@ -128,7 +135,7 @@ void Shard::Open(Connection& connection) {
   const size_t index = connection.handle().index;
   if (index >= sessions_.size()) sessions_.resize(index + 1);
   ORRERY_CHECK(sessions_[index] == nullptr);
-  sessions_[index] = std::make_unique<Session>();
+  sessions_[index] = std::make_unique<Session>(connection);
   Session& session = *sessions_[index];
   if (context_.connected_clients >= context_.config.clients_max) {
     ++context_.stats.connections_rejected;
@@ -140,7 +147,10 @@ void Shard::Open(Connection& connection) {
   ++context_.stats.connections_received;
   ++context_.connected_clients;
   session.client.id = ++last_client_id_;
-  session.client.connected_ns = reactor_->now();
+  session.client.connected_ns = session.client.last_command_ns = reactor_->now();
+  session.client.descriptor = connection.descriptor();
+  session.client.connection_index = static_cast<uint32_t>(index);
+  context_.clients.PushBack(session.client);
 }
 
 void Shard::Receive(Connection& connection, Session& session, std::string_view data) {
@@ -174,6 +184,11 @@ void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd
       ORRERY_MARK_IF(connection.reads_paused(), "output.full-again");
       reactor_->PauseReads(connection);
       break;
+    case ProcessEnd::kPaused:
+      // What it has sent beyond this waits in the socket.
+      reactor_->PauseReads(connection);
+      if (!session.paused_link.linked()) paused_.PushBack(session);
+      break;
     case ProcessEnd::kClosing:
       reactor_->Finish(connection);
       break;
@@ -196,7 +211,45 @@ void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd
 void Shard::Close(Connection& connection) {
   std::unique_ptr<Session>& session = sessions_[connection.handle().index];
   if (!session->refused) --context_.connected_clients;
+  if (session->client.link.linked()) context_.clients.Remove(session->client);
+  if (session->paused_link.linked()) paused_.Remove(*session);
   session.reset();
+}
+
+Session& Shard::SessionOf(const Client& client) const {
+  Session& session = *sessions_[client.connection_index];
+  ORRERY_CHECK(&session.client == &client);
+  return session;
+}
+
+void Shard::Kill(Client& client) {
+  context_.clients.Remove(client);
+  reactor_->Abort(SessionOf(client).connection);
+}
+
+void Shard::FindAddresses(Client& client) {
+  const auto ends = kernel_.Ends(client.descriptor);
+  if (!ends) return;  // Its peer has gone, and so will it.
+  client.address = ends->peer;
+  client.local_address = ends->local;
+}
+
+ClientMemory Shard::MemoryOf(const Client& client) const {
+  const Session& session = SessionOf(client);
+  return {.input_bytes = session.input.size(),
+          .output_bytes = session.connection.output().size_bytes()};
+}
+
+Nanoseconds Shard::ContinuePaused(Nanoseconds now) {
+  if (paused_.empty()) return kNever;
+  ReadClocks();
+  const int64_t left_ms = context_.pause.end_ms - context_.now_ms;
+  if (left_ms >= 0) return now + std::min(left_ms + 1, kPauseLookMs) * kMillisecond;
+  for (size_t waiting = paused_.size(); waiting > 0; --waiting) {
+    Session& session = *paused_.PopFront();
+    if (session.connection.open()) Resume(session.connection, session);
+  }
+  return paused_.empty() ? kNever : now;
 }
 
 void Shard::OnWoken() {
@@ -218,7 +271,8 @@ Nanoseconds Shard::OnTurn(Nanoseconds now) {
   }
   // A server with nothing to expire and nothing to move sleeps until somebody comes. What has come
   // up since the last round counts: nobody may come for long.
-  return keyspace_.unsettled() || keyspace_.expiring() > 0 ? next_background_ : kNever;
+  const bool work = keyspace_.unsettled() || keyspace_.expiring() > 0;
+  return std::min(work ? next_background_ : kNever, ContinuePaused(now));
 }
 
 }  // namespace orrery::server

@@ -51,7 +51,7 @@ struct ShardOptions {
   int64_t process_id = 0;  // For INFO.
 };
 
-class Shard final : public Application {
+class Shard final : public Application, private ServerHost {
  public:
   // Listens and sets everything up; nothing is submitted before the first Turn(). The error is one
   // line for a person. `ring` and `kernel` must outlive the shard; `observer` (may be null) too.
@@ -95,6 +95,15 @@ class Shard final : public Application {
   // What follows from the state that processing has left: send, pause or resume, finish, cut off.
   void AfterProcessing(Connection& connection, Session& session, ProcessEnd end);
   void Close(Connection& connection);
+  // Goes on with who waited for the end of a pause. Returns when to look again.
+  Nanoseconds ContinuePaused(Nanoseconds now);
+  Session& SessionOf(const Client& client) const;
+
+  // ServerHost.
+  void Kill(Client& client) override;
+  void FindAddresses(Client& client) override;
+  ClientMemory MemoryOf(const Client& client) const override;
+  ProcessUsage Usage() override { return kernel_.Usage(); }
 
   Kernel& kernel_;
   ShardOptions options_;
@@ -102,6 +111,7 @@ class Shard final : public Application {
   Keyspace keyspace_;
   ServerContext context_;
   CommandProcessor processor_;
+  IntrusiveList<Session, &Session::paused_link> paused_;
   std::vector<std::unique_ptr<Session>> sessions_;  // By the index of the connection's slot.
   uint64_t last_client_id_ = 0;
   Nanoseconds next_background_ = 0;

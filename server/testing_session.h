@@ -26,6 +26,7 @@ namespace orrery::server {
 struct TestingServer {
   TestingServer() {
     context.now_ms = 1'700'000'000'000;
+    context.now_us = context.now_ms * 1000;
     context.identity.run_id = std::string(40, 'a');
   }
 
@@ -40,7 +41,11 @@ class TestingSession {
  public:
   explicit TestingSession(TestingServer& server) : server_(server), output_(server.pool) {
     client_.id = ++server.context.stats.connections_received;
+    server.context.clients.PushBack(client_);
   }
+  TestingSession(const TestingSession&) = delete;
+  TestingSession& operator=(const TestingSession&) = delete;
+  ~TestingSession() { server_.context.clients.Remove(client_); }
 
   Client& client() { return client_; }
   PendingOutput& output() { return output_; }

@@ -26,6 +26,22 @@ struct ListenOptions {
   int backlog = 511;
 };
 
+// The two ends of a connected socket: "127.0.0.1:6379", "[::1]:6379".
+struct SocketEnds {
+  std::string local;
+  std::string peer;
+};
+
+// What the process has used since its start.
+struct ProcessUsage {
+  Nanoseconds user = 0;  // CPU time, of all threads,
+  Nanoseconds system = 0;
+  Nanoseconds thread_user = 0;  // and of the calling one.
+  Nanoseconds thread_system = 0;
+  uint64_t resident_bytes = 0;  // Memory, now.
+  uint64_t machine_bytes = 0;   // What the machine has.
+};
+
 class Kernel {
  public:
   virtual ~Kernel() = default;
@@ -41,6 +57,9 @@ class Kernel {
 
   // The port that a listening socket is bound to.
   virtual std::expected<uint16_t, Errno> LocalPort(int listener) = 0;
+
+  // The ends of a connected socket. ENOTCONN: its peer has gone already.
+  virtual std::expected<SocketEnds, Errno> Ends(int socket) = 0;
 
   // setsockopt(2) of an int option.
   virtual std::expected<void, Errno> SetSocketOption(int socket, int level, int option,
@@ -58,6 +77,9 @@ class Kernel {
   // CLOCK_MONOTONIC and CLOCK_REALTIME.
   virtual Nanoseconds MonotonicNow() = 0;
   virtual Nanoseconds RealtimeNow() = 0;
+
+  // For metrics. A simulation answers what does not depend on the machine it runs on.
+  virtual ProcessUsage Usage() = 0;
 
   // Fills `bytes` with unpredictable bytes (in a simulation: bytes drawn from the seed).
   virtual void Entropy(std::span<std::byte> bytes) = 0;

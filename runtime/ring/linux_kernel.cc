@@ -9,7 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstdio>
 #include <optional>
 
 #include "base/check.h"
@@ -33,6 +35,22 @@ struct SocketAddress {
   // The socket calls take every family through this one type.
   sockaddr* generic() { return reinterpret_cast<sockaddr*>(&storage); }
 };
+
+std::string Format(const SocketAddress& address) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (address.storage.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address.storage);
+    (void)::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());  // It always fits.
+    return "[" + std::string(text.data()) + "]:" + std::to_string(ntohs(v6.sin6_port));
+  }
+  const auto& v4 = reinterpret_cast<const sockaddr_in&>(address.storage);
+  (void)::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
+  return std::string(text.data()) + ":" + std::to_string(ntohs(v4.sin_port));
+}
+
+Nanoseconds InNanoseconds(const timeval& time) {
+  return time.tv_sec * kSecond + time.tv_usec * kMicrosecond;
+}
 
 std::optional<SocketAddress> ParseAddress(const std::string& text, uint16_t port) {
   SocketAddress address;
@@ -95,6 +113,15 @@ std::expected<uint16_t, Errno> LinuxKernel::LocalPort(int listener) {
   return std::unexpected(Errno(EAFNOSUPPORT));
 }
 
+std::expected<SocketEnds, Errno> LinuxKernel::Ends(int socket) {
+  SocketAddress local;
+  local.bytes = sizeof local.storage;
+  SocketAddress peer = local;
+  if (::getsockname(socket, local.generic(), &local.bytes) != 0) return LastError();
+  if (::getpeername(socket, peer.generic(), &peer.bytes) != 0) return LastError();
+  return SocketEnds{.local = Format(local), .peer = Format(peer)};
+}
+
 std::expected<void, Errno> LinuxKernel::SetSocketOption(int socket, int level, int option,
                                                         int value) {
   if (::setsockopt(socket, level, option, &value, sizeof value) != 0) return LastError();
@@ -123,6 +150,28 @@ std::expected<uint64_t, Errno> LinuxKernel::RaiseDescriptorLimit() {
 Nanoseconds LinuxKernel::MonotonicNow() { return Now(CLOCK_MONOTONIC); }
 
 Nanoseconds LinuxKernel::RealtimeNow() { return Now(CLOCK_REALTIME); }
+
+ProcessUsage LinuxKernel::Usage() {
+  ProcessUsage usage;
+  rusage process{};
+  rusage thread{};
+  ORRERY_CHECK_OP(::getrusage(RUSAGE_SELF, &process), ==, 0);
+  ORRERY_CHECK_OP(::getrusage(RUSAGE_THREAD, &thread), ==, 0);
+  usage.user = InNanoseconds(process.ru_utime);
+  usage.system = InNanoseconds(process.ru_stime);
+  usage.thread_user = InNanoseconds(thread.ru_utime);
+  usage.thread_system = InNanoseconds(thread.ru_stime);
+  const auto page_bytes = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  usage.machine_bytes = page_bytes * static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES));
+  // "SIZE RESIDENT ...", in pages.
+  unsigned long long resident_pages = 0;
+  if (std::FILE* file = std::fopen("/proc/self/statm", "re")) {
+    if (std::fscanf(file, "%*u %llu", &resident_pages) != 1) resident_pages = 0;
+    std::fclose(file);
+  }
+  usage.resident_bytes = resident_pages * page_bytes;
+  return usage;
+}
 
 void LinuxKernel::Entropy(std::span<std::byte> bytes) {
   // Large requests may be cut short by a signal; each call that succeeds makes progress.

@@ -17,6 +17,7 @@ class LinuxKernel final : public Kernel {
   // of socket(2), bind(2) and listen(2).
   std::expected<int, Errno> Listen(const ListenOptions& options) override;
   std::expected<uint16_t, Errno> LocalPort(int listener) override;
+  std::expected<SocketEnds, Errno> Ends(int socket) override;
   std::expected<void, Errno> SetSocketOption(int socket, int level, int option, int value) override;
   std::expected<int, Errno> MakeEventFd() override;
   // REQUIRES: `fd` is open.
@@ -24,6 +25,7 @@ class LinuxKernel final : public Kernel {
   std::expected<uint64_t, Errno> RaiseDescriptorLimit() override;
   Nanoseconds MonotonicNow() override;
   Nanoseconds RealtimeNow() override;
+  ProcessUsage Usage() override;
   void Entropy(std::span<std::byte> bytes) override;
 };
 

@@ -71,6 +71,40 @@ TEST_F(LinuxKernelTest, ListensOnIpv6) {
   kernel_.Close(*listener);
 }
 
+TEST_F(LinuxKernelTest, TellsTheEndsOfAConnection) {
+  for (const bool v6 : {false, true}) {
+    const std::string host = v6 ? "::1" : "127.0.0.1";
+    const auto listener = kernel_.Listen({.address = host});
+    if (!listener) continue;  // No IPv6 here.
+    EXPECT_EQ(kernel_.Ends(*listener).error(), Errno(ENOTCONN));
+    sockaddr_storage address{};
+    socklen_t bytes = sizeof address;
+    ASSERT_EQ(::getsockname(*listener, reinterpret_cast<sockaddr*>(&address), &bytes), 0);
+    const int peer = ::socket(address.ss_family, SOCK_STREAM, 0);
+    ASSERT_EQ(::connect(peer, reinterpret_cast<sockaddr*>(&address), bytes), 0);
+    const int accepted = ::accept(*listener, nullptr, nullptr);
+    const auto ends = kernel_.Ends(accepted);
+    const auto others = kernel_.Ends(peer);
+    ASSERT_TRUE(ends && others);
+    EXPECT_EQ(ends->local, (v6 ? "[" + host + "]:" : host + ":") +
+                               std::to_string(*kernel_.LocalPort(*listener)));
+    EXPECT_EQ(ends->local, others->peer);
+    EXPECT_EQ(ends->peer, others->local);
+    for (const int fd : {*listener, peer, accepted}) kernel_.Close(fd);
+  }
+  EXPECT_EQ(kernel_.Ends(-1).error(), Errno(EBADF));
+}
+
+TEST_F(LinuxKernelTest, TellsWhatTheProcessUses) {
+  const ProcessUsage before = kernel_.Usage();
+  EXPECT_GT(before.resident_bytes, 100'000u);
+  EXPECT_GT(before.machine_bytes, before.resident_bytes);
+  ProcessUsage after = before;
+  while (after.thread_user == before.thread_user) after = kernel_.Usage();
+  EXPECT_GE(after.user, after.thread_user);
+  EXPECT_GE(after.system, before.system);
+}
+
 TEST_F(LinuxKernelTest, OnlyNumericAddresses) {
   for (const char* address : {"localhost", "", "127.0.0", "1.2.3.4.5", "::g", "127.0.0.1 "}) {
     EXPECT_EQ(kernel_.Listen({.address = address}).error(), Errno(EINVAL)) << address;

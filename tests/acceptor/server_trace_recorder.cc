@@ -280,6 +280,8 @@ class ServerTraceRecorder::RecordingKernel final : public Kernel {
   std::expected<uint16_t, Errno> LocalPort(int listener) override {
     return inner_.LocalPort(listener);
   }
+  std::expected<SocketEnds, Errno> Ends(int socket) override { return inner_.Ends(socket); }
+  ProcessUsage Usage() override { return inner_.Usage(); }
   std::expected<void, Errno> SetSocketOption(int socket, int level, int option,
                                              int value) override {
     return inner_.SetSocketOption(socket, level, option, value);

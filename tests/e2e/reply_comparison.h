@@ -15,12 +15,12 @@ namespace orrery::e2e {
 
 enum class Comparison : uint8_t {
   kExact,
-  kAnyOrder,      // An array of the same elements.
-  kScan,          // Where both cursors are 0: the same keys; else both are cursors and arrays.
-  kNear,          // Integers that differ by at most `slack`.
-  kSameType,      // The first byte.
-  kWithoutId,     // A map in which the value of "id" may differ.
-  kDocumentation, // Of each command: what ours says is what Redis says.
+  kAnyOrder,       // An array of the same elements.
+  kScan,           // Of a whole scan the same keys; else a cursor and an array.
+  kNear,           // Integers that differ by at most `slack`.
+  kSameType,       // The first byte.
+  kWithoutId,      // A map in which the value of "id" may differ.
+  kDocumentation,  // Of each command: what ours says is what Redis says.
   kAnything,
 };
 

@@ -79,7 +79,8 @@ std::vector<std::string> Wire::Exchange(std::string_view bytes, size_t replies) 
   if (!TakeReplies(taken, replies)) return taken;
   std::vector<char> buffer(1 << 18);
   while (!bytes.empty() || taken.size() < replies) {
-    pollfd state{.fd = fd_, .events = static_cast<short>(POLLIN | (bytes.empty() ? 0 : POLLOUT)),
+    pollfd state{.fd = fd_,
+                 .events = static_cast<short>(POLLIN | (bytes.empty() ? 0 : POLLOUT)),
                  .revents = 0};
     const int ready = poll(&state, 1, kPatienceMs);
     if (ready < 0 && errno == EINTR) continue;
@@ -118,8 +119,7 @@ bool ServerProcess::Spawn(std::vector<std::string> words, int output) {
   } else {
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
   }
-  const int error =
-      posix_spawn(&pid_, arguments[0], &actions, nullptr, arguments.data(), environ);
+  const int error = posix_spawn(&pid_, arguments[0], &actions, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
     std::fprintf(stderr, "%s: %s\n", words[0].c_str(), std::strerror(error));
@@ -133,9 +133,19 @@ bool ServerProcess::running() const { return waitpid(pid_, nullptr, WNOHANG) == 
 std::unique_ptr<ServerProcess> ServerProcess::StartRedis(const std::vector<std::string>& options) {
   std::unique_ptr<ServerProcess> server(new ServerProcess);
   server->port_ = FreePort();
-  std::vector<std::string> words = {
-      kRedis, "--port",        std::to_string(server->port_), "--bind", "127.0.0.1", "--save", "",
-      "--appendonly", "no",    "--databases", "1",            "--loglevel", "warning"};
+  std::vector<std::string> words = {kRedis,
+                                    "--port",
+                                    std::to_string(server->port_),
+                                    "--bind",
+                                    "127.0.0.1",
+                                    "--save",
+                                    "",
+                                    "--appendonly",
+                                    "no",
+                                    "--databases",
+                                    "1",
+                                    "--loglevel",
+                                    "warning"};
   words.insert(words.end(), options.begin(), options.end());
   if (!server->Spawn(std::move(words), -1)) return nullptr;
   for (int tries = 0; tries < kStartTries && server->running(); ++tries) {

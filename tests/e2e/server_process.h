@@ -29,7 +29,7 @@ class Wire {
   const std::string& problem() const { return problem_; }
 
  private:
-  static constexpr int kPatienceMs = 60'000;
+  static constexpr int kPatienceMs = 10'000;
 
   // Takes whole replies off what has been received. False: what is there is no reply.
   bool TakeReplies(std::vector<std::string>& taken, size_t replies);

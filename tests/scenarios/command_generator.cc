@@ -52,7 +52,7 @@ Bytes CommandGenerator::Value() {
   if (pick == 5) return Float();
   Bytes value;
   value.fill_seed = prng_.Below(1000);
-  static constexpr std::array<uint64_t, 12> kEdges = {0,    1,    15,   20,   44,    45,
+  static constexpr std::array<uint64_t, 12> kEdges = {0,    1,    15,   20,    44,    45,
                                                       4095, 4096, 4097, 16384, 32768, 100'000};
   if (OneIn(options_.big_value_odds)) {
     const uint64_t edge = prng_.Below(kEdges.size() + 1);
@@ -89,9 +89,10 @@ Bytes CommandGenerator::Number() {
 
 Bytes CommandGenerator::Float() {
   static constexpr WordList<24> kFloats = {
-      "0.1",  "-0.1", "3.0e3",    "1e300",  "-1e-5", "5.0",       "1.25",  "10.50",
-      "1e17", "inf",  "-inf",     "nan",    "0x1p3", "1e5000",    "1e-17", " 1.5",
-      "1.5 ", ".5",   "123456.7", "1e-400", "-.0",   "Infinity",  "",      "3.1415926535897932384626"};
+      "0.1",      "-0.1",   "3.0e3", "1e300",    "-1e-5", "5.0",
+      "1.25",     "10.50",  "1e17",  "inf",      "-inf",  "nan",
+      "0x1p3",    "1e5000", "1e-17", " 1.5",     "1.5 ",  ".5",
+      "123456.7", "1e-400", "-.0",   "Infinity", "",      "3.1415926535897932384626"};
   if (prng_.Chance(1, 3)) return Number();
   return Bytes::Text(std::string(Pick(kFloats)));
 }
@@ -104,7 +105,7 @@ Bytes CommandGenerator::Index() {
 }
 
 Bytes CommandGenerator::BitOffset() {
-  static constexpr WordList<8> kOdd = {"-1",  "4294967296", "9223372036854775807", "abc",
+  static constexpr WordList<8> kOdd = {"-1", "4294967296", "9223372036854775807",  "abc",
                                        "#1", "1.5",        "18446744073709551616", ""};
   if (prng_.Chance(1, 8)) return Bytes::Text(std::string(Pick(kOdd)));
   return Bytes::Text(std::to_string(LogUniform(1000) - 1));
@@ -112,8 +113,8 @@ Bytes CommandGenerator::BitOffset() {
 
 Bytes CommandGenerator::Pattern() {
   static constexpr WordList<20> kPatterns = {
-      "*",      "k*",    "k?",   "[kt]*", "k[0-3]", "k[^1]",  "\\k1", "k\\", "[",     "[a",
-      "k[3-0]", "**1",   "k*[", "?\\?",  "",       "k[\\1]", "K*",   "*1",  "k[1-", "[^",
+      "*",      "k*",  "k?",  "[kt]*", "k[0-3]", "k[^1]",  "\\k1", "k\\", "[",    "[a",
+      "k[3-0]", "**1", "k*[", "?\\?",  "",       "k[\\1]", "K*",   "*1",  "k[1-", "[^",
   };
   if (prng_.Chance(1, 2)) return Bytes::Text(std::string(Pick(kPatterns)));
   static constexpr std::string_view kLetters = "k*?[]^-\\0123t";
@@ -126,18 +127,9 @@ Bytes CommandGenerator::Pattern() {
 }
 
 Bytes CommandGenerator::Duration(bool seconds) {
-  static constexpr WordList<12> kOdd = {"0",
-                                        "-1",
-                                        "9223372036854775807",
-                                        "-9223372036854775808",
-                                        "9223372036854775808",
-                                        "abc",
-                                        "",
-                                        "1.5",
-                                        "9223372036854776",
-                                        "-9223372036854776",
-                                        "9223372036854775",
-                                        "-100"};
+  static constexpr WordList<12> kOdd = {
+      "0", "-1",  "9223372036854775807", "-9223372036854775808", "9223372036854775808", "abc",
+      "",  "1.5", "9223372036854776",    "-9223372036854776",    "9223372036854775",    "-100"};
   if (prng_.Chance(1, 4)) return Bytes::Text(std::string(Pick(kOdd)));
   uint64_t time = LogUniform(2000);
   if (options_.far_times) time = (time + 10) * (seconds ? 10'000 : 10'000'000);
@@ -165,10 +157,22 @@ Bytes CommandGenerator::Dump() {
   const uint64_t pick = prng_.Below(16);
   if (pick == 0) return Bytes::Text("");
   if (pick == 1) return Bytes::Text("0123456789");
-  if (pick == 2) return Bytes::Text(SealDump(std::string("\0\x05" "abc", 5)));  // Ends too early.
-  if (pick == 3) return Bytes::Text(SealDump(std::string("\0\x03" "abc", 5), 11));
-  if (pick == 4) return Bytes::Text(SealDump(std::string("\0\x03" "abc", 5), 6));
-  if (pick == 5) return Bytes::Text(SealDump(std::string("\0\xc7", 2)));  // No such encoding.
+  if (pick == 2)
+    return Bytes::Text(
+        SealDump(std::string("\0\x05"
+                             "abc",
+                             5)));  // Ends too early.
+  if (pick == 3)
+    return Bytes::Text(SealDump(std::string("\0\x03"
+                                            "abc",
+                                            5),
+                                11));
+  if (pick == 4)
+    return Bytes::Text(SealDump(std::string("\0\x03"
+                                            "abc",
+                                            5),
+                                6));
+  if (pick == 5) return Bytes::Text(SealDump(std::string("\0\xc7", 2)));    // No such encoding.
   if (pick == 6) return Bytes::Text(SealDump(std::string("\xfa\x01", 2)));  // No such type.
   if (pick == 7) return Bytes::Text(SealDump(kCompressed));
   Bytes value = Value();
@@ -183,7 +187,8 @@ Bytes CommandGenerator::Dump() {
 Command CommandGenerator::DrawSet() {
   Command command = {Word("SET"), Key(), Value()};
   const uint64_t options = prng_.Below(4);
-  static constexpr WordList<8> kOptions = {"NX", "XX", "GET", "KEEPTTL", "EX", "PX", "EXAT", "PXAT"};
+  static constexpr WordList<8> kOptions = {"NX", "XX", "GET",  "KEEPTTL",
+                                           "EX", "PX", "EXAT", "PXAT"};
   for (uint64_t index = 0; index + 1 < options; ++index) {
     const uint64_t pick = prng_.Below(kOptions.size());
     command.push_back(Word(kOptions[pick]));
@@ -373,8 +378,8 @@ Command CommandGenerator::DrawBits() {
 
 Command CommandGenerator::DrawScan() {
   Command command = {Word("SCAN")};
-  static constexpr WordList<7> kCursors = {"-1", "abc", "", "18446744073709551615", "1",
-                                           "18446744073709551616", " 0"};
+  static constexpr WordList<7> kCursors = {
+      "-1", "abc", "", "18446744073709551615", "1", "18446744073709551616", " 0"};
   command.push_back(Bytes::Text(std::string(prng_.Chance(1, 8) ? Pick(kCursors) : "0")));
   if (!prng_.Chance(1, 8)) {
     command.push_back(Word("COUNT"));
@@ -410,7 +415,7 @@ Command CommandGenerator::DrawRestore() {
 }
 
 Command CommandGenerator::DrawExpiry() {
-  static constexpr WordList<5> kConditions = {"NX", "XX", "GT", "LT", "ZZ"};
+  static constexpr WordList<5> kConditions = {"NX", "XX", "ZZ", "GT", "LT"};
   const uint64_t pick = prng_.Below(10);
   static constexpr WordList<5> kAsking = {"TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME", "PERSIST"};
   if (pick < 5) return {Word(kAsking[pick]), Key()};
@@ -418,7 +423,9 @@ Command CommandGenerator::DrawExpiry() {
   const std::string_view name = kSetting[pick - 5];
   const bool seconds = name[0] != 'P';
   Command command = {Word(name), Key(), name.ends_with("AT") ? Time(seconds) : Duration(seconds)};
-  while (prng_.Chance(1, 4)) command.push_back(Word(kConditions[prng_.Below(5)]));
+  // Whether one duration ends later than another is up to the clock.
+  const uint64_t conditions = options_.far_times && !name.ends_with("AT") ? 3 : 5;
+  while (prng_.Chance(1, 4)) command.push_back(Word(kConditions[prng_.Below(conditions)]));
   return command;
 }
 
@@ -508,13 +515,13 @@ Command CommandGenerator::DrawServer() {
     }
     case 6:
     case 7: {
-      static constexpr WordList<9> kNames = {"maxclients", "save",      "appendonly",
-                                             "timeout",    "databases", "maxmemory",
+      static constexpr WordList<9> kNames = {"maxclients", "save",       "appendonly",
+                                             "timeout",    "databases",  "maxmemory",
                                              "nosuch",     "MAXCLIENTS", "maxmemory-policy"};
       return {Word("CONFIG"), Word("GET"), Bytes::Text(std::string(Pick(kNames)))};
     }
     case 8: {
-      static constexpr WordList<4> kNames = {"maxclients", "port", "nosuch", "timeout"};
+      static constexpr WordList<4> kNames = {"maxclients", "MAXCLIENTS", "nosuch", "databases"};
       static constexpr WordList<4> kValues = {"abc", "0", "10000", ""};
       Command command = {Word("CONFIG"), Word("SET")};
       command.push_back(Bytes::Text(std::string(Pick(kNames))));
@@ -543,10 +550,9 @@ Command CommandGenerator::DrawServer() {
 }
 
 Command CommandGenerator::DrawIntrospection() {
-  static constexpr WordList<16> kNames = {"get",       "set",        "MSET",        "bitop",
-                                          "restore",   "client",     "config|get",  "nosuch",
-                                          "object",    "copy",       "lcs",         "bitfield",
-                                          "client|no", "randomkey",  "command|info", "scan"};
+  static constexpr WordList<16> kNames = {
+      "get",    "set",  "MSET", "bitop",    "restore",   "client",    "config|get",   "nosuch",
+      "object", "copy", "lcs",  "bitfield", "client|no", "randomkey", "command|info", "scan"};
   switch (prng_.Below(8)) {
     case 0:
       return {Word("COMMAND"), Word("COUNT")};
@@ -621,9 +627,8 @@ Command CommandGenerator::DrawControl() {
     case 1:
     case 2: {
       Command command = {Word("CLIENT"), Word("PAUSE")};
-      command.push_back(prng_.Chance(1, 8)
-                            ? Bytes::Text("abc")
-                            : Bytes::Text(std::to_string(LogUniform(1000))));
+      command.push_back(prng_.Chance(1, 8) ? Bytes::Text("abc")
+                                           : Bytes::Text(std::to_string(LogUniform(1000))));
       static constexpr WordList<3> kModes = {"ALL", "WRITE", "WHAT"};
       if (prng_.Chance(2, 3)) command.push_back(Word(kModes[prng_.Below(OneIn(8) ? 3 : 2)]));
       return command;
@@ -646,7 +651,7 @@ Command CommandGenerator::DrawControl() {
       return command;
     }
     default: {
-      static constexpr WordList<6> kWrong = {"127.0.0.1:1", "nosuch", "ID", "TYPE", "USER", ""};
+      static constexpr WordList<6> kWrong = {"127.0.0.1:0", "nosuch", "ID", "TYPE", "USER", ""};
       Command command = {Word("CLIENT"), Word("KILL"), Bytes::Text(std::string(Pick(kWrong)))};
       if (prng_.Chance(1, 2)) command.push_back(Bytes::Text("x"));
       return command;
@@ -692,7 +697,9 @@ Command CommandGenerator::DrawBad() {
       return {Word("CLIENT")};
     default: {
       // A right one with an argument too few or too many.
-      Command command = prng_.Chance(1, 2) ? DrawString() : prng_.Chance(1, 2) ? DrawKey() : DrawBits();
+      Command command = prng_.Chance(1, 2)   ? DrawString()
+                        : prng_.Chance(1, 2) ? DrawKey()
+                                             : DrawBits();
       if (prng_.Chance(1, 2) && command.size() > 1) {
         command.pop_back();
       } else {

@@ -55,7 +55,7 @@ void Judge::OnReply(uint64_t connection, std::string_view reply) {
   }
   SkipSilent(*client);
   const bool error_due = !client->sent.empty() && client->sent.front().kind == Unit::Kind::kError &&
-                         !client->session.quit && !client->error_received;
+                         !EndsSilently(*client) && !client->session.quit && !client->error_received;
   if (!error_due) {
     Violate("reply-without-command", connection, "received " + Printable(reply));
     return;
@@ -80,6 +80,7 @@ void Judge::OnEnd(uint64_t connection, bool reset, std::string_view rest) {
             static_cast<int64_t>(rest.size()));
   SkipSilent(*client);
   const bool bad_input = !client->sent.empty() && client->sent.front().kind == Unit::Kind::kError;
+  if (client->killed) return;
   if (!client->session.quit && !bad_input && !client->half_closed && !server_stops_) {
     Violate(reset ? "connection-lost/reset" : "connection-lost/ended", connection,
             std::string(reset ? "reset" : "ended") + " by the server for no reason");
@@ -93,7 +94,8 @@ void Judge::OnEnd(uint64_t connection, bool reset, std::string_view rest) {
   } else if (!client->expected.empty()) {
     Violate("reply-lost/executed", connection,
             "the stream ended before the reply to " + client->expected.front().command);
-  } else if (bad_input && !client->session.quit && !client->error_received && !server_stops_) {
+  } else if (bad_input && !client->session.quit && !client->error_received && !server_stops_ &&
+             !EndsSilently(*client)) {
     Violate("reply-lost/error", connection, "the stream ended before the error reply to bad input");
   } else if (client->half_closed && Unanswered(*client) && !server_stops_) {
     Violate("reply-lost/never-executed", connection,
@@ -127,8 +129,9 @@ void Judge::OnExecuted(uint64_t connection, const std::vector<std::string>& argu
     return;
   }
   SkipSilent(*client);
-  if (client->session.quit) {
-    Violate("executed-after-end", connection, Join(arguments) + " after QUIT");
+  if (client->session.quit || client->killed) {
+    Violate("executed-after-end", connection,
+            Join(arguments) + " after " + (client->killed ? "CLIENT KILL" : "QUIT"));
     return;
   }
   if (client->sent.empty()) {
@@ -148,8 +151,26 @@ void Judge::OnExecuted(uint64_t connection, const std::vector<std::string>& argu
     return;
   }
   ++client->units;
-  client->expected.push_back({.expectation = model_.Execute(client->session, arguments, now_ms),
-                              .command = Join(arguments)});
+  if (model_.MustWait(arguments, now_ms)) {
+    Violate("executed-while-paused", connection, Join(arguments));
+    return;
+  }
+  Expectation expectation = model_.Execute(client->session, arguments, now_ms);
+  if (expectation.kills) Kill(connection, expectation);
+  if (expectation.kind == Expectation::Kind::kNone) return;
+  client->expected.push_back({.expectation = std::move(expectation), .command = Join(arguments)});
+}
+
+void Judge::Kill(uint64_t connection, const Expectation& expectation) {
+  if (!connection_of_id_) return;
+  const std::optional<uint64_t> victim = connection_of_id_(*expectation.kills);
+  Client* client = victim ? Find(*victim) : nullptr;
+  if (client == nullptr) return;
+  if (*victim != connection) {
+    client->killed = true;
+  } else if (!expectation.spares_itself) {
+    client->session.quit = true;  // It gets the reply, and then the end.
+  }
 }
 
 bool Judge::AnythingOutstanding() const {
@@ -168,7 +189,8 @@ bool Judge::ServerEnds(uint64_t connection) const {
   const auto found = clients_.find(connection);
   if (found == clients_.end()) return false;
   const Client& client = found->second;
-  return server_stops_ || client.half_closed || client.session.quit || client.error_received;
+  return server_stops_ || client.killed || client.half_closed || client.session.quit ||
+         client.error_received || EndsSilently(client);
 }
 
 void Judge::CheckNothingOutstanding() {
@@ -199,9 +221,18 @@ void Judge::SkipSilent(Client& client) {
   }
 }
 
+bool Judge::EndsSilently(const Client& client) {
+  if (!client.session.replies_off && !client.session.skips) return false;
+  for (const Unit& unit : client.sent) {
+    if (unit.kind != Unit::Kind::kSilent) return unit.kind == Unit::Kind::kError;
+  }
+  return false;
+}
+
 bool Judge::Unanswered(const Client& client) {
+  if (client.killed) return false;
   if (!client.expected.empty()) return true;
-  if (client.session.quit || client.error_received) return false;
+  if (client.session.quit || client.error_received || EndsSilently(client)) return false;
   for (const Unit& unit : client.sent) {
     if (unit.kind != Unit::Kind::kSilent) return true;
   }

@@ -7,7 +7,8 @@
 // name:
 //   executed-before-sent      the server executes what the client has not sent completely
 //   executed-wrong-command    ... not the next one that the client sent, with exactly its arguments
-//   executed-after-end        ... something after QUIT or a protocol error
+//   executed-after-end        ... something after QUIT, a protocol error or CLIENT KILL
+//   executed-while-paused     ... something that CLIENT PAUSE holds back
 //   reply-without-command     a reply arrives and nothing executed is without one
 //   reply-mismatch            a reply is not what the sequential model says
 //   reply-malformed           not RESP at all
@@ -21,9 +22,12 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sim/event_log.h"
@@ -72,6 +76,10 @@ class Judge {
   // The server is set up to end connections before a slow client may have read all: what is lost
   // after QUIT, bad input, a half-close or the stop is lost by its leave.
   void AllowHastyEnds() { hasty_ends_ = true; }
+  // Says which connection the server's client of an id has, if any; without it, nobody is killed.
+  void FindClientsBy(std::function<std::optional<uint64_t>(uint64_t)> connection_of_id) {
+    connection_of_id_ = std::move(connection_of_id);
+  }
   // Whether a live connection waits for an answer to something that it sent completely.
   bool AnythingOutstanding() const;
   bool Outstanding(uint64_t connection) const;
@@ -97,6 +105,7 @@ class Judge {
     uint64_t reply_count = 0;
     int64_t id = 0;  // What CLIENT ID said; 0: nothing yet.
     bool half_closed = false;
+    bool killed = false;  // By CLIENT KILL; what it had to get may be lost.
     bool error_received = false;
     bool ended = false;  // By the server, or by itself.
   };
@@ -104,15 +113,20 @@ class Judge {
   Client* Find(uint64_t connection);
   // Takes units that need no answer from the front of what was sent.
   static void SkipSilent(Client& client);
+  // Whether the client has sent bad input that, with its replies off, ends the connection silently.
+  static bool EndsSilently(const Client& client);
   // Whether something that was sent completely can still be answered and is not.
   static bool Unanswered(const Client& client);
   void CheckId(uint64_t connection, Client& client, std::string_view reply);
+  // Notes what CLIENT KILL on `connection` does.
+  void Kill(uint64_t connection, const Expectation& expectation);
   void Violate(std::string_view invariant, uint64_t connection, std::string detail);
 
   sim::EventLog& log_;
   SequentialModel model_;
   std::map<uint64_t, Client> clients_;
   std::map<int64_t, uint64_t> connections_by_id_;
+  std::function<std::optional<uint64_t>(uint64_t)> connection_of_id_;
   bool server_stops_ = false;
   bool hasty_ends_ = false;
   uint64_t executed_ = 0;

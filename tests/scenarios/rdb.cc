@@ -1,6 +1,8 @@
 #include "tests/scenarios/rdb.h"
 
 #include <charconv>
+#include <optional>
+#include <utility>
 
 namespace orrery::scenarios {
 namespace {
@@ -45,6 +47,89 @@ std::string EncodeString(std::string_view text) {
   return length + std::string(text);
 }
 
+uint64_t ReadLittle(std::string_view bytes) {
+  uint64_t number = 0;
+  for (size_t index = bytes.size(); index > 0; --index) {
+    number = number << 8 | static_cast<unsigned char>(bytes[index - 1]);
+  }
+  return number;
+}
+
+// Takes `count` bytes off the front.
+std::optional<std::string_view> Take(std::string_view& bytes, uint64_t count) {
+  if (count > bytes.size()) return std::nullopt;
+  const std::string_view front = bytes.substr(0, count);
+  bytes.remove_prefix(count);
+  return front;
+}
+
+// A length; or, with `encoded`, which encoding follows.
+std::optional<uint64_t> TakeLength(std::string_view& bytes, bool& encoded) {
+  const auto first = Take(bytes, 1);
+  if (!first) return std::nullopt;
+  const auto byte = static_cast<unsigned char>((*first)[0]);
+  encoded = byte >= 0xc0;
+  if (byte < 0x40 || encoded) return byte & 0x3f;
+  const size_t more = byte < 0x80 ? 1 : byte == 0x80 ? 4 : byte == 0x81 ? 8 : 0;
+  const auto rest = Take(bytes, more);
+  if (!rest || more == 0) return std::nullopt;
+  const uint64_t number = ReadLittle(std::string(rest->rbegin(), rest->rend()));
+  return byte < 0x80 ? (uint64_t{byte} & 0x3f) << 8 | number : number;
+}
+
+std::optional<std::string> Unpack(std::string_view packed, uint64_t size) {
+  std::string text;
+  while (!packed.empty()) {
+    const auto control = static_cast<unsigned char>((*Take(packed, 1))[0]);
+    if (control < 32) {
+      const auto plain = Take(packed, control + 1u);
+      if (!plain) return std::nullopt;
+      text += *plain;
+      continue;
+    }
+    size_t count = control / 32;
+    for (const bool is_more : {true, false}) {
+      if (is_more && count != 7) continue;
+      const auto byte = Take(packed, 1);
+      if (!byte) return std::nullopt;
+      const auto number = static_cast<unsigned char>((*byte)[0]);
+      if (is_more) {
+        count += number;
+        continue;
+      }
+      const size_t back = control % 32 * 256u + number + 1;
+      if (back > text.size()) return std::nullopt;
+      for (size_t copied = 0; copied < count + 2; ++copied) text += text[text.size() - back];
+    }
+  }
+  if (text.size() != size) return std::nullopt;
+  return text;
+}
+
+std::optional<std::string> DecodeString(std::string_view bytes) {
+  bool encoded = false;
+  const auto length = TakeLength(bytes, encoded);
+  if (!length) return std::nullopt;
+  if (!encoded) {
+    const auto text = Take(bytes, *length);
+    if (!text) return std::nullopt;
+    return std::string(*text);
+  }
+  if (*length <= 2) {
+    const auto number = Take(bytes, uint64_t{1} << *length);
+    if (!number) return std::nullopt;
+    const uint64_t bits = ReadLittle(*number);
+    const unsigned unused = 64 - 8 * static_cast<unsigned>(number->size());
+    return std::to_string(static_cast<int64_t>(bits << unused) >> unused);
+  }
+  if (*length != 3) return std::nullopt;
+  bool nested = false;
+  const auto packed = TakeLength(bytes, nested);
+  const auto size = packed && !nested ? TakeLength(bytes, nested) : std::nullopt;
+  const auto text = size && !nested ? Take(bytes, *packed) : std::nullopt;
+  return text ? Unpack(*text, *size) : std::nullopt;
+}
+
 }  // namespace
 
 uint64_t RdbChecksum(std::string_view bytes) {
@@ -62,6 +147,21 @@ std::string SealDump(std::string body, int version) {
   body += LittleEndian(static_cast<uint64_t>(version), 2);
   const uint64_t checksum = RdbChecksum(body);
   return body + LittleEndian(checksum, 8);
+}
+
+std::expected<std::string, DumpProblem> DecodeDump(std::string_view payload) {
+  constexpr size_t kFooterBytes = 10;
+  if (payload.size() < kFooterBytes) return std::unexpected(DumpProblem::kFooter);
+  const auto version = static_cast<int>(ReadLittle(payload.substr(payload.size() - 10, 2)));
+  const uint64_t checksum = ReadLittle(payload.substr(payload.size() - 8));
+  if (version > kRdbVersion || checksum != RdbChecksum(payload.substr(0, payload.size() - 8))) {
+    return std::unexpected(DumpProblem::kFooter);
+  }
+  if (payload[0] != '\0') return std::unexpected(DumpProblem::kData);
+  payload.remove_prefix(1);
+  auto text = DecodeString(payload);
+  if (!text) return std::unexpected(DumpProblem::kData);
+  return *std::move(text);
 }
 
 std::string EncodeDump(std::string_view value) {

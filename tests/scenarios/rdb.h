@@ -5,7 +5,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <expected>
 #include <string>
 #include <string_view>
 
@@ -18,6 +18,11 @@ uint64_t RdbChecksum(std::string_view bytes);
 
 // The payload of a string: as an integer where it is one of at most 32 bits, else uncompressed.
 std::string EncodeDump(std::string_view value);
+
+enum class DumpProblem : uint8_t { kFooter, kData };
+
+// The string in a payload.
+std::expected<std::string, DumpProblem> DecodeDump(std::string_view payload);
 
 // `body` with version and checksum behind it.
 std::string SealDump(std::string body, int version = kRdbVersion);

@@ -50,7 +50,7 @@ TEST(ReplyLength, RefusesWhatIsNoReply) {
     EXPECT_FALSE(ReplyLength(bytes).has_value()) << Printable(bytes);
   }
   std::string deep;
-  for (int depth = 0; depth < 20; ++depth) deep += "*1\r\n";
+  for (int depth = 0; depth < 40; ++depth) deep += "*1\r\n";
   EXPECT_FALSE(ReplyLength(deep).has_value());
 }
 

@@ -1,129 +1,50 @@
 #include "tests/scenarios/sequential_model.h"
 
 #include <algorithm>
-#include <charconv>
-#include <limits>
 
 #include "base/check.h"
 #include "tests/scenarios/resp.h"
+#include "tests/scenarios/sequential_model_support.h"
 
 namespace orrery::scenarios {
 namespace {
 
-constexpr int64_t kIntegerMax = std::numeric_limits<int64_t>::max();
-constexpr int64_t kIntegerMin = std::numeric_limits<int64_t>::min();
-
-constexpr std::string_view kNotAnInteger = "ERR value is not an integer or out of range";
-constexpr std::string_view kSyntaxError = "ERR syntax error";
-
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  for (char& byte : lower) {
-    if (byte >= 'A' && byte <= 'Z') byte = static_cast<char>(byte - 'A' + 'a');
+// The elements of an array of replies; nothing for any other reply.
+std::optional<std::vector<std::string>> ElementsOf(std::string_view reply) {
+  const size_t line_end = reply.find("\r\n");
+  if (!reply.starts_with('*') || line_end == std::string_view::npos) return std::nullopt;
+  std::vector<std::string> elements;
+  for (size_t at = line_end + 2; at < reply.size();) {
+    const auto length = ReplyLength(reply.substr(at));
+    if (!length || *length == 0) return std::nullopt;
+    elements.emplace_back(reply.substr(at, *length));
+    at += *length;
   }
-  return lower;
+  return elements;
 }
 
-std::string Upper(std::string_view text) {
-  std::string upper(text);
-  for (char& byte : upper) {
-    if (byte >= 'a' && byte <= 'z') byte = static_cast<char>(byte - 'a' + 'A');
+bool IsOneOf(const std::vector<std::string>& choices, std::string_view reply) {
+  return std::find(choices.begin(), choices.end(), reply) != choices.end();
+}
+
+bool IsInAnyOrder(std::vector<std::string> choices, std::string_view reply) {
+  auto elements = ElementsOf(reply);
+  if (!elements) return false;
+  std::sort(elements->begin(), elements->end());
+  std::sort(choices.begin(), choices.end());
+  return *elements == choices;
+}
+
+bool IsScan(const Expectation& expected, std::string_view reply) {
+  const auto parts = ElementsOf(reply);
+  if (!parts || parts->size() != 2 || !(*parts)[0].starts_with('$')) return false;
+  if (expected.whole) {
+    return (*parts)[0] == "$1\r\n0\r\n" && IsInAnyOrder(expected.choices, (*parts)[1]);
   }
-  return upper;
-}
-
-Expectation Exact(std::string bytes) {
-  return {.kind = Expectation::Kind::kExact, .bytes = std::move(bytes)};
-}
-Expectation Prefix(std::string bytes) {
-  return {.kind = Expectation::Kind::kPrefix, .bytes = std::move(bytes)};
-}
-// Line ends inside an error would end it early, so Redis turns them into spaces.
-Expectation Error(std::string_view text) {
-  std::string line(text);
-  std::replace(line.begin(), line.end(), '\r', ' ');
-  std::replace(line.begin(), line.end(), '\n', ' ');
-  return Exact("-" + line + "\r\n");
-}
-Expectation Ok() { return Exact("+OK\r\n"); }
-Expectation Integer(int64_t number) { return Exact(":" + std::to_string(number) + "\r\n"); }
-
-std::string BulkBytes(std::string_view bytes) {
-  return "$" + std::to_string(bytes.size()) + "\r\n" + std::string(bytes) + "\r\n";
-}
-Expectation Bulk(std::string_view bytes) { return Exact(BulkBytes(bytes)); }
-std::string NullBytes(int protocol) { return protocol == 3 ? "_\r\n" : "$-1\r\n"; }
-
-// As C strings are seen by printf: up to the first NUL, at most `length_max`.
-std::string_view Clipped(std::string_view text, size_t length_max) {
-  return text.substr(0, std::min(text.find('\0'), length_max));
-}
-
-// Redis takes no spaces, no plus sign, no leading zeros and no "-0".
-std::optional<int64_t> StrictInteger(std::string_view text) {
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  if (std::to_string(number) != text) return std::nullopt;
-  return number;
-}
-
-Expectation WrongArity(std::string_view name) {
-  return Error("ERR wrong number of arguments for '" + std::string(name) + "' command");
-}
-
-Expectation UnknownCommand(const std::vector<std::string>& arguments) {
-  static constexpr size_t kShownMax = 128;
-  std::string shown;
-  for (size_t index = 1; index < arguments.size() && shown.size() < kShownMax; ++index) {
-    shown += "'" + std::string(Clipped(arguments[index], kShownMax - shown.size())) + "' ";
-  }
-  return Error("ERR unknown command '" + std::string(Clipped(arguments[0], kShownMax)) +
-               "', with args beginning with: " + shown);
-}
-
-bool IsNameByte(char byte) { return byte >= '!' && byte <= '~'; }
-
-// What SET's options say.
-struct SetOptions {
-  bool if_absent = false;
-  bool if_present = false;
-  bool get = false;
-  bool keep_time = false;
-  // How the time is given: seconds or milliseconds, from now or since 1970.
-  bool timed = false;
-  bool seconds = false;
-  bool absolute = false;
-  std::string time;
-};
-
-// Nothing on a syntax error.
-std::optional<SetOptions> ParseSetOptions(const std::vector<std::string>& arguments) {
-  SetOptions options;
-  std::string time_option;
-  for (size_t index = 3; index < arguments.size(); ++index) {
-    const std::string option = Upper(Clipped(arguments[index], SIZE_MAX));
-    const bool more = index + 1 < arguments.size();
-    if (option == "NX" && !options.if_present) {
-      options.if_absent = true;
-    } else if (option == "XX" && !options.if_absent) {
-      options.if_present = true;
-    } else if (option == "GET") {
-      options.get = true;
-    } else if (option == "KEEPTTL" && !options.timed) {
-      options.keep_time = true;
-    } else if ((option == "EX" || option == "PX" || option == "EXAT" || option == "PXAT") && more &&
-               !options.keep_time && (time_option.empty() || time_option == option)) {
-      time_option = option;
-      options.timed = true;
-      options.seconds = option.front() == 'E';
-      options.absolute = option.size() == 4;
-      options.time = arguments[++index];
-    } else {
-      return std::nullopt;
-    }
-  }
-  return options;
+  const auto keys = ElementsOf((*parts)[1]);
+  return keys && std::all_of(keys->begin(), keys->end(), [&expected](const std::string& key) {
+           return IsOneOf(expected.choices, key);
+         });
 }
 
 }  // namespace
@@ -142,6 +63,14 @@ bool Expectation::Matches(std::string_view reply) const {
       const auto number = IntegerIn(reply);
       return number.has_value() && *number >= low && *number <= high;
     }
+    case Kind::kAnyOrder:
+      return IsInAnyOrder(choices, reply);
+    case Kind::kScan:
+      return IsScan(*this, reply);
+    case Kind::kOneOf:
+      return IsOneOf(choices, reply);
+    case Kind::kNone:
+      return false;
   }
   return false;
 }
@@ -156,45 +85,91 @@ std::string Expectation::Describe() const {
       return "the connection's id";
     case Kind::kInteger:
       return "an integer from " + std::to_string(low) + " to " + std::to_string(high);
+    case Kind::kAnyOrder:
+      return "an array of the " + std::to_string(choices.size()) + " keys, in any order";
+    case Kind::kScan:
+      return std::string("a cursor and ") + (whole ? "all" : "some") + " of the " +
+             std::to_string(choices.size()) + " keys";
+    case Kind::kOneOf:
+      return choices.empty() ? "nothing" : "one of " + Printable(choices.front()) + "...";
+    case Kind::kNone:
+      return "no reply";
   }
   return "?";
 }
 
-struct SequentialModel::Call {
-  Connection& connection;
-  const std::vector<std::string>& arguments;
-  int64_t now_ms;
-
-  size_t count() const { return arguments.size(); }
-  const std::string& at(size_t index) const { return arguments[index]; }
-  Expectation Null() const { return Exact(NullBytes(connection.protocol)); }
-};
-
+// How many arguments as Redis counts them, and whether it writes.
 const std::vector<SequentialModel::Command>& SequentialModel::Commands() {
   static const auto* commands = new std::vector<Command>{
       {"ping", -1, &SequentialModel::Ping},
       {"echo", 2, &SequentialModel::Echo},
       {"quit", -1, &SequentialModel::Quit},
+      {"reset", 1, &SequentialModel::Reset},
       {"select", 2, &SequentialModel::Select},
       {"hello", -1, &SequentialModel::Hello},
       {"command", -1, &SequentialModel::CommandInfo},
       {"info", -1, &SequentialModel::Info},
       {"client", -2, &SequentialModel::Client},
+      {"config", -2, &SequentialModel::Config},
+      {"time", 1, &SequentialModel::Time},
+      {"swapdb", 3, &SequentialModel::SwapDatabases, true},
+      {"debug", -2, &SequentialModel::Debug},
+      {"lolwut", -1, &SequentialModel::Lolwut},
       {"dbsize", 1, &SequentialModel::DatabaseSize},
-      {"flushall", -1, &SequentialModel::FlushAll},
+      {"flushall", -1, &SequentialModel::FlushAll, true},
+      {"flushdb", -1, &SequentialModel::FlushAll, true},
       {"get", 2, &SequentialModel::Get},
-      {"set", -3, &SequentialModel::Set},
-      {"del", -2, &SequentialModel::Delete},
-      {"exists", -2, &SequentialModel::Exists},
-      {"incr", 2, &SequentialModel::Increment},
-      {"decr", 2, &SequentialModel::Decrement},
+      {"set", -3, &SequentialModel::Set, true},
+      {"setnx", 3, &SequentialModel::SetIfAbsent, true},
+      {"setex", 4, &SequentialModel::SetWithTime, true},
+      {"psetex", 4, &SequentialModel::SetWithTime, true},
+      {"getset", 3, &SequentialModel::GetAndSet, true},
+      {"getdel", 2, &SequentialModel::GetAndDelete, true},
+      {"getex", -2, &SequentialModel::GetAndExpire, true},
+      {"strlen", 2, &SequentialModel::Length},
+      {"getrange", 4, &SequentialModel::GetRange},
+      {"substr", 4, &SequentialModel::GetRange},
+      {"setrange", 4, &SequentialModel::SetRange, true},
+      {"append", 3, &SequentialModel::Append, true},
       {"mget", -2, &SequentialModel::MultiGet},
-      {"mset", -3, &SequentialModel::MultiSet},
-      {"expire", -3, &SequentialModel::Expire},
-      {"pexpire", -3, &SequentialModel::ExpireMs},
-      {"ttl", 2, &SequentialModel::TimeToLive},
-      {"pttl", 2, &SequentialModel::TimeToLiveMs},
-      {"append", 3, &SequentialModel::Append},
+      {"mset", -3, &SequentialModel::MultiSet, true},
+      {"msetnx", -3, &SequentialModel::MultiSetIfAbsent, true},
+      {"incr", 2, &SequentialModel::Increment, true},
+      {"decr", 2, &SequentialModel::Decrement, true},
+      {"incrby", 3, &SequentialModel::IncrementBy, true},
+      {"decrby", 3, &SequentialModel::DecrementBy, true},
+      {"incrbyfloat", 3, &SequentialModel::IncrementByFloat, true},
+      {"lcs", -3, &SequentialModel::CommonSubsequence},
+      {"setbit", 4, &SequentialModel::SetBit, true},
+      {"getbit", 3, &SequentialModel::GetBit},
+      {"bitcount", -2, &SequentialModel::CountBits},
+      {"bitpos", -3, &SequentialModel::FindBit},
+      {"bitop", -4, &SequentialModel::CombineBits, true},
+      {"bitfield", -2, &SequentialModel::BitField, true},
+      {"bitfield_ro", -2, &SequentialModel::BitField},
+      {"del", -2, &SequentialModel::Delete, true},
+      {"unlink", -2, &SequentialModel::Delete, true},
+      {"exists", -2, &SequentialModel::Exists},
+      {"touch", -2, &SequentialModel::Touch},
+      {"type", 2, &SequentialModel::Type},
+      {"expire", -3, &SequentialModel::Expire, true},
+      {"pexpire", -3, &SequentialModel::Expire, true},
+      {"expireat", -3, &SequentialModel::Expire, true},
+      {"pexpireat", -3, &SequentialModel::Expire, true},
+      {"ttl", 2, &SequentialModel::ExpiryOf},
+      {"pttl", 2, &SequentialModel::ExpiryOf},
+      {"expiretime", 2, &SequentialModel::ExpiryOf},
+      {"pexpiretime", 2, &SequentialModel::ExpiryOf},
+      {"persist", 2, &SequentialModel::Persist, true},
+      {"keys", 2, &SequentialModel::Keys},
+      {"scan", -2, &SequentialModel::Scan},
+      {"randomkey", 1, &SequentialModel::RandomKey},
+      {"rename", 3, &SequentialModel::Rename, true},
+      {"renamenx", 3, &SequentialModel::Rename, true},
+      {"copy", -3, &SequentialModel::Copy, true},
+      {"object", -2, &SequentialModel::Object},
+      {"dump", 2, &SequentialModel::Dump},
+      {"restore", -4, &SequentialModel::Restore, true},
   };
   return *commands;
 }
@@ -202,9 +177,38 @@ const std::vector<SequentialModel::Command>& SequentialModel::Commands() {
 const std::vector<SequentialModel::Command>& SequentialModel::ClientCommands() {
   static const auto* commands = new std::vector<Command>{
       {"id", 2, &SequentialModel::ClientId},
+      {"info", 2, &SequentialModel::ClientInfo},
+      {"list", -2, &SequentialModel::ClientList},
       {"setname", 3, &SequentialModel::ClientSetName},
       {"getname", 2, &SequentialModel::ClientGetName},
       {"setinfo", 4, &SequentialModel::ClientSetInfo},
+      {"kill", -3, &SequentialModel::ClientKill},
+      {"pause", -3, &SequentialModel::ClientPause},
+      {"unpause", 2, &SequentialModel::ClientUnpause},
+      {"reply", 3, &SequentialModel::ClientReply},
+      {"no-evict", 3, &SequentialModel::ClientNoEvict},
+      {"no-touch", 3, &SequentialModel::ClientNoTouch},
+  };
+  return *commands;
+}
+
+const std::vector<SequentialModel::Command>& SequentialModel::ObjectCommands() {
+  static const auto* commands = new std::vector<Command>{
+      {"encoding", 3, &SequentialModel::ObjectEncoding},
+      {"refcount", 3, &SequentialModel::ObjectReferences},
+      {"idletime", 3, &SequentialModel::ObjectIdleTime},
+      {"freq", 3, &SequentialModel::ObjectFrequency},
+      {"help", 2, &SequentialModel::ObjectHelp},
+  };
+  return *commands;
+}
+
+const std::vector<SequentialModel::Command>& SequentialModel::ConfigCommands() {
+  static const auto* commands = new std::vector<Command>{
+      {"get", -3, &SequentialModel::ConfigGet},
+      {"set", -4, &SequentialModel::ConfigSet},
+      {"resetstat", 2, &SequentialModel::ConfigResetStatistics},
+      {"rewrite", 2, &SequentialModel::ConfigRewrite},
   };
   return *commands;
 }
@@ -213,27 +217,47 @@ Expectation SequentialModel::Execute(Connection& connection,
                                      const std::vector<std::string>& arguments, int64_t now_ms) {
   ORRERY_CHECK(!arguments.empty());
   Call call{.connection = connection, .arguments = arguments, .now_ms = now_ms};
-  return ExecuteIn(Commands(), call, "");
+  Expectation expectation = ExecuteIn(Commands(), call, "");
+  if (connection.replies_off || connection.skips) expectation.kind = Expectation::Kind::kNone;
+  connection.skips = std::exchange(connection.skips_next, false);
+  return expectation;
+}
+
+bool SequentialModel::MustWait(const std::vector<std::string>& arguments, int64_t now_ms) const {
+  if (now_ms > paused_until_ms_) return false;
+  if (!pause_writes_only_) return true;
+  const Command* command = FindCommand(Commands(), arguments[0]);
+  if (command == nullptr || !command->writes) return false;
+  const auto count = static_cast<int>(arguments.size());
+  return command->arity >= 0 ? count == command->arity : count >= -command->arity;
+}
+
+const SequentialModel::Command* SequentialModel::FindCommand(const std::vector<Command>& commands,
+                                                             std::string_view name) {
+  const std::string lower = Lower(name);
+  const auto found =
+      std::find_if(commands.begin(), commands.end(),
+                   [&lower](const Command& command) { return command.name == lower; });
+  return found == commands.end() ? nullptr : &*found;
 }
 
 Expectation SequentialModel::ExecuteIn(const std::vector<Command>& commands, Call& call,
                                        std::string_view container) {
   const std::string name = Lower(call.at(container.empty() ? 0 : 1));
-  const auto found = std::find_if(commands.begin(), commands.end(),
-                                  [&name](const Command& command) { return command.name == name; });
-  if (found == commands.end()) {
+  const Command* command = FindCommand(commands, name);
+  if (command == nullptr) {
     if (container.empty()) return UnknownCommand(call.arguments);
     return Error("ERR unknown subcommand '" + std::string(Clipped(call.at(1), 128)) + "'. Try " +
                  Upper(container) + " HELP.");
   }
   const auto count = static_cast<int>(call.count());
-  if (found->arity >= 0 ? count != found->arity : count < -found->arity) {
+  if (command->arity >= 0 ? count != command->arity : count < -command->arity) {
     return WrongArity(container.empty() ? name : std::string(container) + "|" + name);
   }
-  return (this->*found->execute)(call);
+  return (this->*command->execute)(call);
 }
 
-SequentialModel::Value* SequentialModel::Find(const std::string& key, int64_t now_ms) {
+SequentialModel::Value* SequentialModel::Peek(const std::string& key, int64_t now_ms) {
   const auto found = values_.find(key);
   if (found == values_.end()) return nullptr;
   if (found->second.expires_at_ms.has_value() && now_ms > *found->second.expires_at_ms) {
@@ -241,6 +265,23 @@ SequentialModel::Value* SequentialModel::Find(const std::string& key, int64_t no
     return nullptr;
   }
   return &found->second;
+}
+
+SequentialModel::Value* SequentialModel::Find(Call& call, const std::string& key) {
+  Value* value = Peek(key, call.now_ms);
+  if (value != nullptr && call.connection.touches) value->used_at_s = call.now_s();
+  return value;
+}
+
+SequentialModel::Value& SequentialModel::Assign(Call& call, const std::string& key,
+                                                std::string bytes,
+                                                std::optional<int64_t> expires_at_ms) {
+  Value& value = values_[key];
+  value = {.bytes = std::move(bytes),
+           .expires_at_ms = expires_at_ms,
+           .encoding = Encoding::kNatural,
+           .used_at_s = call.now_s()};
+  return value;
 }
 
 Expectation SequentialModel::Ping(Call& call) {
@@ -288,11 +329,61 @@ Expectation SequentialModel::Hello(Call& call) {
   return Prefix(protocol == 3 ? "%7\r\n$6\r\nserver\r\n" : "*14\r\n$6\r\nserver\r\n");
 }
 
+Expectation SequentialModel::Reset(Call& call) {
+  Connection fresh;
+  fresh.skips = call.connection.skips;
+  call.connection = fresh;
+  return Exact("+RESET\r\n");
+}
+
+// What the table of commands says has its own tests.
 Expectation SequentialModel::CommandInfo(Call& call) {
   if (call.count() == 2 && Lower(call.at(1)) == "count") {
     return {.kind = Expectation::Kind::kInteger, .bytes = {}, .low = 1, .high = 10'000};
   }
-  return Prefix("*");
+  return Prefix(call.count() == 1 ? "*" : "");
+}
+
+Expectation SequentialModel::Time(Call&) { return Prefix("*2\r\n$10\r\n"); }
+
+Expectation SequentialModel::SwapDatabases(Call& call) {
+  const auto first = StrictInteger(call.at(1));
+  if (!first) return Error("ERR invalid first DB index");
+  const auto second = StrictInteger(call.at(2));
+  if (!second) return Error("ERR invalid second DB index");
+  return *first == 0 && *second == 0 ? Ok() : Error("ERR DB index is out of range");
+}
+
+Expectation SequentialModel::Debug(Call&) { return Prefix("-ERR DEBUG command not allowed. "); }
+
+Expectation SequentialModel::Lolwut(Call& call) {
+  if (call.count() >= 3 && Lower(call.at(1)) == "version" && !StrictInteger(call.at(2))) {
+    return Error(kNotAnInteger);
+  }
+  return Prefix(call.connection.protocol == 3 ? "=" : "$");
+}
+
+Expectation SequentialModel::Config(Call& call) {
+  return ExecuteIn(ConfigCommands(), call, "config");
+}
+
+Expectation SequentialModel::ConfigGet(Call& call) {
+  return Prefix(call.connection.protocol == 3 ? "%" : "*");
+}
+
+Expectation SequentialModel::ConfigSet(Call& call) {
+  if (call.count() % 2 != 0) return Error(kSyntaxError);
+  const std::string name = Lower(call.at(2));
+  if (name == "maxclients") {
+    return call.at(3) == "10000" ? Ok() : Prefix("-ERR CONFIG SET failed (possibly related to ");
+  }
+  return Prefix("-ERR ");
+}
+
+Expectation SequentialModel::ConfigResetStatistics(Call&) { return Ok(); }
+
+Expectation SequentialModel::ConfigRewrite(Call&) {
+  return Error("ERR The server is running without a config file");
 }
 
 Expectation SequentialModel::Info(Call& call) {
@@ -332,179 +423,102 @@ Expectation SequentialModel::ClientSetInfo(Call& call) {
   return Ok();
 }
 
-// Whether expired keys are still counted depends on whether something has taken them away.
-Expectation SequentialModel::DatabaseSize(Call& call) {
-  int64_t live = 0;
-  for (const auto& [key, value] : values_) {
-    if (!value.expires_at_ms.has_value() || call.now_ms <= *value.expires_at_ms) ++live;
-  }
-  return {.kind = Expectation::Kind::kInteger,
-          .bytes = {},
-          .low = live,
-          .high = static_cast<int64_t>(values_.size())};
+Expectation SequentialModel::ClientInfo(Call& call) {
+  return Prefix(call.connection.protocol == 3 ? "=" : "$");
 }
 
-Expectation SequentialModel::FlushAll(Call& call) {
-  if (call.count() > 2) return Error(kSyntaxError);
-  if (call.count() == 2) {
-    const std::string how = Lower(call.at(1));
-    if (how != "async" && how != "sync") return Error(kSyntaxError);
-  }
-  values_.clear();
-  return Ok();
-}
-
-Expectation SequentialModel::Get(Call& call) {
-  const Value* value = Find(call.at(1), call.now_ms);
-  return value == nullptr ? call.Null() : Bulk(value->bytes);
-}
-
-Expectation SequentialModel::Set(Call& call) {
-  const auto options = ParseSetOptions(call.arguments);
-  if (!options) return Error(kSyntaxError);
-  std::optional<int64_t> expires_at_ms;
-  if (options->timed) {
-    const auto time = StrictInteger(options->time);
-    if (!time) return Error(kNotAnInteger);
-    const Expectation invalid = Error("ERR invalid expire time in 'set' command");
-    if (*time <= 0 || (options->seconds && *time > kIntegerMax / 1000)) return invalid;
-    const int64_t milliseconds = options->seconds ? *time * 1000 : *time;
-    if (!options->absolute && milliseconds > kIntegerMax - call.now_ms) return invalid;
-    expires_at_ms = options->absolute ? milliseconds : milliseconds + call.now_ms;
-  }
-
-  const Value* old = Find(call.at(1), call.now_ms);
-  const Expectation old_value = old == nullptr ? call.Null() : Bulk(old->bytes);
-  const bool refused = old == nullptr ? options->if_present : options->if_absent;
-  if (refused) return options->get ? old_value : call.Null();
-  if (options->keep_time && old != nullptr) expires_at_ms = old->expires_at_ms;
-  values_[call.at(1)] = {.bytes = call.at(2), .expires_at_ms = expires_at_ms};
-  return options->get ? old_value : Ok();
-}
-
-Expectation SequentialModel::Delete(Call& call) {
-  int64_t deleted = 0;
-  for (size_t index = 1; index < call.count(); ++index) {
-    if (Find(call.at(index), call.now_ms) == nullptr) continue;
-    values_.erase(call.at(index));
-    ++deleted;
-  }
-  return Integer(deleted);
-}
-
-Expectation SequentialModel::Exists(Call& call) {
-  int64_t found = 0;
-  for (size_t index = 1; index < call.count(); ++index) {
-    if (Find(call.at(index), call.now_ms) != nullptr) ++found;
-  }
-  return Integer(found);
-}
-
-Expectation SequentialModel::Increment(Call& call) { return Add(call, 1); }
-
-Expectation SequentialModel::Decrement(Call& call) { return Add(call, -1); }
-
-Expectation SequentialModel::Add(Call& call, int64_t delta) {
-  Value* value = Find(call.at(1), call.now_ms);
-  int64_t number = 0;
-  if (value != nullptr) {
-    const auto old = StrictInteger(value->bytes);
-    if (!old) return Error(kNotAnInteger);
-    number = *old;
-  }
-  if (delta > 0 ? number > kIntegerMax - delta : number < kIntegerMin - delta) {
-    return Error("ERR increment or decrement would overflow");
-  }
-  number += delta;
-  if (value == nullptr) value = &values_[call.at(1)];
-  value->bytes = std::to_string(number);
-  return Integer(number);
-}
-
-Expectation SequentialModel::MultiGet(Call& call) {
-  std::string reply = "*" + std::to_string(call.count() - 1) + "\r\n";
-  for (size_t index = 1; index < call.count(); ++index) {
-    const Value* value = Find(call.at(index), call.now_ms);
-    reply += value == nullptr ? NullBytes(call.connection.protocol) : BulkBytes(value->bytes);
-  }
-  return Exact(std::move(reply));
-}
-
-Expectation SequentialModel::MultiSet(Call& call) {
-  if (call.count() % 2 == 0) return WrongArity("mset");
-  for (size_t index = 1; index < call.count(); index += 2) {
-    values_[call.at(index)] = {.bytes = call.at(index + 1), .expires_at_ms = std::nullopt};
-  }
-  return Ok();
-}
-
-Expectation SequentialModel::Expire(Call& call) { return ExpireIn(call, true); }
-
-Expectation SequentialModel::ExpireMs(Call& call) { return ExpireIn(call, false); }
-
-Expectation SequentialModel::ExpireIn(Call& call, bool seconds) {
-  bool nx = false;
-  bool xx = false;
-  bool gt = false;
-  bool lt = false;
-  for (size_t index = 3; index < call.count(); ++index) {
-    const std::string option = Lower(call.at(index));
-    if (option != "nx" && option != "xx" && option != "gt" && option != "lt") {
-      return Error("ERR Unsupported option " + std::string(Clipped(call.at(index), SIZE_MAX)));
+Expectation SequentialModel::ClientList(Call& call) {
+  if (call.count() == 4 && call.word(2) == "type") {
+    for (const char* type : {"normal", "master", "replica", "slave", "pubsub"}) {
+      if (call.word(3) == type) return ClientInfo(call);
     }
-    nx |= option == "nx";
-    xx |= option == "xx";
-    gt |= option == "gt";
-    lt |= option == "lt";
+    return Error("ERR Unknown client type '" + call.at(3) + "'");
   }
-  if (nx && (xx || gt || lt)) {
-    return Error("ERR NX and XX, GT or LT options at the same time are not compatible");
+  if (call.count() > 3 && call.word(2) == "id") {
+    for (size_t index = 3; index < call.count(); ++index) {
+      if (!StrictInteger(call.at(index))) return Error("ERR Invalid client ID");
+    }
+    return ClientInfo(call);
   }
-  if (gt && lt) return Error("ERR GT and LT options at the same time are not compatible");
-
-  const auto time = StrictInteger(call.at(2));
-  if (!time) return Error(kNotAnInteger);
-  const Expectation invalid =
-      Error("ERR invalid expire time in '" + Lower(call.at(0)) + "' command");
-  if (seconds && (*time > kIntegerMax / 1000 || *time < kIntegerMin / 1000)) return invalid;
-  const int64_t milliseconds = seconds ? *time * 1000 : *time;
-  if (milliseconds > kIntegerMax - call.now_ms) return invalid;
-  const int64_t when_ms = milliseconds + call.now_ms;
-
-  Value* value = Find(call.at(1), call.now_ms);
-  if (value == nullptr) return Integer(0);
-  const std::optional<int64_t> current = value->expires_at_ms;
-  if (nx && current.has_value()) return Integer(0);
-  if (xx && !current.has_value()) return Integer(0);
-  if (gt && (!current.has_value() || when_ms <= *current)) return Integer(0);
-  if (lt && current.has_value() && when_ms >= *current) return Integer(0);
-  if (when_ms <= call.now_ms) {
-    values_.erase(call.at(1));
-  } else {
-    value->expires_at_ms = when_ms;
-  }
-  return Integer(1);
+  return call.count() == 2 ? ClientInfo(call) : Error(kSyntaxError);
 }
 
-Expectation SequentialModel::TimeToLive(Call& call) {
-  const Value* value = Find(call.at(1), call.now_ms);
-  if (value == nullptr) return Integer(-2);
-  if (!value->expires_at_ms.has_value()) return Integer(-1);
-  return Integer((*value->expires_at_ms - call.now_ms + 500) / 1000);
+// Which addresses and ids there are, this model does not know: who asks for ids learns from
+// `kills` whether it hit. The generator asks for no address that there is.
+Expectation SequentialModel::ClientKill(Call& call) {
+  if (call.count() == 3) return Error("ERR No such client");
+  Expectation expectation{.kind = Expectation::Kind::kInteger, .bytes = {}, .low = 0, .high = 1};
+  for (size_t index = 2; index < call.count(); index += 2) {
+    if (index + 1 == call.count()) return Error(kSyntaxError);
+    const std::string option = call.word(index);
+    const std::string& value = call.at(index + 1);
+    if (option == "id") {
+      const auto id = StrictInteger(value);
+      if (!id || *id <= 0) return Error("ERR client-id should be greater than 0");
+      expectation.kills = static_cast<uint64_t>(*id);
+    } else if (option == "skipme" && (Lower(value) == "yes" || Lower(value) == "no")) {
+      expectation.spares_itself = Lower(value) == "yes";
+    } else if (option == "type") {
+      return Error("ERR Unknown client type '" + value + "'");
+    } else if (option == "user") {
+      return Error("ERR No such user '" + value + "'");
+    } else {
+      return Error(kSyntaxError);
+    }
+  }
+  return expectation;
 }
 
-Expectation SequentialModel::TimeToLiveMs(Call& call) {
-  const Value* value = Find(call.at(1), call.now_ms);
-  if (value == nullptr) return Integer(-2);
-  if (!value->expires_at_ms.has_value()) return Integer(-1);
-  return Integer(*value->expires_at_ms - call.now_ms);
+Expectation SequentialModel::ClientPause(Call& call) {
+  if (call.count() > 4) {
+    return Error("ERR unknown subcommand or wrong number of arguments for '" + call.at(1) +
+                 "'. Try CLIENT HELP.");
+  }
+  const std::string mode = call.count() == 4 ? call.word(3) : "all";
+  if (mode != "all" && mode != "write") {
+    return Error("ERR CLIENT PAUSE mode must be WRITE or ALL");
+  }
+  const auto timeout = StrictInteger(call.at(2));
+  if (!timeout) return Error("ERR timeout is not an integer or out of range");
+  if (*timeout < 0) return Error("ERR timeout is negative");
+  if (*timeout > kIntegerMax - call.now_ms) return Error("ERR timeout is out of range");
+  if (call.now_ms > paused_until_ms_) pause_writes_only_ = true;
+  const int64_t until = *timeout == 0 ? 0 : call.now_ms + *timeout;
+  paused_until_ms_ = std::max(call.now_ms > paused_until_ms_ ? 0 : paused_until_ms_, until);
+  if (mode == "all") pause_writes_only_ = false;
+  return Ok();
 }
 
-Expectation SequentialModel::Append(Call& call) {
-  Value* value = Find(call.at(1), call.now_ms);
-  if (value == nullptr) value = &values_[call.at(1)];
-  value->bytes += call.at(2);
-  return Integer(static_cast<int64_t>(value->bytes.size()));
+Expectation SequentialModel::ClientUnpause(Call&) {
+  paused_until_ms_ = 0;
+  return Ok();
+}
+
+Expectation SequentialModel::ClientReply(Call& call) {
+  Connection& connection = call.connection;
+  const std::string mode = call.word(2);
+  if (mode == "on") {
+    connection.replies_off = connection.skips = false;
+    return Ok();
+  }
+  const Expectation nothing{.kind = Expectation::Kind::kNone, .bytes = {}};
+  if (mode == "off") {
+    connection.replies_off = true;
+    return nothing;
+  }
+  if (mode != "skip") return Error(kSyntaxError);
+  if (!connection.replies_off) connection.skips_next = true;
+  return nothing;
+}
+
+Expectation SequentialModel::ClientNoEvict(Call& call) {
+  return call.word(2) == "on" || call.word(2) == "off" ? Ok() : Error(kSyntaxError);
+}
+
+Expectation SequentialModel::ClientNoTouch(Call& call) {
+  if (call.word(2) != "on" && call.word(2) != "off") return Error(kSyntaxError);
+  call.connection.touches = call.word(2) == "off";
+  return Ok();
 }
 
 }  // namespace orrery::scenarios

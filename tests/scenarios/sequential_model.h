@@ -23,11 +23,20 @@ struct Expectation {
     kInteger,       // An integer from low to high.
     kPrefix,        // Any reply that begins with these bytes (what the server says about itself).
     kConnectionId,  // An integer: the same for each connection at all times, different for any two.
+    kAnyOrder,      // An array of the bulks `choices`, in any order.
+    kScan,          // A cursor, and an array of some of `choices`; of all, if `whole`.
+    kOneOf,         // One of `choices`.
+    kNone,          // Nothing is replied.
   };
   Kind kind = Kind::kExact;
   std::string bytes;
   int64_t low = 0;
   int64_t high = 0;
+  std::vector<std::string> choices = {};
+  bool whole = false;
+  // CLIENT KILL: the client that it ends, if it is there.
+  std::optional<uint64_t> kills = std::nullopt;
+  bool spares_itself = true;
 
   bool Matches(std::string_view reply) const;
   std::string Describe() const;
@@ -40,16 +49,28 @@ class SequentialModel {
     int protocol = 2;
     std::string name;
     bool quit = false;  // QUIT has been executed: nothing after it is.
+    // CLIENT REPLY: nothing is replied, nothing to the next command, nothing to this one.
+    bool replies_off = false;
+    bool skips_next = false;
+    bool skips = false;
+    bool touches = true;  // CLIENT NO-TOUCH.
   };
 
   // Executes a command at `now_ms`, Unix time in milliseconds. REQUIRES: arguments is not empty.
   Expectation Execute(Connection& connection, const std::vector<std::string>& arguments,
                       int64_t now_ms);
 
+  // Whether CLIENT PAUSE holds the command back at that time.
+  bool MustWait(const std::vector<std::string>& arguments, int64_t now_ms) const;
+
  private:
+  // What OBJECT ENCODING has to know beyond the bytes; see the functions that set it.
+  enum class Encoding : uint8_t { kNatural, kRaw, kText, kOwnInteger };
   struct Value {
     std::string bytes;
     std::optional<int64_t> expires_at_ms;
+    Encoding encoding = Encoding::kNatural;
+    int64_t used_at_s = 0;
   };
   struct Call;  // One command being executed.
 
@@ -57,47 +78,116 @@ class SequentialModel {
     std::string_view name;
     int arity;  // As Redis counts: the command's name included; negative means "at least".
     Expectation (SequentialModel::*execute)(Call&);
+    bool writes = false;
   };
   static const std::vector<Command>& Commands();
   static const std::vector<Command>& ClientCommands();
+  static const std::vector<Command>& ObjectCommands();
+  static const std::vector<Command>& ConfigCommands();
+  static const Command* FindCommand(const std::vector<Command>& commands, std::string_view name);
 
   Expectation ExecuteIn(const std::vector<Command>& commands, Call& call,
                         std::string_view container);
 
   // The live value, or null; takes away an expired one.
-  Value* Find(const std::string& key, int64_t now_ms);
+  Value* Peek(const std::string& key, int64_t now_ms);
+  // The same; it counts as used.
+  Value* Find(Call& call, const std::string& key);
+  // Sets a value as SET does.
+  Value& Assign(Call& call, const std::string& key, std::string bytes,
+                std::optional<int64_t> expires_at_ms = std::nullopt);
 
+  // sequential_model.cc: connections and the server.
   Expectation Ping(Call& call);
   Expectation Echo(Call& call);
   Expectation Quit(Call& call);
   Expectation Select(Call& call);
   Expectation Hello(Call& call);
+  Expectation Reset(Call& call);
   Expectation CommandInfo(Call& call);
   Expectation Info(Call& call);
+  Expectation Time(Call& call);
+  Expectation SwapDatabases(Call& call);
+  Expectation Debug(Call& call);
+  Expectation Lolwut(Call& call);
+  Expectation Config(Call& call);
+  Expectation ConfigGet(Call& call);
+  Expectation ConfigSet(Call& call);
+  Expectation ConfigResetStatistics(Call& call);
+  Expectation ConfigRewrite(Call& call);
   Expectation Client(Call& call);
   Expectation ClientId(Call& call);
+  Expectation ClientInfo(Call& call);
+  Expectation ClientList(Call& call);
   Expectation ClientSetName(Call& call);
   Expectation ClientGetName(Call& call);
   Expectation ClientSetInfo(Call& call);
-  Expectation DatabaseSize(Call& call);
-  Expectation FlushAll(Call& call);
+  Expectation ClientKill(Call& call);
+  Expectation ClientPause(Call& call);
+  Expectation ClientUnpause(Call& call);
+  Expectation ClientReply(Call& call);
+  Expectation ClientNoEvict(Call& call);
+  Expectation ClientNoTouch(Call& call);
+
+  // sequential_model_strings.cc
   Expectation Get(Call& call);
   Expectation Set(Call& call);
-  Expectation Delete(Call& call);
-  Expectation Exists(Call& call);
-  Expectation Increment(Call& call);
-  Expectation Decrement(Call& call);
-  Expectation Add(Call& call, int64_t delta);
+  Expectation SetIfAbsent(Call& call);
+  Expectation SetWithTime(Call& call);
+  Expectation GetAndSet(Call& call);
+  Expectation GetAndDelete(Call& call);
+  Expectation GetAndExpire(Call& call);
+  Expectation Length(Call& call);
+  Expectation GetRange(Call& call);
+  Expectation SetRange(Call& call);
+  Expectation Append(Call& call);
   Expectation MultiGet(Call& call);
   Expectation MultiSet(Call& call);
+  Expectation MultiSetIfAbsent(Call& call);
+  Expectation Increment(Call& call);
+  Expectation Decrement(Call& call);
+  Expectation IncrementBy(Call& call);
+  Expectation DecrementBy(Call& call);
+  Expectation IncrementByFloat(Call& call);
+  Expectation Add(Call& call, int64_t delta);
+  Expectation CommonSubsequence(Call& call);
+
+  // sequential_model_bits.cc
+  Expectation SetBit(Call& call);
+  Expectation GetBit(Call& call);
+  Expectation CountBits(Call& call);
+  Expectation FindBit(Call& call);
+  Expectation CombineBits(Call& call);
+  Expectation BitField(Call& call);
+
+  // sequential_model_keys.cc
+  Expectation DatabaseSize(Call& call);
+  Expectation FlushAll(Call& call);
+  Expectation Delete(Call& call);
+  Expectation Exists(Call& call);
+  Expectation Touch(Call& call);
+  Expectation Type(Call& call);
   Expectation Expire(Call& call);
-  Expectation ExpireMs(Call& call);
-  Expectation ExpireIn(Call& call, bool seconds);
-  Expectation TimeToLive(Call& call);
-  Expectation TimeToLiveMs(Call& call);
-  Expectation Append(Call& call);
+  Expectation ExpiryOf(Call& call);
+  Expectation Persist(Call& call);
+  Expectation Keys(Call& call);
+  Expectation Scan(Call& call);
+  Expectation RandomKey(Call& call);
+  Expectation Rename(Call& call);
+  Expectation Copy(Call& call);
+  Expectation Object(Call& call);
+  Expectation ObjectEncoding(Call& call);
+  Expectation ObjectReferences(Call& call);
+  Expectation ObjectIdleTime(Call& call);
+  Expectation ObjectFrequency(Call& call);
+  Expectation ObjectHelp(Call& call);
+  Expectation Dump(Call& call);
+  Expectation Restore(Call& call);
 
   std::map<std::string, Value> values_;
+  // CLIENT PAUSE: to this millisecond, all commands or those that write.
+  int64_t paused_until_ms_ = 0;
+  bool pause_writes_only_ = true;
 };
 
 }  // namespace orrery::scenarios

@@ -340,7 +340,9 @@ class ServerRun {
         judge_(log),
         executions_(accepts_, judge_),
         world_(kernel_, choice, log, {.interrupts = setup.prompt, .spin_turns_max = 2000}),
-        start_(kernel_.MonotonicNow()) {}
+        start_(kernel_.MonotonicNow()) {
+    judge_.FindClientsBy([this](uint64_t id) { return accepts_.ConnectionOf(id); });
+  }
 
   void Populate(const Setup& setup, Workload workload) {
     descriptors_at_rest_ = kernel_.open_descriptors();

@@ -1,0 +1,541 @@
+// CLIENT: what connections there are, and what is done to them.
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/command_families.h"
+#include "server/command_support.h"
+#include "server/number.h"
+#include "server/text.h"
+
+namespace orrery::server {
+namespace {
+
+void ClientId(CommandCall& call) { call.reply.Integer(static_cast<int64_t>(call.client.id)); }
+
+void ClientGetName(CommandCall& call) {
+  if (call.client.names == nullptr || call.client.names->name.empty()) {
+    call.reply.Null();
+  } else {
+    call.reply.Bulk(call.client.names->name);
+  }
+}
+
+void ClientSetName(CommandCall& call) {
+  if (SetNameOrReply(call, call[2])) call.reply.Ok();
+}
+
+void ClientSetInfo(CommandCall& call) {
+  const std::string option(AsCString(call[2], call[2].size()));
+  const bool name = EqualsIgnoreCase(option, "lib-name");
+  if (!name && !EqualsIgnoreCase(option, "lib-ver")) {
+    call.reply.Error("ERR Unrecognized option '" + option + "'");
+    return;
+  }
+  if (!IsShowable(call[3])) {
+    call.reply.Error("ERR " + option + " cannot contain spaces, newlines or special characters.");
+    return;
+  }
+  Client::Names& names = call.client.mutable_names();
+  (name ? names.library_name : names.library_version) = call[3];
+  call.reply.Ok();
+}
+
+// --- what clients there are
+
+// Types of clients as Redis has them; here every one is normal.
+bool IsNormalType(std::string_view type) { return EqualsIgnoreCase(type, "normal"); }
+
+// False when the error has been replied.
+bool IsTypeOrReply(CommandCall& call, std::string_view type) {
+  for (const std::string_view known : {"normal", "slave", "replica", "pubsub", "master"}) {
+    if (EqualsIgnoreCase(type, known)) return true;
+  }
+  call.reply.Error("ERR Unknown client type '" + std::string(AsCString(type, type.size())) + "'");
+  return false;
+}
+
+void FindAddresses(CommandCall& call, Client& client) {
+  if (client.address.empty() && call.server.host != nullptr) {
+    call.server.host->FindAddresses(client);
+  }
+}
+
+std::string FlagsOf(const Client& client) {
+  std::string flags;
+  if (client.closing) flags += 'c';
+  if (client.no_evict) flags += 'e';
+  if (client.no_touch) flags += 'T';
+  return flags.empty() ? "N" : flags;
+}
+
+// Builds " name=value" pairs.
+class LineWriter {
+ public:
+  LineWriter& Field(std::string_view name, std::string_view value) {
+    if (!line_.empty()) line_ += ' ';
+    line_.append(name).append("=").append(value);
+    return *this;
+  }
+  LineWriter& Field(std::string_view name, int64_t value) {
+    return Field(name, std::to_string(value));
+  }
+  std::string Take() { return std::move(line_) + "\n"; }
+
+ private:
+  std::string line_;
+};
+
+// In Redis's order; the names of libraries are those of 7.2. What there is nothing of here is 0.
+std::string Describe(CommandCall& call, Client& client) {
+  FindAddresses(call, client);
+  const Client::Names none;
+  const Client::Names& names = client.names != nullptr ? *client.names : none;
+  const ClientMemory memory =
+      call.server.host != nullptr ? call.server.host->MemoryOf(client) : ClientMemory{};
+  const Nanoseconds now = call.server.monotonic_ns;
+  LineWriter line;
+  line.Field("id", static_cast<int64_t>(client.id))
+      .Field("addr", client.address)
+      .Field("laddr", client.local_address)
+      .Field("fd", client.descriptor)
+      .Field("name", names.name)
+      .Field("age", (now - client.connected_ns) / kSecond)
+      .Field("idle", (now - client.last_command_ns) / kSecond)
+      .Field("flags", FlagsOf(client));
+  line.Field("db", 0).Field("sub", 0).Field("psub", 0).Field("ssub", 0).Field("multi", -1);
+  line.Field("qbuf", static_cast<int64_t>(memory.input_bytes)).Field("qbuf-free", 0);
+  line.Field("argv-mem", 0).Field("multi-mem", 0).Field("rbs", 0).Field("rbp", 0);
+  line.Field("obl", 0).Field("oll", 0);
+  line.Field("omem", static_cast<int64_t>(memory.output_bytes));
+  line.Field("tot-mem",
+             static_cast<int64_t>(sizeof(Client) + memory.input_bytes + memory.output_bytes));
+  line.Field("events", memory.output_bytes > 0 ? "rw" : "r");
+  line.Field("cmd", client.last_command != nullptr ? client.last_command->name : "NULL");
+  line.Field("user", "default").Field("redir", -1);
+  line.Field("resp", static_cast<int64_t>(client.version));
+  line.Field("lib-name", names.library_name).Field("lib-ver", names.library_version);
+  return line.Take();
+}
+
+// Calls visit(client) for each client, in the order of their ids.
+template <typename Visit>
+void ForEachClient(CommandCall& call, Visit visit) {
+  ClientList& clients = call.server.clients;
+  for (Client* client = clients.front(); client != nullptr;) {
+    Client* next = clients.Next(*client);  // `visit` may take it out of the list.
+    visit(*client);
+    client = next;
+  }
+}
+
+void ClientInfo(CommandCall& call) { call.reply.Verbatim(Describe(call, call.client)); }
+
+// The ids at the end of CLIENT LIST ID; on nothing the error has been replied.
+std::optional<std::vector<int64_t>> IdsOrReply(CommandCall& call) {
+  std::vector<int64_t> ids;
+  for (size_t i = 3; i < call.size(); ++i) {
+    const std::optional<int64_t> id = IntegerOrReply(call, i, "ERR Invalid client ID");
+    if (!id) return std::nullopt;
+    ids.push_back(*id);
+  }
+  return ids;
+}
+
+void ClientListAll(CommandCall& call) {
+  std::string text;
+  if (call.size() == 4 && EqualsIgnoreCase(call[2], "type")) {
+    if (!IsTypeOrReply(call, call[3])) return;
+    if (!IsNormalType(call[3])) {
+      call.reply.Verbatim("");
+      return;
+    }
+  } else if (call.size() > 3 && EqualsIgnoreCase(call[2], "id")) {
+    const auto ids = IdsOrReply(call);
+    if (!ids) return;
+    for (const int64_t id : *ids) {
+      ForEachClient(call, [&](Client& client) {
+        if (static_cast<int64_t>(client.id) == id) text += Describe(call, client);
+      });
+    }
+    call.reply.Verbatim(text);
+    return;
+  } else if (call.size() != 2) {
+    call.reply.Error(kSyntaxError);
+    return;
+  }
+  ForEachClient(call, [&](Client& client) { text += Describe(call, client); });
+  call.reply.Verbatim(text);
+}
+
+// --- KILL
+
+// What a client must be, to be killed. What is not given does not matter.
+struct KillFilter {
+  std::optional<std::string_view> address;
+  std::optional<std::string_view> local_address;
+  std::optional<int64_t> id;
+  bool normal = true;
+  bool skip_me = true;
+};
+
+// One option and its value; false when the error has been replied.
+bool KillOptionOrReply(CommandCall& call, size_t index, KillFilter& filter) {
+  const std::string_view option = call[index];
+  const std::string_view value = call[index + 1];
+  if (EqualsIgnoreCase(option, "id")) {
+    constexpr std::string_view kError = "ERR client-id should be greater than 0";
+    filter.id = IntegerOrReply(call, index + 1, kError);
+    if (!filter.id) return false;
+    if (*filter.id > 0) return true;
+    call.reply.Error(kError);
+    return false;
+  }
+  if (EqualsIgnoreCase(option, "type")) {
+    filter.normal = IsNormalType(value);
+    return IsTypeOrReply(call, value);
+  }
+  if (EqualsIgnoreCase(option, "addr")) {
+    filter.address = value;
+    return true;
+  }
+  if (EqualsIgnoreCase(option, "laddr")) {
+    filter.local_address = value;
+    return true;
+  }
+  if (EqualsIgnoreCase(option, "user")) {
+    if (value == "default") return true;
+    call.reply.Error("ERR No such user '" + std::string(AsCString(value, value.size())) + "'");
+    return false;
+  }
+  if (EqualsIgnoreCase(option, "skipme")) {
+    filter.skip_me = EqualsIgnoreCase(value, "yes");
+    if (filter.skip_me || EqualsIgnoreCase(value, "no")) return true;
+  }
+  call.reply.Error(kSyntaxError);
+  return false;
+}
+
+// On nothing the error has been replied.
+std::optional<KillFilter> KillFilterOrReply(CommandCall& call) {
+  KillFilter filter;
+  if (call.size() == 3) {
+    // The old form, by which a client may kill itself.
+    filter.address = call[2];
+    filter.skip_me = false;
+    return filter;
+  }
+  for (size_t i = 2; i < call.size(); i += 2) {
+    if (i + 1 == call.size()) {
+      call.reply.Error(kSyntaxError);
+      return std::nullopt;
+    }
+    if (!KillOptionOrReply(call, i, filter)) return std::nullopt;
+  }
+  return filter;
+}
+
+bool Matches(CommandCall& call, const KillFilter& filter, Client& client) {
+  if (filter.address || filter.local_address) FindAddresses(call, client);
+  // A client whose peer has gone has no address, and "" is nobody's.
+  if ((filter.address || filter.local_address) && client.address.empty()) return false;
+  if (filter.address && *filter.address != client.address) return false;
+  if (filter.local_address && *filter.local_address != client.local_address) return false;
+  if (filter.id && static_cast<uint64_t>(*filter.id) != client.id) return false;
+  return filter.normal && !(filter.skip_me && &client == &call.client);
+}
+
+void ClientKill(CommandCall& call) {
+  const std::optional<KillFilter> filter = KillFilterOrReply(call);
+  if (!filter) return;
+  int64_t killed = 0;
+  bool kills_me = false;
+  ForEachClient(call, [&](Client& client) {
+    if (!Matches(call, *filter, client)) return;
+    ++killed;
+    if (&client == &call.client) {
+      kills_me = true;  // After the reply.
+    } else {
+      call.server.host->Kill(client);
+    }
+  });
+  if (call.size() > 3) {
+    call.reply.Integer(killed);
+  } else if (killed > 0) {
+    call.reply.Ok();
+  } else {
+    call.reply.Error("ERR No such client");
+  }
+  if (kills_me) call.client.closing = true;
+}
+
+// --- PAUSE
+
+// The last millisecond of the pause; on nothing the error has been replied.
+std::optional<int64_t> PauseEndOrReply(CommandCall& call) {
+  const std::optional<int64_t> timeout =
+      IntegerOrReply(call, 2, "ERR timeout is not an integer or out of range");
+  if (!timeout) return std::nullopt;
+  if (*timeout < 0) {
+    call.reply.Error("ERR timeout is negative");
+    return std::nullopt;
+  }
+  if (*timeout == 0) return 0;
+  int64_t end_ms = 0;
+  if (__builtin_add_overflow(*timeout, call.server.now_ms, &end_ms)) {
+    call.reply.Error("ERR timeout is out of range");
+    return std::nullopt;
+  }
+  return end_ms;
+}
+
+void ClientPause(CommandCall& call) {
+  if (call.size() > 4) {
+    call.reply.Error("ERR unknown subcommand or wrong number of arguments for '" +
+                     std::string(call[1]) + "'. Try CLIENT HELP.");
+    return;
+  }
+  const bool writes_only = call.size() == 4 && EqualsIgnoreCase(call[3], "write");
+  if (call.size() == 4 && !writes_only && !EqualsIgnoreCase(call[3], "all")) {
+    call.reply.Error("ERR CLIENT PAUSE mode must be WRITE or ALL");
+    return;
+  }
+  const std::optional<int64_t> end_ms = PauseEndOrReply(call);
+  if (!end_ms) return;
+  // As in Redis, a pause that goes on is neither shortened nor made milder.
+  Pause& pause = call.server.pause;
+  if (pause.end_ms < call.server.now_ms) pause = {};
+  pause.end_ms = std::max(pause.end_ms, *end_ms);
+  pause.writes_only = pause.writes_only && writes_only;
+  call.reply.Ok();
+}
+
+void ClientUnpause(CommandCall& call) {
+  call.server.pause = {};
+  call.reply.Ok();
+}
+
+// --- modes
+
+void ClientReply(CommandCall& call) {
+  Client& client = call.client;
+  if (EqualsIgnoreCase(call[2], "on")) {
+    client.reply_off = client.skip_reply = false;
+    call.reply.set_muted(false);
+    call.reply.Ok();
+  } else if (EqualsIgnoreCase(call[2], "off")) {
+    client.reply_off = true;
+  } else if (EqualsIgnoreCase(call[2], "skip")) {
+    if (!client.reply_off) client.skip_next_reply = true;
+  } else {
+    call.reply.Error(kSyntaxError);
+  }
+}
+
+void SetMode(CommandCall& call, bool& mode) {
+  const bool on = EqualsIgnoreCase(call[2], "on");
+  if (!on && !EqualsIgnoreCase(call[2], "off")) {
+    call.reply.Error(kSyntaxError);
+    return;
+  }
+  mode = on;
+  call.reply.Ok();
+}
+
+// Shown, and otherwise without effect: no client is ever evicted.
+void ClientNoEvict(CommandCall& call) { SetMode(call, call.client.no_evict); }
+void ClientNoTouch(CommandCall& call) { SetMode(call, call.client.no_touch); }
+
+void ClientHelp(CommandCall& call) {
+  static constexpr auto kLines = std::to_array<std::string_view>({
+      "GETNAME",
+      "    Return the name of the current connection.",
+      "ID",
+      "    Return the ID of the current connection.",
+      "INFO",
+      "    Return information about the current client connection.",
+      "KILL <ip:port>",
+      "    Kill connection made from <ip:port>.",
+      "KILL <option> <value> [<option> <value> [...]]",
+      "    Kill connections. Options are:",
+      "    * ADDR <ip:port>",
+      "      Kill connections made from the specified address",
+      "    * LADDR <ip:port>",
+      "      Kill connections made to specified local address",
+      "    * ID <client-id>",
+      "      Kill the connection of this ID.",
+      "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+      "      Kill connections by type.",
+      "    * USER <username>",
+      "      Kill connections authenticated by <username>.",
+      "    * SKIPME (YES|NO)",
+      "      Skip killing current connection (default: yes).",
+      "LIST [options ...]",
+      "    Return information about client connections. Options:",
+      "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+      "      Return clients of specified type.",
+      "    * ID <client-id> [<client-id> ...]",
+      "      Return clients of the specified IDs.",
+      "UNPAUSE",
+      "    Stop the current client pause, resuming traffic.",
+      "PAUSE <timeout> [WRITE|ALL]",
+      "    Suspend all, or just write, clients for <timeout> milliseconds.",
+      "REPLY (ON|OFF|SKIP)",
+      "    Control the replies sent to the current connection.",
+      "SETINFO <option> <value>",
+      "    Set client meta attr. Options are:",
+      "    * LIB-NAME: the client lib name.",
+      "    * LIB-VER: the client lib version.",
+      "SETNAME <name>",
+      "    Assign the name <name> to the current connection.",
+      "NO-EVICT (ON|OFF)",
+      "    Protect current client connection from eviction.",
+      "NO-TOUCH (ON|OFF)",
+      "    Do not count what the current connection reads as used.",
+  });
+  ReplyHelp(call, "CLIENT", kLines);
+}
+
+constexpr auto kSubcommands = std::to_array<CommandSpec>({
+    {.name = "client|getname",
+     .arity = 2,
+     .flags = kNoScript | kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientGetName,
+     .group = "connection",
+     .since = "2.6.9",
+     .summary = "Get the current connection name",
+     .complexity = "O(1)"},
+    {.name = "client|help",
+     .arity = 2,
+     .flags = kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientHelp,
+     .group = "connection",
+     .since = "5.0.0",
+     .summary = "Show helpful text about the different subcommands",
+     .complexity = "O(1)"},
+    {.name = "client|id",
+     .arity = 2,
+     .flags = kNoScript | kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientId,
+     .group = "connection",
+     .since = "5.0.0",
+     .summary = "Returns the client ID for the current connection",
+     .complexity = "O(1)"},
+    {.name = "client|info",
+     .arity = 2,
+     .flags = kNoScript | kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientInfo,
+     .tips = "nondeterministic_output",
+     .group = "connection",
+     .since = "6.2.0",
+     .summary = "Returns information about the current client connection.",
+     .complexity = "O(1)"},
+    {.name = "client|kill",
+     .arity = -3,
+     .flags = kAdmin | kNoScript | kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientKill,
+     .group = "connection",
+     .since = "2.4.0",
+     .summary = "Kill the connection of a client",
+     .complexity = "O(N) where N is the number of client connections"},
+    {.name = "client|list",
+     .arity = -2,
+     .flags = kAdmin | kNoScript | kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientListAll,
+     .tips = "nondeterministic_output",
+     .group = "connection",
+     .since = "2.4.0",
+     .summary = "Get the list of client connections",
+     .complexity = "O(N) where N is the number of client connections"},
+    {.name = "client|no-evict",
+     .arity = 3,
+     .flags = kAdmin | kNoScript | kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientNoEvict,
+     .group = "connection",
+     .since = "7.0.0",
+     .summary = "Set client eviction mode for the current connection",
+     .complexity = "O(1)"},
+    {.name = "client|no-touch",
+     .arity = 3,
+     .flags = kNoScript | kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientNoTouch,
+     .group = "connection",
+     .since = "7.2.0",
+     .summary = "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.",
+     .complexity = "O(1)"},
+    {.name = "client|pause",
+     .arity = -3,
+     .flags = kAdmin | kNoScript | kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientPause,
+     .group = "connection",
+     .since = "2.9.50",
+     .summary = "Stop processing commands from clients for some time",
+     .complexity = "O(1)"},
+    {.name = "client|reply",
+     .arity = 3,
+     .flags = kNoScript | kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientReply,
+     .group = "connection",
+     .since = "3.2.0",
+     .summary = "Instruct the server whether to reply to commands",
+     .complexity = "O(1)"},
+    {.name = "client|setinfo",
+     .arity = 4,
+     .flags = kNoScript | kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientSetInfo,
+     .tips = "request_policy:all_nodes response_policy:all_succeeded",
+     .group = "connection",
+     .since = "7.2.0",
+     .summary = "Set client or connection specific info",
+     .complexity = "O(1)"},
+    {.name = "client|setname",
+     .arity = 3,
+     .flags = kNoScript | kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientSetName,
+     .group = "connection",
+     .since = "2.6.9",
+     .summary = "Set the current connection name",
+     .complexity = "O(1)"},
+    {.name = "client|unpause",
+     .arity = 2,
+     .flags = kAdmin | kNoScript | kLoading | kStale,
+     .categories = kCategoryConnection,
+     .handler = ClientUnpause,
+     .group = "connection",
+     .since = "6.2.0",
+     .summary = "Resume processing of clients that were paused",
+     .complexity = "O(N) Where N is the number of paused clients"},
+});
+
+constexpr auto kCommands = std::to_array<CommandSpec>({
+    {.name = "client",
+     .arity = -2,
+     .subcommands = kSubcommands,
+     .group = "connection",
+     .since = "2.4.0",
+     .summary = "A container for client connection commands",
+     .complexity = "Depends on subcommand."},
+});
+
+}  // namespace
+
+std::span<const CommandSpec> ClientCommands() { return kCommands; }
+
+}  // namespace orrery::server

@@ -1,0 +1,177 @@
+// CONFIG: the parameters, and the statistics that it can reset.
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/command_families.h"
+#include "server/command_support.h"
+#include "server/config.h"
+#include "server/text.h"
+
+namespace orrery::server {
+namespace {
+
+struct ConfigMatch {
+  std::string_view name;
+  const ConfigParameter* parameter;
+};
+
+void ConfigGet(CommandCall& call) {
+  std::vector<ConfigMatch> matches;
+  const auto add = [&](std::string_view name, const ConfigParameter& parameter) {
+    const bool known = std::ranges::any_of(
+        matches, [&](const ConfigMatch& match) { return match.parameter == &parameter; });
+    if (!known) matches.push_back({.name = name, .parameter = &parameter});
+  };
+  for (size_t i = 2; i < call.size(); ++i) {
+    if (!IsPattern(call[i])) {
+      // As in Redis, a plain name comes back as it was spelt.
+      if (const ConfigParameter* parameter = FindConfigParameter(call[i])) add(call[i], *parameter);
+      continue;
+    }
+    for (const ConfigParameter& parameter : ConfigParameters()) {
+      if (MatchesPattern(call[i], parameter.name, LetterCase::kIgnored)) {
+        add(parameter.name, parameter);
+      }
+    }
+  }
+  call.reply.Map(matches.size());
+  for (const ConfigMatch& match : matches) {
+    call.reply.Bulk(match.name);
+    call.reply.Bulk(match.parameter->get(call.server.config));
+  }
+}
+
+std::string ConfigSetError(std::string_view name, std::string_view why) {
+  return "ERR CONFIG SET failed (possibly related to argument '" + std::string(name) + "') - " +
+         std::string(why);
+}
+
+// The first error of the names in a CONFIG SET, if any.
+std::optional<std::string> CheckConfigNames(const CommandCall& call) {
+  for (size_t i = 2; i < call.size(); i += 2) {
+    const ConfigParameter* parameter = FindConfigParameter(call[i]);
+    if (parameter == nullptr) {
+      return "ERR Unknown option or number of arguments for CONFIG SET - '" +
+             std::string(AsCString(call[i], call[i].size())) + "'";
+    }
+    if (parameter->set == nullptr)
+      return ConfigSetError(parameter->name, "can't set immutable config");
+    for (size_t before = 2; before < i; before += 2) {
+      if (EqualsIgnoreCase(call[before], call[i])) {
+        return ConfigSetError(parameter->name, "duplicate parameter");
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+// All of the parameters are set, or none.
+void ConfigSet(CommandCall& call) {
+  if (call.size() % 2 != 0) {
+    call.reply.Error(kSyntaxError);
+    return;
+  }
+  if (const std::optional<std::string> error = CheckConfigNames(call)) {
+    call.reply.Error(*error);
+    return;
+  }
+  ServerConfig config = call.server.config;
+  for (size_t i = 2; i < call.size(); i += 2) {
+    const ConfigParameter& parameter = *FindConfigParameter(call[i]);
+    if (const auto error = parameter.set(config, call[i + 1])) {
+      call.reply.Error(ConfigSetError(parameter.name, *error));
+      return;
+    }
+  }
+  call.server.config = config;
+  call.reply.Ok();
+}
+
+void ConfigResetStat(CommandCall& call) {
+  call.server.stats = {.expired_before = call.server.keyspace.counters().expired};
+  call.reply.Ok();
+}
+
+void ConfigRewrite(CommandCall& call) {
+  call.reply.Error("ERR The server is running without a config file");
+}
+
+void ConfigHelp(CommandCall& call) {
+  static constexpr auto kLines = std::to_array<std::string_view>({
+      "GET <pattern>",
+      "    Return parameters matching the glob-like <pattern> and their values.",
+      "SET <directive> <value>",
+      "    Set the configuration <directive> to <value>.",
+      "RESETSTAT",
+      "    Reset statistics reported by the INFO command.",
+      "REWRITE",
+      "    Rewrite the configuration file.",
+  });
+  ReplyHelp(call, "CONFIG", kLines);
+}
+
+constexpr uint32_t kFlags = kAdmin | kNoScript | kLoading | kStale;
+
+constexpr auto kSubcommands = std::to_array<CommandSpec>({
+    {.name = "config|get",
+     .arity = -3,
+     .flags = kFlags,
+     .handler = ConfigGet,
+     .group = "server",
+     .since = "2.0.0",
+     .summary = "Get the values of configuration parameters",
+     .complexity = "O(N) when N is the number of configuration parameters provided"},
+    {.name = "config|help",
+     .arity = 2,
+     .flags = kLoading | kStale,
+     .handler = ConfigHelp,
+     .group = "server",
+     .since = "5.0.0",
+     .summary = "Show helpful text about the different subcommands",
+     .complexity = "O(1)"},
+    {.name = "config|resetstat",
+     .arity = 2,
+     .flags = kFlags,
+     .handler = ConfigResetStat,
+     .group = "server",
+     .since = "2.0.0",
+     .summary = "Reset the stats returned by INFO",
+     .complexity = "O(1)"},
+    {.name = "config|rewrite",
+     .arity = 2,
+     .flags = kFlags,
+     .handler = ConfigRewrite,
+     .group = "server",
+     .since = "2.8.0",
+     .summary = "Rewrite the configuration file with the in memory configuration",
+     .complexity = "O(1)"},
+    {.name = "config|set",
+     .arity = -4,
+     .flags = kFlags,
+     .handler = ConfigSet,
+     .tips = "request_policy:all_nodes response_policy:all_succeeded",
+     .group = "server",
+     .since = "2.0.0",
+     .summary = "Set configuration parameters to the given values",
+     .complexity = "O(N) when N is the number of configuration parameters provided"},
+});
+
+constexpr auto kCommands = std::to_array<CommandSpec>({
+    {.name = "config",
+     .arity = -2,
+     .subcommands = kSubcommands,
+     .group = "server",
+     .since = "2.0.0",
+     .summary = "A container for server configuration commands",
+     .complexity = "Depends on subcommand."},
+});
+
+}  // namespace
+
+std::span<const CommandSpec> ConfigCommands() { return kCommands; }
+
+}  // namespace orrery::server
