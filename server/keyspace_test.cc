@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,27 @@ TEST_F(KeyspaceTest, FindsWhatWasAssigned) {
   keyspace_.Erase(Find("a"));
   EXPECT_FALSE(Find("a"));
   EXPECT_EQ(keyspace_.size(), 2u);
+  keyspace_.CheckInvariants();
+}
+
+TEST_F(KeyspaceTest, RemembersWhenAKeyWasUsed) {
+  Set("a", "1");
+  EXPECT_EQ(Find("a")->accessed_s(), 1000u);
+  EXPECT_EQ(keyspace_.Peek(keyspace_.WithHash("a"), 5'000'000)->accessed_s(), 1000u);
+  EXPECT_EQ(Find("a", 5'000'000)->accessed_s(), 5000u);
+  keyspace_.CountUses(false);
+  EXPECT_EQ(Find("a", 6'000'000)->accessed_s(), 5000u);
+  keyspace_.CountUses(true);
+  keyspace_.SetExpiry(Find("a", 6'000'000), 7'000'000);
+  EXPECT_EQ(keyspace_.Peek(keyspace_.WithHash("a"), 6'500'000)->accessed_s(), 6000u);
+}
+
+TEST_F(KeyspaceTest, AValueThatIsBorrowedIsNotEdited) {
+  Set("a", std::string(kSharedValueMin, 'x'));
+  const SharedBytes borrowed = Find("a")->shared();
+  keyspace_.Edit(Find("a"), 1)[0] = 'y';
+  EXPECT_EQ(borrowed.view()[0], 'x');
+  EXPECT_EQ(Find("a")->value()[0], 'y');
   keyspace_.CheckInvariants();
 }
 
@@ -314,7 +336,7 @@ class Model {
 
   explicit Model(Keyspace& keyspace) : keyspace_(keyspace) {}
 
-  void Apply(uint64_t operation, uint64_t word, const std::string& name) {
+  void Apply(uint64_t operation, uint64_t word, const std::string& name, const std::string& other) {
     const HashedKey key = keyspace_.WithHash(name);
     switch (operation) {
       case 0:
@@ -352,12 +374,50 @@ class Model {
       case 8:
         keyspace_.Step(static_cast<uint32_t>(word % 8));
         break;
+      case 9:
+        EditValue(key, word);
+        break;
+      case 10:
+        if (name != other) CopyOrRename(key, keyspace_.WithHash(other), word % 2 == 0);
+        break;
+      case 11: {
+        Prng prng(word);
+        const Entry* entry = keyspace_.RandomEntry(prng);
+        RC_ASSERT((entry == nullptr) == (keyspace_.size() == 0));
+        if (entry != nullptr) RC_ASSERT(items_.contains(std::string(entry->key())));
+        break;
+      }
       default:
         if (word % 64 == 0) {
           keyspace_.Clear();
           items_.clear();
         }
     }
+  }
+
+  void EditValue(HashedKey key, uint64_t word) {
+    const Keyspace::Place place = Find(key);
+    if (!place) return;
+    std::string& value = items_[std::string(key.bytes)].value;
+    const size_t bytes_min = MakeValue(word).size() + 1;
+    const std::span<char> bytes = keyspace_.Edit(place, bytes_min);
+    if (value.size() < bytes_min) value.resize(bytes_min);
+    RC_ASSERT(bytes.size() == value.size());
+    bytes[bytes_min - 1] = value[bytes_min - 1] = 'e';
+    RC_ASSERT(place->encoding() == Encoding::kRaw);
+  }
+
+  void CopyOrRename(HashedKey from, HashedKey to, bool copy) {
+    if (!Find(from)) return;
+    const Item item = items_[std::string(from.bytes)];
+    if (copy) {
+      const Keyspace::Place to_place = Find(to);
+      keyspace_.Copy(Find(from), to_place, to);
+    } else {
+      keyspace_.Rename(from, to, now_ms_);
+      items_.erase(std::string(from.bytes));
+    }
+    items_[std::string(to.bytes)] = item;
   }
 
   // Finds `key` in the keyspace and checks what is found.
@@ -403,9 +463,10 @@ RC_GTEST_PROP(KeyspaceProperty, BehavesAsAMap, ()) {
   Prng prng(*rc::gen::arbitrary<uint64_t>());
   const int operations = *rc::gen::inRange(0, 1500);
   for (int i = 0; i < operations; ++i) {
-    const uint64_t operation = prng.Below(10);
+    const uint64_t operation = prng.Below(13);
     const uint64_t word = prng.Next();
-    model.Apply(operation, word, KeyName(prng.Below(names)));
+    const std::string name = KeyName(prng.Below(names));
+    model.Apply(operation, word, name, KeyName(prng.Below(names)));
   }
   model.CheckAll();
 }

@@ -87,6 +87,8 @@ struct ServerContext {
   uint32_t connected_clients = 0;
   ClientList clients = {};
   Pause pause = {};
+  // The most memory that the keys have taken, as seen once in a while.
+  uint64_t peak_memory_bytes = 0;
   // For commands whose answer is by chance.
   Prng prng{0};
 

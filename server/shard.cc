@@ -260,6 +260,8 @@ void Shard::OnWoken() {
 Nanoseconds Shard::OnTurn(Nanoseconds now) {
   if (now >= next_background_) {
     ReadClocks();
+    context_.peak_memory_bytes =
+        std::max<uint64_t>(context_.peak_memory_bytes, keyspace_.memory_bytes());
     const Keyspace::Expiration expiration =
         keyspace_.ExpireSome(context_.now_ms, options_.background_buckets);
     // Where so many of them had expired, many others will have.

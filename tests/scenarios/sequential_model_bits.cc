@@ -1,7 +1,8 @@
+// The sequential model: bits: one at a time, the slow and obvious way. Bit 0 is the highest of the
+// first byte.
+
 #include "tests/scenarios/sequential_model.h"
 #include "tests/scenarios/sequential_model_support.h"
-
-// Bits: one at a time, the slow and obvious way. Bit 0 is the highest of the first byte.
 
 namespace orrery::scenarios {
 namespace {

@@ -1,11 +1,12 @@
+// The sequential model: keys, whatever their values: which there are, when they go, and how they
+// travel.
+
 #include <cerrno>
 #include <cstdlib>
 
 #include "tests/scenarios/rdb.h"
 #include "tests/scenarios/sequential_model.h"
 #include "tests/scenarios/sequential_model_support.h"
-
-// Keys, whatever their values: which there are, when they go, and how they travel.
 
 namespace orrery::scenarios {
 namespace {

@@ -1,3 +1,5 @@
+// The sequential model: values: as a whole, as numbers, in parts.
+
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -5,8 +7,6 @@
 
 #include "tests/scenarios/sequential_model.h"
 #include "tests/scenarios/sequential_model_support.h"
-
-// Values: as a whole, as numbers, in parts.
 
 namespace orrery::scenarios {
 namespace {
