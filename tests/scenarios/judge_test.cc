@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,45 @@ TEST_F(JudgeTest, ARepliedValueMustBeTheOneAtTheTimeOfExecution) {
   EXPECT_NE(log_.violation()->detail.find("client 10: to 'GET' 'k' expected '$1\\r\\na\\r\\n'"),
             std::string::npos)
       << log_.violation()->detail;
+}
+
+TEST_F(JudgeTest, NothingIsExecutedThatAPauseHoldsBack) {
+  Send({"CLIENT", "PAUSE", "5", "WRITE"});
+  Send({"GET", "k"});
+  Send({"SET", "k", "a"});
+  Execute({"CLIENT", "PAUSE", "5", "WRITE"});
+  Execute({"GET", "k"});
+  EXPECT_EQ(violated(), "");
+  Execute({"SET", "k", "a"});
+  EXPECT_EQ(violated(), "executed-while-paused");
+}
+
+TEST_F(JudgeTest, AKilledClientMayLoseItsRepliesAndExecutesNothing) {
+  judge_.OnConnected(2, 20);
+  judge_.FindClientsBy([](uint64_t id) { return std::optional<uint64_t>(id); });
+  Send({"PING"}, 2);
+  Send({"PING"}, 2);
+  Execute({"PING"}, 2);
+  Send({"CLIENT", "KILL", "ID", "2"}, 1);
+  Execute({"CLIENT", "KILL", "ID", "2"}, 1);
+  judge_.OnReply(1, ":1\r\n");
+  EXPECT_TRUE(judge_.ServerEnds(2));
+  EXPECT_FALSE(judge_.AnythingOutstanding());
+  judge_.OnEnd(2, true, "");
+  EXPECT_EQ(violated(), "");
+  Execute({"PING"}, 2);
+  EXPECT_EQ(violated(), "executed-after-end");
+}
+
+TEST_F(JudgeTest, WithRepliesOffThereAreNone) {
+  Send({"CLIENT", "REPLY", "OFF"});
+  Send({"PING"});
+  Execute({"CLIENT", "REPLY", "OFF"});
+  Execute({"PING"});
+  EXPECT_FALSE(judge_.AnythingOutstanding());
+  EXPECT_EQ(violated(), "");
+  judge_.OnReply(1, "+PONG\r\n");
+  EXPECT_EQ(violated(), "reply-without-command");
 }
 
 TEST_F(JudgeTest, RepliesMustKeepTheirOrder) {
