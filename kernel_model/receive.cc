@@ -307,7 +307,7 @@ Attempt ReceiveBundle(RingCore& ring, Request& request, BufferGroup& group) {
     // io_recv_finish(): once more, and it is one completion, when all of it was filled.
     const bool capped = request.multishot && request.length != 0;
     if (again || request.bundle_emptied || peeked.partial || capped || left <= 1 ||
-        taken != peeked.bytes) {
+        taken != peeked.bytes || group.empty()) {
       return whole;
     }
     cap = left;
