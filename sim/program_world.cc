@@ -58,7 +58,10 @@ Nanoseconds StreamPeer::NextAt(Nanoseconds now) const {
   return left_ || next_at_ <= now ? kNever : next_at_;
 }
 
-size_t StreamPeer::Piece() { return 1 + prng_.Below(1 + prng_.Below(kPieceMax)); }
+size_t StreamPeer::Piece() {
+  const uint64_t most = 1 + prng_.Below(kPieceMax);
+  return 1 + prng_.Below(most);
+}
 
 bool StreamPeer::Step(Nanoseconds now) {
   if (!connected_) {
@@ -196,12 +199,14 @@ void ProgramWorld::Start(std::function<int()> main) {
 
 StreamPeer& ProgramWorld::AddPeer(uint16_t port, std::string bytes,
                                   const StreamPeer::Options& options) {
-  const uint64_t number = kProgramNumber + 1 + peers_.size();
+  const uint64_t number = ++last_number_;
   peers_.push_back(std::make_unique<StreamPeer>(kernel_, Combine(Combine(seed_, 3), number), port,
                                                 std::move(bytes), options));
   world_.AddActor(number, *peers_.back());
   return *peers_.back();
 }
+
+void ProgramWorld::AddActor(Actor& actor) { world_.AddActor(++last_number_, actor); }
 
 std::string ProgramWorld::Bytes(size_t count) {
   std::string bytes(count, '\0');

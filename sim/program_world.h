@@ -99,6 +99,9 @@ class ProgramWorld {
   void Start(std::function<int()> main);
   // A reference that lives as long as the world.
   StreamPeer& AddPeer(uint16_t port, std::string bytes, const StreamPeer::Options& options = {});
+  // Any other peer, which reaches the program through kernel(). It must live as long as the world
+  // is run, and RunUntilPeersLeave() does not wait for it.
+  void AddActor(Actor& actor);
   // Bytes for a peer, and other things that a test draws.
   std::string Bytes(size_t count);
   Prng& prng() { return prng_; }
@@ -147,6 +150,7 @@ class ProgramWorld {
   std::unique_ptr<model::Program> program_;
   std::unique_ptr<Runner> runner_;
   std::vector<std::unique_ptr<StreamPeer>> peers_;
+  uint64_t last_number_ = 0;  // Of an actor; the program's is 0.
   StopReason reason_ = StopReason::kPredicate;
 };
 

@@ -18,6 +18,7 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -365,6 +366,51 @@ TEST(ProgramWorld, APeerThatVanishesResetsItsConnection) {
   ASSERT_TRUE(world.RunUntilExit()) << world.Story();
   EXPECT_EQ(world.program().status(), 0);
   EXPECT_TRUE(peer.left());
+}
+
+// Sends one byte, and wants the same back.
+class OneByte final : public Actor {
+ public:
+  explicit OneByte(model::ModelKernel& kernel) : kernel_(kernel) {}
+  bool answered() const { return answered_; }
+
+  bool Ready(Nanoseconds now) const override { return !answered_ && now >= next_at_; }
+  bool Step(Nanoseconds now) override {
+    if (!peer_.has_value()) {
+      const auto peer = kernel_.PeerConnect(kPort);
+      if (!peer.has_value()) {
+        next_at_ = now + kMillisecond;
+        return true;
+      }
+      peer_ = *peer;
+      const std::byte byte{42};
+      return kernel_.PeerSend(*peer_, std::span(&byte, 1)).value_or(0) == 1;
+    }
+    std::byte byte{0};
+    if (kernel_.PeerReceive(*peer_, std::span(&byte, 1)).bytes == 0) return false;
+    answered_ = byte == std::byte{42};
+    kernel_.PeerClose(*peer_);
+    return true;
+  }
+  Nanoseconds NextAt(Nanoseconds now) const override {
+    return answered_ || next_at_ <= now ? kNever : next_at_;
+  }
+
+ private:
+  model::ModelKernel& kernel_;
+  std::optional<model::ModelKernel::PeerId> peer_;
+  bool answered_ = false;
+  Nanoseconds next_at_ = 0;
+};
+
+TEST(ProgramWorld, APeerMayBeAnybodysActor) {
+  ProgramWorld world(0, Benign());
+  OneByte actor(world.kernel());
+  world.Start(&EchoOnce);
+  world.AddActor(actor);
+  ASSERT_TRUE(world.RunUntilExit()) << world.Story();
+  EXPECT_EQ(world.program().status(), 0);
+  EXPECT_TRUE(actor.answered());
 }
 
 }  // namespace
