@@ -189,11 +189,12 @@ int Run(const Arguments& arguments) {
   if (arguments.seeds > 0) options.seeds_max = arguments.seeds;
   options.jobs = arguments.jobs > 0 ? arguments.jobs : std::thread::hardware_concurrency();
   options.folder = FromCaller(arguments.folder);
+  // Before it says that this works.
+  std::signal(SIGINT, OnInterrupt);
+  std::signal(SIGTERM, OnInterrupt);
   fmt::print(stderr, "{} jobs from seed {} on; Ctrl-C stops\n", options.jobs,
              HexOf(options.first_seed));
 
-  std::signal(SIGINT, OnInterrupt);
-  std::signal(SIGTERM, OnInterrupt);
   const auto start = Clock::now();
   Soak soak(options);
   RunSoak(arguments, soak, start);

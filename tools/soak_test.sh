@@ -29,10 +29,12 @@ grep -q '"seeds":3,' "$directory/out" || fail "no JSON: $(cat "$directory/out")"
 grep -q '"first_seed":"0x10"' "$directory/out" || fail "no first seed: $(cat "$directory/out")"
 
 # Ctrl-C.
-"$soak" --first-seed=0 --jobs=1 >"$directory/out" 2>"$directory/err" &
+"$soak" --first-seed=0 --jobs=1 >"$directory/out" 2>"$directory/stopped" &
 process=$!
-until [[ -s "$directory/err" ]]; do sleep 0.1; done
-sleep 0.5
+until grep -qs 'Ctrl-C stops' "$directory/stopped"; do
+  kill -0 "$process" || fail "it has ended by itself: $(cat "$directory/stopped")"
+  sleep 0.05
+done
 kill -TERM "$process"
 code=0
 wait "$process" || code=$?
