@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <iterator>
 #include <span>
 #include <string>
@@ -25,7 +26,7 @@ size_t RunAll(const std::string& name, void (*target)(std::span<const uint8_t>))
   }
   std::sort(files.begin(), files.end());
   for (const std::string& file : files) {
-    SCOPED_TRACE(file);
+    std::cerr << file << "\n";  // The last one, if it ends the process.
     std::ifstream stream(file, std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(stream), {}};
     const std::vector<uint8_t> bytes(text.begin(), text.end());
