@@ -2,9 +2,15 @@
 // line of text. Nothing in it depends on names of keys, sizes, times or addresses, so that a plan
 // keeps its signature while it is made smaller, and failures of one cause can be counted.
 //
-//   liveness/never-executed            a rule of the simulation, with its cause where it has
-//   several check runtime/reactor.cc: a == b   an ORRERY_CHECK asan heap-use-after-free what a
-//   sanitizer says signal 11                          any other crash hang the run did not end
+//   liveness/never-executed              a rule, with its cause where it has several
+//
+//   check runtime/reactor.cc: a == b     an ORRERY_CHECK
+//
+//   asan heap-use-after-free             what a sanitizer says
+//
+//   signal 11                            any other crash
+//
+//   hang                                 the run did not end
 #pragma once
 
 #include <string>

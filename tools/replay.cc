@@ -259,8 +259,7 @@ int Run(const Arguments& arguments) {
 int main(int argc, char** argv) {
   CLI::App app(
       "Runs a scenario of the simulation from a seed or from a plan file, and prints its event "
-      "hash. "
-      "The same seed or plan gives the same hash, every time, in every build.",
+      "hash. The same seed or plan gives the same hash, every time, in every build.",
       "replay");
   app.footer(
       "\nExit code: 0 no rule was broken, 1 one was (its report goes to stderr), 2 wrong use.\n\n"

@@ -41,7 +41,7 @@ class IsolatedRunner {
                                                      const sim::Plan& plan);
 
  private:
-  // `choose_as`: run the plan as it says, or as its seed says.
+  // Whether the plan's choices are taken, or its seed's.
   enum class Choices : uint8_t { kOfPlan, kOfSeed };
   std::expected<IsolatedResult, std::string> Run(const Scenario& scenario, const sim::Plan& plan,
                                                  Choices choices);
