@@ -348,7 +348,8 @@ void Keyspace::Clear() {
     for (Bucket& head : segments_[0]->buckets) FreeChain(head);
     delete segments_[0];
   } else {
-    dying_.insert(dying_.end(), segments_.begin(), segments_.end());
+    // In front: the last one may be half freed.
+    dying_.insert(dying_.begin(), segments_.begin(), segments_.end());
   }
   segments_.clear();
   StartTable();

@@ -235,6 +235,19 @@ TEST_F(KeyspaceTest, ClearsAtOnceAndFreesABoundedShareAStep) {
   EXPECT_LT(keyspace_.memory_bytes(), full / 20);
 }
 
+// Would free a bucket's entries twice, and others never.
+TEST_F(KeyspaceTest, IsClearedAgainInTheMiddleOfASegmentThatIsBeingFreed) {
+  for (int round = 0; round < 3; ++round) {
+    for (uint32_t i = 0; i < 5'000; ++i) Set(KeyName(i), "value");
+    keyspace_.Clear();
+    EXPECT_TRUE(keyspace_.Step(10));
+  }
+  while (keyspace_.Step(100)) {
+  }
+  keyspace_.CheckInvariants();
+  EXPECT_EQ(keyspace_.memory_bytes(), keyspace_.table_bytes());
+}
+
 TEST_F(KeyspaceTest, SpendsLittleOnASmallKey) {
   constexpr size_t kKeys = 200'000;
   for (size_t i = 0; i < kKeys; ++i) {
