@@ -41,7 +41,7 @@ std::string Format(const SocketAddress& address) {
   if (address.storage.ss_family == AF_INET6) {
     const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address.storage);
     (void)::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());  // It always fits.
-    return "[" + std::string(text.data()) + "]:" + std::to_string(ntohs(v6.sin6_port));
+    return std::string("[") + text.data() + "]:" + std::to_string(ntohs(v6.sin6_port));
   }
   const auto& v4 = reinterpret_cast<const sockaddr_in&>(address.storage);
   (void)::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
