@@ -57,12 +57,12 @@ enum CommandCategory : uint32_t {
   kCategoryRead = 1 << 1,
   kCategoryWrite = 1 << 2,
   kCategoryString = 1 << 3,
-  kCategoryAdmin = 1 << 4,
-  kCategoryFast = 1 << 5,
-  kCategorySlow = 1 << 6,
-  kCategoryDangerous = 1 << 7,
-  kCategoryConnection = 1 << 8,
-  kCategoryBitmap = 1 << 9,
+  kCategoryBitmap = 1 << 4,
+  kCategoryAdmin = 1 << 5,
+  kCategoryFast = 1 << 6,
+  kCategorySlow = 1 << 7,
+  kCategoryDangerous = 1 << 8,
+  kCategoryConnection = 1 << 9,
 };
 
 // Which arguments are keys: first, first + step, ... up to last, which counts from the end when it

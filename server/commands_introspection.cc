@@ -16,10 +16,10 @@ constexpr auto kFlagNames =
     std::to_array<std::string_view>({"write", "readonly", "denyoom", "admin", "noscript", "loading",
                                      "stale", "fast", "no_auth", "allow_busy"});
 constexpr auto kCategoryNames =
-    std::to_array<std::string_view>({"keyspace", "read", "write", "string", "admin", "fast", "slow",
-                                     "dangerous", "connection", "bitmap"});
+    std::to_array<std::string_view>({"keyspace", "read", "write", "string", "bitmap", "admin",
+                                     "fast", "slow", "dangerous", "connection"});
 static_assert(1u << (kFlagNames.size() - 1) == kAllowBusy);
-static_assert(1u << (kCategoryNames.size() - 1) == kCategoryBitmap);
+static_assert(1u << (kCategoryNames.size() - 1) == kCategoryConnection);
 
 // Calls visit(word) for the words of `text`, which one space separates.
 template <typename Visit>
@@ -127,16 +127,18 @@ void ReplyInfo(ReplyWriter& reply, const CommandSpec& spec) {
 void ReplyDocumentation(ReplyWriter& reply, const CommandSpec& spec) {
   reply.Bulk(spec.name);
   const bool deprecated = !spec.deprecated_since.empty();
-  reply.Map(4 + (spec.doc_flags.empty() ? 0 : 1) + (deprecated ? 2 : 0) +
-            (spec.subcommands.empty() ? 0 : 1));
+  reply.Map(3 + (spec.complexity.empty() ? 0 : 1) + (spec.doc_flags.empty() ? 0 : 1) +
+            (deprecated ? 2 : 0) + (spec.subcommands.empty() ? 0 : 1));
   reply.Bulk("summary");
   reply.Bulk(spec.summary);
   reply.Bulk("since");
   reply.Bulk(spec.since);
   reply.Bulk("group");
   reply.Bulk(spec.group);
-  reply.Bulk("complexity");
-  reply.Bulk(spec.complexity);
+  if (!spec.complexity.empty()) {
+    reply.Bulk("complexity");
+    reply.Bulk(spec.complexity);
+  }
   if (!spec.doc_flags.empty()) {
     reply.Bulk("doc_flags");
     ReplyWords(reply, spec.doc_flags);

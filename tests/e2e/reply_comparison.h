@@ -21,6 +21,7 @@ enum class Comparison : uint8_t {
   kSameType,       // The first byte.
   kWithoutId,      // A map in which the value of "id" may differ.
   kDocumentation,  // Of each command: what ours says is what Redis says.
+  kTableEntries,   // Entries of the command table: of each command that both have, the same.
   kAnything,
 };
 
@@ -33,6 +34,16 @@ struct AcceptedDifference {
 };
 
 std::span<const AcceptedDifference> AcceptedDifferences();
+
+// Whether Redis 7.0 does not have this command or subcommand yet, and this server has.
+bool IsNewer(std::string_view full_name);
+
+// The elements of an aggregate, keys and values of a map in turn; nothing for any other reply. They
+// are views into `reply`.
+std::optional<std::vector<std::string_view>> ElementsOf(std::string_view reply);
+
+// The text of a bulk or simple string; nothing for any other reply. A view into `reply`.
+std::optional<std::string_view> TextIn(std::string_view reply);
 
 // Why `ours` is not what Redis answers to `arguments`; nothing when it is.
 std::optional<std::string> Difference(const std::vector<std::string>& arguments,

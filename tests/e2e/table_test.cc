@@ -1,0 +1,252 @@
+// The command table beside redis-server's: for every command and subcommand of ours, COMMAND INFO
+// and COMMAND DOCS, and the keys that COMMAND GETKEYS finds in example command lines.
+//
+// What would break: clients that route by key positions, proxies that obey flags and tips, and
+// redis-cli's hints, all of which believe this table. What may differ stands in the rows of COMMAND
+// in reply_comparison.cc and in the lists below.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/e2e/reply_comparison.h"
+#include "tests/e2e/server_process.h"
+#include "tests/scenarios/resp.h"
+
+namespace orrery::e2e {
+namespace {
+
+using Arguments = std::vector<std::string>;
+using Names = std::set<std::string, std::less<>>;
+
+// Subcommands that only Redis has, of commands that both have.
+constexpr auto kOnlyInRedis = std::to_array<std::string_view>({
+    // Invalidation messages for caches in clients are not there.
+    "client|caching",
+    "client|getredir",
+    "client|tracking",
+    "client|trackinginfo",
+    // No command of ours blocks.
+    "client|unblock",
+});
+
+// Parts of COMMAND DOCS that only Redis gives.
+constexpr auto kFieldsOnlyInRedis = std::to_array<std::string_view>({"arguments", "history"});
+
+constexpr auto kCategories =
+    std::to_array<std::string_view>({"keyspace", "read", "write", "string", "bitmap", "admin",
+                                     "fast", "slow", "dangerous", "connection", "nosuch"});
+
+// What COMMAND GETKEYS is asked: right, wrong, and with keys in every position.
+constexpr auto kLines = std::to_array<std::string_view>({
+    "get k",
+    "GET k",
+    "get",
+    "get k k",
+    "set k v",
+    "set k v ex 10",
+    "set k v get",
+    "set k v nx get",
+    "set k",
+    "mset a 1 b 2 c 3",
+    "mset a 1 b",
+    "msetnx a 1 b 2",
+    "mget a b c",
+    "mget",
+    "del a",
+    "del a b",
+    "unlink a b",
+    "exists a b a",
+    "touch a b",
+    "bitop and d a",
+    "bitop not d a b c",
+    "bitop and",
+    "bitfield k",
+    "bitfield k get u8 0",
+    "bitfield k set u8 0 1",
+    "bitfield k get u8 0 incrby u8 0 1",
+    "bitfield_ro k get u8 0",
+    "lcs a b len",
+    "copy a b replace",
+    "rename a b",
+    "renamenx a b",
+    "object encoding k",
+    "object help",
+    "object nosuch k",
+    "object encoding",
+    "getex k persist",
+    "getdel k",
+    "incrbyfloat k 1",
+    "expire k 1 nx",
+    "restore k 0 x",
+    "dump k",
+    "scan 0",
+    "keys *",
+    "ping",
+    "config get x",
+    "client kill x",
+    "client nosuch",
+    "command getkeys get k",
+    "nosuch k",
+});
+
+class TableTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (!ServerProcess::HasRedis()) GTEST_SKIP() << "redis-server is not installed";
+    redis_ = ServerProcess::StartRedis({});
+    ours_ = ServerProcess::StartOrrery({});
+    ASSERT_TRUE(redis_ != nullptr && ours_ != nullptr);
+    redis_wire_ = redis_->Connect();
+    ours_wire_ = ours_->Connect();
+    ASSERT_TRUE(redis_wire_ != nullptr && ours_wire_ != nullptr);
+    Ask(*redis_wire_, {"HELLO", GetParam()});
+    Ask(*ours_wire_, {"HELLO", GetParam()});
+  }
+
+  static std::string Ask(Wire& wire, const Arguments& arguments) {
+    const auto replies = wire.Exchange(scenarios::EncodeArray(arguments), 1);
+    EXPECT_EQ(replies.size(), 1u) << wire.problem();
+    return replies.empty() ? std::string() : replies[0];
+  }
+
+  static Names NamesIn(std::string_view reply) {
+    Names names;
+    const auto elements = ElementsOf(reply);
+    EXPECT_TRUE(elements) << scenarios::Printable(reply);
+    if (!elements) return names;
+    for (const std::string_view element : *elements) {
+      const auto text = TextIn(element);
+      EXPECT_TRUE(text) << scenarios::Printable(element);
+      if (text) names.emplace(*text);
+    }
+    return names;
+  }
+
+  // The names that both servers' tables have.
+  Names SharedNames() {
+    const Names redis = NamesIn(Ask(*redis_wire_, {"COMMAND", "LIST"}));
+    Names shared = NamesIn(Ask(*ours_wire_, {"COMMAND", "LIST"}));
+    std::erase_if(shared, [&](const std::string& name) { return !redis.contains(name); });
+    return shared;
+  }
+
+  // Expects the same reply from both, but for the accepted differences.
+  void ExpectSame(const Arguments& arguments) {
+    const auto difference =
+        Difference(arguments, Ask(*ours_wire_, arguments), Ask(*redis_wire_, arguments));
+    std::string shown;
+    for (const std::string& argument : arguments) shown += argument + " ";
+    EXPECT_FALSE(difference) << shown << "\n" << *difference;
+  }
+
+  std::unique_ptr<ServerProcess> redis_;
+  std::unique_ptr<ServerProcess> ours_;
+  std::unique_ptr<Wire> redis_wire_;
+  std::unique_ptr<Wire> ours_wire_;
+};
+
+TEST_P(TableTest, HasTheNamesOfRedis) {
+  const Names redis = NamesIn(Ask(*redis_wire_, {"COMMAND", "LIST"}));
+  const Names ours = NamesIn(Ask(*ours_wire_, {"COMMAND", "LIST"}));
+  for (const std::string& name : ours) {
+    EXPECT_NE(redis.contains(name), IsNewer(name)) << name;
+  }
+  for (const std::string& name : redis) {
+    const size_t bar = name.find('|');
+    if (bar == std::string::npos || !ours.contains(name.substr(0, bar))) continue;
+    const bool accepted = std::ranges::find(kOnlyInRedis, name) != kOnlyInRedis.end();
+    EXPECT_NE(ours.contains(name), accepted) << name;
+  }
+}
+
+TEST_P(TableTest, EveryEntryIsThatOfRedis) {
+  const Names names = SharedNames();
+  EXPECT_GT(names.size(), 90u);
+  for (const std::string& name : names) ExpectSame({"COMMAND", "INFO", name});
+  ExpectSame({"COMMAND", "INFO", "nosuch", "get", "CLIENT|LIST", "client|nosuch"});
+  std::printf("%zu entries compared\n", names.size());
+}
+
+TEST_P(TableTest, EveryDocumentationIsThatOfRedis) {
+  for (const std::string& name : SharedNames()) {
+    const Arguments arguments = {"COMMAND", "DOCS", name};
+    ExpectSame(arguments);
+    // And it leaves nothing out.
+    const std::string ours = Ask(*ours_wire_, arguments);
+    const std::string redis = Ask(*redis_wire_, arguments);
+    const auto left = ElementsOf(ours);
+    const auto right = ElementsOf(redis);
+    ASSERT_TRUE(left && left->size() == 2 && right && right->size() == 2) << name;
+    const auto fields = ElementsOf((*left)[1]);
+    const auto wanted = ElementsOf((*right)[1]);
+    ASSERT_TRUE(fields && wanted) << name;
+    for (size_t index = 0; index < wanted->size(); index += 2) {
+      const auto field = TextIn((*wanted)[index]);
+      ASSERT_TRUE(field) << name;
+      if (std::ranges::find(kFieldsOnlyInRedis, *field) != kFieldsOnlyInRedis.end()) continue;
+      EXPECT_NE(std::ranges::find(*fields, (*wanted)[index]), fields->end())
+          << name << " has no " << *field;
+    }
+  }
+}
+
+TEST_P(TableTest, CategoriesHaveTheCommandsOfRedis) {
+  const Names shared = SharedNames();
+  for (const std::string_view category : kCategories) {
+    const Arguments arguments = {"COMMAND", "LIST", "FILTERBY", "ACLCAT", std::string(category)};
+    Names redis = NamesIn(Ask(*redis_wire_, arguments));
+    Names ours = NamesIn(Ask(*ours_wire_, arguments));
+    const auto is_not_shared = [&](const std::string& name) { return !shared.contains(name); };
+    std::erase_if(redis, is_not_shared);
+    std::erase_if(ours, is_not_shared);
+    EXPECT_EQ(ours, redis) << category;
+    EXPECT_EQ(ours.empty(), category == "nosuch") << category;
+  }
+}
+
+TEST_P(TableTest, FindsTheKeysThatRedisFinds) {
+  for (const std::string_view line : kLines) {
+    for (const char* subcommand : {"GETKEYS", "GETKEYSANDFLAGS"}) {
+      Arguments arguments = {"COMMAND", subcommand};
+      for (size_t at = 0; at <= line.size();) {
+        const size_t space = std::min(line.find(' ', at), line.size());
+        arguments.emplace_back(line.substr(at, space - at));
+        at = space + 1;
+      }
+      ExpectSame(arguments);
+    }
+  }
+}
+
+// That the comparison sees a difference.
+TEST_P(TableTest, AWrongEntryIsFound) {
+  const auto expect_found = [&](const Arguments& arguments, std::string_view right,
+                                std::string_view wrong) {
+    const std::string redis = Ask(*redis_wire_, arguments);
+    std::string changed = redis;
+    const size_t at = changed.find(right);
+    ASSERT_NE(at, std::string::npos) << scenarios::Printable(redis, 400);
+    changed.replace(at, right.size(), wrong);
+    EXPECT_FALSE(Difference(arguments, redis, redis));
+    EXPECT_TRUE(Difference(arguments, changed, redis)) << right;
+  };
+  expect_found({"COMMAND", "INFO", "get"}, ":2\r\n", ":3\r\n");
+  expect_found({"COMMAND", "INFO", "get"}, "+@fast\r\n", "+@slow\r\n");
+  expect_found({"COMMAND", "INFO", "config"}, "+@dangerous\r\n", "+@connection\r\n");
+  expect_found({"COMMAND", "INFO", "config"}, "$10\r\nconfig|set\r\n", "$10\r\nconfig|sat\r\n");
+  expect_found({"COMMAND", "INFO", "set"}, "+RW\r\n", "+OW\r\n");
+  expect_found({"COMMAND", "DOCS", "get"}, "$5\r\n1.0.0\r\n", "$5\r\n1.0.1\r\n");
+}
+
+INSTANTIATE_TEST_SUITE_P(Protocol, TableTest, testing::Values("2", "3"),
+                         [](const auto& test) { return "Resp" + test.param; });
+
+}  // namespace
+}  // namespace orrery::e2e
