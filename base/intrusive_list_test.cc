@@ -45,6 +45,33 @@ TEST(IntrusiveList, RemovesFromAnywhere) {
   EXPECT_TRUE(list.empty());
 }
 
+TEST(IntrusiveList, NextWalksToTheEnd) {
+  std::array<Element, 4> elements;
+  List list;
+  for (Element& element : elements) list.PushBack(element);
+  list.Remove(elements[1]);
+  EXPECT_EQ(list.Next(elements[0]), &elements[2]);
+  EXPECT_EQ(list.Next(elements[2]), &elements[3]);
+  EXPECT_EQ(list.Next(elements[3]), nullptr);
+  // What is pushed during a walk is walked, too.
+  list.PushBack(elements[1]);
+  EXPECT_EQ(list.Next(elements[3]), &elements[1]);
+  EXPECT_EQ(list.Next(elements[1]), nullptr);
+}
+
+TEST(IntrusiveList, NextFollowsTheLinkOfItsOwnList) {
+  std::array<Element, 2> elements;
+  List list;
+  OtherList other;
+  for (Element& element : elements) list.PushBack(element);
+  other.PushBack(elements[1]);
+  other.PushBack(elements[0]);
+  EXPECT_EQ(list.Next(elements[0]), &elements[1]);
+  EXPECT_EQ(list.Next(elements[1]), nullptr);
+  EXPECT_EQ(other.Next(elements[1]), &elements[0]);
+  EXPECT_EQ(other.Next(elements[0]), nullptr);
+}
+
 TEST(IntrusiveList, OneElementInTwoListsByTwoLinks) {
   Element element;
   List list;
@@ -101,6 +128,12 @@ RC_GTEST_PROP(IntrusiveList, AgreesWithStdList, (const std::vector<uint8_t>& ste
       RC_ASSERT(list.size() == expected.size());
       RC_ASSERT(list.empty() == expected.empty());
       RC_ASSERT(list.front() == (expected.empty() ? nullptr : expected.front()));
+      const Element* walked = list.front();
+      for (Element* wanted : expected) {
+        RC_ASSERT(walked == wanted);
+        walked = list.Next(*wanted);
+      }
+      RC_ASSERT(walked == nullptr);
     }
     while (!expected.empty()) {
       RC_ASSERT(list.PopFront() == expected.front());
