@@ -76,7 +76,11 @@ std::optional<Unit> UnitOrReply(CommandCall& call, size_t index) {
 // Bits that are `wanted`, as the low bits of a word that shows them as ones.
 uint64_t WordAt(std::string_view bytes, size_t at, bool wanted) {
   uint64_t word = 0;
-  std::memcpy(&word, bytes.data() + at, std::min(sizeof word, bytes.size() - at));
+  if (bytes.size() - at >= sizeof word) [[likely]] {
+    std::memcpy(&word, bytes.data() + at, sizeof word);
+  } else {
+    std::memcpy(&word, bytes.data() + at, bytes.size() - at);
+  }
   word = __builtin_bswap64(word);
   return wanted ? word : ~word;
 }
@@ -197,23 +201,36 @@ std::optional<BitOperation> BitOperationOf(std::string_view name) {
   return std::nullopt;
 }
 
+// to[i] = operation(to[i], source[i]), eight bytes at a time.
+template <typename Operation>
+void CombineBytes(std::string_view source, char* to, Operation operation) {
+  size_t at = 0;
+  for (; source.size() - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+    uint64_t left;
+    uint64_t right;
+    std::memcpy(&left, to + at, sizeof left);
+    std::memcpy(&right, source.data() + at, sizeof right);
+    left = operation(left, right);
+    std::memcpy(to + at, &left, sizeof left);
+  }
+  for (; at < source.size(); ++at) to[at] = static_cast<char>(operation(to[at], source[at]));
+}
+
 // result = result (operation) source; what is missing at the end of `source` is zero.
 void Combine(BitOperation operation, std::string_view source, std::string& result) {
-  char* to = result.data();
-  const size_t common = source.size();
   switch (operation) {
     case BitOperation::kAnd:
-      for (size_t i = 0; i < common; ++i) to[i] = static_cast<char>(to[i] & source[i]);
-      std::fill(result.begin() + static_cast<ptrdiff_t>(common), result.end(), '\0');
+      CombineBytes(source, result.data(), [](auto left, auto right) { return left & right; });
+      std::fill(result.begin() + static_cast<ptrdiff_t>(source.size()), result.end(), '\0');
       break;
     case BitOperation::kOr:
-      for (size_t i = 0; i < common; ++i) to[i] = static_cast<char>(to[i] | source[i]);
+      CombineBytes(source, result.data(), [](auto left, auto right) { return left | right; });
       break;
     case BitOperation::kXor:
-      for (size_t i = 0; i < common; ++i) to[i] = static_cast<char>(to[i] ^ source[i]);
+      CombineBytes(source, result.data(), [](auto left, auto right) { return left ^ right; });
       break;
     case BitOperation::kNot:
-      for (size_t i = 0; i < common; ++i) to[i] = static_cast<char>(~source[i]);
+      CombineBytes(source, result.data(), [](auto, auto right) { return ~right; });
       break;
   }
 }
@@ -241,6 +258,7 @@ void BitOp(CommandCall& call) {
     const Keyspace::Place place = keyspace.Find(keyspace.WithHash(call[i]), call.server.now_ms);
     const std::string_view source = place ? place->value() : std::string_view();
     if (i == kFirstSource) {
+      result.reserve(bytes);
       result = source;
       result.resize(bytes);
       if (*operation == BitOperation::kNot) Combine(*operation, source, result);

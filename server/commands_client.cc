@@ -16,7 +16,9 @@
 namespace orrery::server {
 namespace {
 
-void ClientId(CommandCall& call) { call.reply.Integer(static_cast<int64_t>(call.client.id)); }
+int64_t IdOf(const Client& client) { return static_cast<int64_t>(client.id); }
+
+void ClientId(CommandCall& call) { call.reply.Integer(IdOf(call.client)); }
 
 void ClientGetName(CommandCall& call) {
   if (call.client.names == nullptr || call.client.names->name.empty()) {
@@ -100,7 +102,7 @@ std::string Describe(CommandCall& call, Client& client) {
       call.server.host != nullptr ? call.server.host->MemoryOf(client) : ClientMemory{};
   const Nanoseconds now = call.server.monotonic_ns;
   LineWriter line;
-  line.Field("id", static_cast<int64_t>(client.id))
+  line.Field("id", IdOf(client))
       .Field("addr", client.address)
       .Field("laddr", client.local_address)
       .Field("fd", client.descriptor)
@@ -158,10 +160,12 @@ void ClientListAll(CommandCall& call) {
   } else if (call.size() > 3 && EqualsIgnoreCase(call[2], "id")) {
     const auto ids = IdsOrReply(call);
     if (!ids) return;
+    std::vector<Client*> clients;
+    ForEachClient(call, [&](Client& client) { clients.push_back(&client); });
     for (const int64_t id : *ids) {
-      ForEachClient(call, [&](Client& client) {
-        if (static_cast<int64_t>(client.id) == id) text += Describe(call, client);
-      });
+      const auto found = std::ranges::lower_bound(
+          clients, id, {}, [](const Client* client) { return IdOf(*client); });
+      if (found != clients.end() && IdOf(**found) == id) text += Describe(call, **found);
     }
     call.reply.Verbatim(text);
     return;

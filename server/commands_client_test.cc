@@ -40,6 +40,12 @@ TEST_F(ClientCommandsTest, ListsClients) {
   const std::string one = first_.Run("CLIENT LIST ID 2 99");
   EXPECT_EQ(one.find("id=1 "), std::string::npos);
   EXPECT_NE(one.find("id=2 "), std::string::npos);
+  // In the order asked for, and as often.
+  const std::string three = first_.Run("CLIENT LIST ID 3 -1 1 0 3 4");
+  const size_t again = three.find("id=3 ", three.find("id=1 "));
+  EXPECT_LT(three.find("id=3 "), three.find("id=1 "));
+  EXPECT_NE(again, std::string::npos);
+  EXPECT_EQ(three.find("\nid=", again), std::string::npos);
   EXPECT_EQ(first_.Run("CLIENT LIST TYPE pubsub"), "$0\r\n\r\n");
 }
 

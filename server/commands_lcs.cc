@@ -128,11 +128,13 @@ void ReplyIndices(CommandCall& call, const LcsOptions& options, std::vector<Matc
 void Lcs(CommandCall& call) {
   const std::optional<LcsOptions> options = LcsOptionsOrReply(call);
   if (!options) return;
-  // A copy of the first: looking for the second may take an expired key away.
   const HashedKey second = call.server.keyspace.WithHash(call[2]);
-  const Keyspace::Place left_place = LookUpFirst(call);
-  const std::string left(left_place ? left_place->value() : std::string_view());
+  (void)LookUpFirst(call);
   const Keyspace::Place right_place = LookUp(call, second);
+  // Found again: looking for the second may have moved it. What is asked again takes nothing away.
+  const Keyspace::Place left_place =
+      call.server.keyspace.Find(call.first_key(), call.server.now_ms);
+  const std::string_view left = left_place ? left_place->value() : std::string_view();
   const std::string_view right = right_place ? right_place->value() : std::string_view();
   if (LcsTable::Bytes(left.size(), right.size()) > call.server.config.bulk_bytes_max) {
     call.reply.Error(

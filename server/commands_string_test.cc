@@ -1,6 +1,7 @@
 // What would break: a client notices that this is not Redis. The replies are those of Redis 7.0.15.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "server/testing_session.h"
@@ -146,6 +147,62 @@ TEST_F(StringCommandsTest, ManyAtOnce) {
   }
   EXPECT_EQ(session_.Call(mset), kOk);
   EXPECT_EQ(session_.Call(mget), expected);
+}
+
+std::string Bulk(const std::string& bytes) {
+  return "$" + std::to_string(bytes.size()) + "\r\n" + bytes + "\r\n";
+}
+
+// Words of eight bytes, and what is left of the values behind the last.
+TEST_F(StringCommandsTest, BitOperationsWorkOnEveryByte) {
+  for (const size_t left_bytes : {1, 7, 8, 9, 31}) {
+    for (const size_t right_bytes : {1, 8, 15, 16, 40}) {
+      const std::string left(left_bytes, '\x35');
+      const std::string right(right_bytes, '\x53');
+      session_.Call({"MSET", "left", left, "right", right});
+      std::string both(std::max(left_bytes, right_bytes), '\0');
+      std::string either = both;
+      std::string one = both;
+      for (size_t i = 0; i < both.size(); ++i) {
+        const int a = i < left_bytes ? 0x35 : 0;
+        const int b = i < right_bytes ? 0x53 : 0;
+        both[i] = static_cast<char>(a & b);
+        either[i] = static_cast<char>(a | b);
+        one[i] = static_cast<char>(a ^ b);
+      }
+      session_.Call({"BITOP", "AND", "result", "left", "right"});
+      EXPECT_EQ(session_.Call({"GET", "result"}), Bulk(both));
+      session_.Call({"BITOP", "OR", "result", "left", "right"});
+      EXPECT_EQ(session_.Call({"GET", "result"}), Bulk(either));
+      session_.Call({"BITOP", "XOR", "result", "left", "right"});
+      EXPECT_EQ(session_.Call({"GET", "result"}), Bulk(one));
+      session_.Call({"BITOP", "NOT", "result", "left"});
+      EXPECT_EQ(session_.Call({"GET", "result"}), Bulk(std::string(left_bytes, '\xca')));
+    }
+  }
+}
+
+TEST_F(StringCommandsTest, BitsAreFoundBehindTheLastWord) {
+  for (size_t bytes = 1; bytes <= 20; ++bytes) {
+    session_.Call({"SET", "key", std::string(bytes, '\0')});
+    EXPECT_EQ(session_.Run("BITPOS key 1"), ":-1\r\n");
+    const std::string last = std::to_string(bytes * 8 - 1);
+    session_.Run("SETBIT key " + last + " 1");
+    EXPECT_EQ(session_.Run("BITPOS key 1"), ":" + last + "\r\n");
+    EXPECT_EQ(session_.Run("BITCOUNT key"), ":1\r\n");
+  }
+}
+
+// A second key that has expired moves others when it is looked for.
+TEST_F(StringCommandsTest, LcsFindsItsFirstKeyBesideOneThatHasExpired) {
+  constexpr int kKeys = 1000;
+  for (int i = 0; i < kKeys; ++i) session_.Run("SET old" + std::to_string(i) + " value PX 1");
+  session_.Run("SET key value");
+  server_.context.now_ms += 10;
+  for (int i = 0; i < kKeys; ++i) {
+    EXPECT_EQ(session_.Run("LCS key old" + std::to_string(i)), "$0\r\n\r\n");
+  }
+  EXPECT_EQ(session_.Run("LCS key key"), "$5\r\nvalue\r\n");
 }
 
 }  // namespace
