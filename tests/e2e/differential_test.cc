@@ -77,7 +77,7 @@ class DifferentialTest : public testing::Test {
   }
 
   bool Start() {
-    // Uncompressed, DUMP of both is the same; clients_cc_test has what Redis compresses.
+    // Uncompressed, DUMP of both is the same; hiredis_test has what Redis compresses.
     redis_ = ServerProcess::StartRedis({"--rdbcompression", "no"});
     ours_ = ServerProcess::StartOrrery({});
     return redis_ != nullptr && ours_ != nullptr && Reconnect();

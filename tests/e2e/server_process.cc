@@ -128,7 +128,11 @@ bool ServerProcess::Spawn(std::vector<std::string> words, int output) {
   return error == 0;
 }
 
-bool ServerProcess::running() const { return waitpid(pid_, nullptr, WNOHANG) == 0; }
+bool ServerProcess::StillRuns() {
+  if (waitpid(pid_, nullptr, WNOHANG) == 0) return true;
+  pid_ = -1;  // The number may be somebody else's from now on.
+  return false;
+}
 
 std::unique_ptr<ServerProcess> ServerProcess::StartRedis(const std::vector<std::string>& options) {
   std::unique_ptr<ServerProcess> server(new ServerProcess);
@@ -148,7 +152,7 @@ std::unique_ptr<ServerProcess> ServerProcess::StartRedis(const std::vector<std::
                                     "warning"};
   words.insert(words.end(), options.begin(), options.end());
   if (!server->Spawn(std::move(words), -1)) return nullptr;
-  for (int tries = 0; tries < kStartTries && server->running(); ++tries) {
+  for (int tries = 0; tries < kStartTries && server->StillRuns(); ++tries) {
     const auto wire = server->Connect();
     if (wire != nullptr && wire->Exchange("PING\r\n", 1) == std::vector<std::string>{"+PONG\r\n"}) {
       return server;

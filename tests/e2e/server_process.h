@@ -61,7 +61,7 @@ class ServerProcess {
   ServerProcess() = default;
 
   bool Spawn(std::vector<std::string> words, int output);
-  bool running() const;
+  bool StillRuns();
 
   pid_t pid_ = -1;
   uint16_t port_ = 0;
