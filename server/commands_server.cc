@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/command_families.h"
@@ -44,11 +45,20 @@ void Time(CommandCall& call) {
   call.reply.BulkInteger(now_us % kMicrosecondsPerSecond);
 }
 
+// The number of a database, for Redis an int; on nothing the error has been replied.
+std::optional<int> DatabaseNumberOrReply(CommandCall& call, size_t index, std::string_view error) {
+  const std::optional<int64_t> number = IntegerOrReply(call, index, error);
+  if (!number) return std::nullopt;
+  if (std::in_range<int>(*number)) return static_cast<int>(*number);
+  call.reply.Error(error);
+  return std::nullopt;
+}
+
 // There is one database, and it can be swapped with itself.
 void SwapDb(CommandCall& call) {
-  const std::optional<int64_t> first = IntegerOrReply(call, 1, "ERR invalid first DB index");
+  const auto first = DatabaseNumberOrReply(call, 1, "ERR invalid first DB index");
   if (!first) return;
-  const std::optional<int64_t> second = IntegerOrReply(call, 2, "ERR invalid second DB index");
+  const auto second = DatabaseNumberOrReply(call, 2, "ERR invalid second DB index");
   if (!second) return;
   if (*first == 0 && *second == 0) {
     call.reply.Ok();

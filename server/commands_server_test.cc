@@ -29,6 +29,14 @@ TEST_F(ServerCommandsTest, FlushAllForgetsEverything) {
   EXPECT_EQ(Run("flushall sync"), "+OK\r\n");
 }
 
+TEST_F(ServerCommandsTest, SwapDbKnowsOneDatabase) {
+  EXPECT_EQ(Run("SWAPDB 0 0"), "+OK\r\n");
+  EXPECT_EQ(Run("SWAPDB 0 2147483647"), "-ERR DB index is out of range\r\n");
+  EXPECT_EQ(Run("SWAPDB 2147483648 0"), "-ERR invalid first DB index\r\n");
+  EXPECT_EQ(Run("SWAPDB -2147483649 x"), "-ERR invalid first DB index\r\n");
+  EXPECT_EQ(Run("SWAPDB -1 99999999999"), "-ERR invalid second DB index\r\n");
+}
+
 TEST_F(ServerCommandsTest, ConfigGet) {
   // What redis-benchmark asks.
   EXPECT_EQ(Run("CONFIG GET save"), "*2\r\n$4\r\nsave\r\n$0\r\n\r\n");

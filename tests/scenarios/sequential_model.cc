@@ -1,6 +1,7 @@
 #include "tests/scenarios/sequential_model.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "tests/scenarios/resp.h"
@@ -348,9 +349,9 @@ Expectation SequentialModel::Time(Call&) { return Prefix("*2\r\n$10\r\n"); }
 
 Expectation SequentialModel::SwapDatabases(Call& call) {
   const auto first = StrictInteger(call.at(1));
-  if (!first) return Error("ERR invalid first DB index");
+  if (!first || !std::in_range<int>(*first)) return Error("ERR invalid first DB index");
   const auto second = StrictInteger(call.at(2));
-  if (!second) return Error("ERR invalid second DB index");
+  if (!second || !std::in_range<int>(*second)) return Error("ERR invalid second DB index");
   return *first == 0 && *second == 0 ? Ok() : Error("ERR DB index is out of range");
 }
 
