@@ -212,8 +212,7 @@ class RingCore {
   // As __io_submit_flush_completions(): starts, or ends, what waited for those that ended.
   void Flush();
   bool ended_since_flush() const {
-    return !ended_.empty() || freed_since_flush_ > 0 || !unflushed_.empty() ||
-           !unissued_.empty();
+    return !ended_.empty() || freed_since_flush_ > 0 || !unflushed_.empty() || !unissued_.empty();
   }
   void Follow(Request& ended);
   void EndRestLater(Request& broken);

@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -22,6 +21,7 @@
 #include "tests/acceptor/program.h"
 #include "tests/acceptor/shrink.h"
 #include "tests/acceptor/trace.h"
+#include "tools/from_caller.h"
 
 namespace {
 
@@ -34,6 +34,7 @@ using orrery::acceptor::Shrink;
 using orrery::acceptor::ToText;
 using orrery::acceptor::Trace;
 using orrery::acceptor::Verdict;
+using orrery::tools::FromCaller;
 
 constexpr int kFailed = 1;
 constexpr int kWrongUse = 2;
@@ -72,13 +73,6 @@ struct Failure {
   Verdict verdict;
   bool again = false;  // The short one shows it; otherwise it was a race, and this is the long one.
 };
-
-// `bazel run` starts us elsewhere and says where it was called.
-std::string FromCaller(const std::string& path) {
-  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (path.empty() || path.front() == '/' || directory == nullptr) return path;
-  return std::string(directory) + "/" + path;
-}
 
 Failure MakeShort(const std::string& name, const Program& program, const Trace& trace,
                   const Verdict& verdict, const AcceptorOptions& options) {

@@ -7,13 +7,13 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "tests/acceptor/server_trace.h"
 #include "tests/acceptor/server_trace_acceptor.h"
+#include "tools/from_caller.h"
 
 namespace {
 
@@ -21,6 +21,7 @@ using orrery::acceptor::ExplainServerTrace;
 using orrery::acceptor::ReadTrace;
 using orrery::acceptor::TraceAcceptorOptions;
 using orrery::acceptor::TraceVerdict;
+using orrery::tools::FromCaller;
 
 constexpr int kFailed = 1;
 constexpr int kWrongUse = 2;
@@ -30,13 +31,6 @@ struct Arguments {
   uint64_t budget = TraceAcceptorOptions{}.steps_per_completion_max;
   bool json = false;
 };
-
-// `bazel run` starts us elsewhere and says where it was called.
-std::string FromCaller(const std::string& path) {
-  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (path.empty() || path.front() == '/' || directory == nullptr) return path;
-  return std::string(directory) + "/" + path;
-}
 
 std::string_view NameOf(TraceVerdict::Kind kind) {
   switch (kind) {

@@ -44,7 +44,7 @@ bool IsFact(std::string_view word) {
   if (word.size() < 2 || std::isupper(static_cast<unsigned char>(word.front())) == 0) return false;
   if (std::isdigit(static_cast<unsigned char>(word[1])) == 0) return false;
   return std::all_of(word.begin() + 1, word.end(), [](char c) {
-    return std::isdigit(static_cast<unsigned char>(c)) != 0 || c == 'a' || c == 'b';
+    return std::isdigit(static_cast<unsigned char>(c)) != 0 || (c >= 'a' && c <= 'd');
   });
 }
 

@@ -39,7 +39,7 @@ std::string ReadFile(const std::string& path) {
 
 TEST(ChoicesPage, FindsTheFactsThatASourceCites) {
   EXPECT_THAT(CitedFacts("fact T1"), ElementsAre("T1"));
-  EXPECT_THAT(CitedFacts("facts T1, V7b; read(2), EIO; fact M8"), ElementsAre("T1", "V7b", "M8"));
+  EXPECT_THAT(CitedFacts("facts T1, V7d; read(2), EIO; fact M8"), ElementsAre("T1", "V7d", "M8"));
   EXPECT_THAT(CitedFacts("read(2): EIO, ENOSPC"), IsEmpty());
 }
 

@@ -96,7 +96,10 @@ void PrintOutcomes(const Comparison& comparison) {
 std::string Kernel() {
   utsname name{};
   if (::uname(&name) != 0) return "unknown";
-  return fmt::format("{} {} {}", name.sysname, name.release, name.machine);
+  // Without what a distribution or a cloud appends to the version.
+  std::string_view release(name.release);
+  release = release.substr(0, release.find('-'));
+  return fmt::format("{} {} {}", name.sysname, release, name.machine);
 }
 
 std::string Today() {

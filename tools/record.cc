@@ -5,7 +5,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <cstdlib>
 #include <expected>
 #include <memory>
 #include <string>
@@ -14,18 +13,13 @@
 #include "server/main.h"
 #include "tests/acceptor/server_trace.h"
 #include "tests/acceptor/server_trace_recorder.h"
+#include "tools/from_caller.h"
 
 namespace {
 
 using orrery::acceptor::ServerTraceRecorder;
 using orrery::acceptor::TraceWriter;
-
-// `bazel run` starts us elsewhere and says where it was called.
-std::string FromCaller(const std::string& path) {
-  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (path.empty() || path.front() == '/' || directory == nullptr) return path;
-  return std::string(directory) + "/" + path;
-}
+using orrery::tools::FromCaller;
 
 class RecordingHost final : public orrery::server::Host {
  public:

@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <expected>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -25,6 +24,7 @@
 #include "tests/scenarios/isolated_run.h"
 #include "tests/scenarios/registry.h"
 #include "tests/scenarios/scenario.h"
+#include "tools/from_caller.h"
 
 namespace {
 
@@ -40,6 +40,7 @@ using orrery::sim::LinesOf;
 using orrery::sim::Plan;
 using orrery::sim::ShrinkEnd;
 using orrery::sim::ShrinkLimits;
+using orrery::tools::FromCaller;
 
 constexpr int kFailed = 1;
 constexpr int kWrongUse = 2;
@@ -61,13 +62,6 @@ struct Arguments {
 int WrongUse(const std::string& message) {
   fmt::print(stderr, "replay: {}\n", message);
   return kWrongUse;
-}
-
-// `bazel run` starts us elsewhere and says where it was called.
-std::string FromCaller(const std::string& path) {
-  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (path.empty() || path.front() == '/' || directory == nullptr) return path;
-  return std::string(directory) + "/" + path;
 }
 
 void PrintText(const Scenario& scenario, const RunResult& result) {

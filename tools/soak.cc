@@ -13,7 +13,6 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -26,6 +25,7 @@
 #include "sim/report.h"
 #include "tests/scenarios/registry.h"
 #include "tests/scenarios/scenario.h"
+#include "tools/from_caller.h"
 
 namespace {
 
@@ -36,6 +36,7 @@ using orrery::scenarios::SoakOptions;
 using orrery::scenarios::SoakTotals;
 using orrery::sim::HexOf;
 using orrery::sim::Json;
+using orrery::tools::FromCaller;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kFailed = 1;
@@ -59,13 +60,6 @@ void OnInterrupt(int) { interrupts = interrupts + 1; }
 int WrongUse(const std::string& message) {
   fmt::print(stderr, "soak: {}\n", message);
   return kWrongUse;
-}
-
-// `bazel run` starts us elsewhere and says where it was called.
-std::string FromCaller(const std::string& path) {
-  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (path.empty() || path.front() == '/' || directory == nullptr) return path;
-  return std::string(directory) + "/" + path;
 }
 
 double SecondsSince(Clock::time_point start) {
