@@ -61,7 +61,7 @@ void ReadArgument(const EnterCall& call, Nanoseconds now, EnterRequest* request,
   __kernel_timespec time;
   std::memcpy(&time, reinterpret_cast<const void*>(argument.ts), sizeof time);
   const bool absolute = (call.flags & kEnterAbsoluteTimer) != 0;
-  request->deadline = (absolute ? 0 : now) + time.tv_sec * kSecond + time.tv_nsec;
+  request->deadline = AddTime(absolute ? 0 : now, DurationOf(time.tv_sec, time.tv_nsec));
 }
 
 }  // namespace

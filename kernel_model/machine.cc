@@ -5,15 +5,31 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 
 #include "base/check.h"
 #include "kernel_model/ring_core.h"
 
 namespace orrery::model {
+
 void StopUnknown(std::string_view what, uint64_t value) {
   const std::string message = "the model does not know " + std::string(what) + " " +
                               std::to_string(value) + "; it never invents a result";
   CheckFailed(__FILE__, __LINE__, "known to the model", message.c_str());
+}
+
+Nanoseconds AddTime(Nanoseconds time, Nanoseconds duration) {
+  Nanoseconds sum = 0;
+  if (!__builtin_add_overflow(time, duration, &sum)) return sum;
+  return duration > 0 ? kNever : std::numeric_limits<Nanoseconds>::min();
+}
+
+Nanoseconds DurationOf(int64_t seconds, int64_t nanoseconds) {
+  Nanoseconds whole = 0;
+  if (__builtin_mul_overflow(seconds, kSecond, &whole)) {
+    return seconds > 0 ? kNever : std::numeric_limits<Nanoseconds>::min();
+  }
+  return AddTime(whole, nanoseconds);
 }
 
 Machine::Machine(const ModelOptions& machine_options, Choice& choice, Observer* machine_observer)

@@ -29,6 +29,10 @@ class Machine;
 // EINVAL.
 [[noreturn]] void StopUnknown(std::string_view what, uint64_t value);
 
+// What is too long lasts for ever, as timespec64_to_ktime() and ktime_add_safe() have it.
+Nanoseconds DurationOf(int64_t seconds, int64_t nanoseconds);
+Nanoseconds AddTime(Nanoseconds time, Nanoseconds duration);
+
 // pipe.cc
 uint32_t PipeReadiness(const OpenFile& file);
 void ClosePipe(Machine& machine, OpenFile& file);

@@ -304,6 +304,24 @@ TEST_F(ModelRingTest, APastDeadlineStillRunsTaskWork) {  // Fact W4.
   EXPECT_EQ(machine_.Reap(), (Cqes{{1, 1, 0}}));
 }
 
+TEST_F(ModelRingTest, ATimeThatTheClockDoesNotHoldIsForEver) {
+  machine_.kernel.AdvanceTo(kSecond);
+  for (const unsigned flags : {0U, 1U << 5}) {  // IORING_ENTER_ABS_TIMER
+    const __kernel_timespec time{.tv_sec = kNever, .tv_nsec = kNever};
+    io_uring_getevents_arg argument{};
+    argument.ts = reinterpret_cast<uint64_t>(&time);  // The ABI carries a pointer so.
+    const EnterCall call{.to_submit = 0,
+                         .min_complete = 1,
+                         .flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | flags,
+                         .argument = &argument,
+                         .argument_bytes = sizeof argument};
+    ASSERT_FALSE(machine_.ring().BeginAs(call).has_value());
+    EXPECT_EQ(machine_.ring().deadline(), kNever);
+    machine_.ring().Signal();
+    EXPECT_EQ(machine_.ring().Finish().error(), EINTR);
+  }
+}
+
 TEST_F(ModelRingTest, ASignalEndsAWait) {  // Facts W1, W2, W3.
   machine_.choice.Always(Site::kEnterInterrupted, 4);
   EXPECT_EQ(machine_.Enter(1).error(), EINTR);

@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -140,14 +141,14 @@ int Simple(Program& program, Call call) {
 }
 
 int SetOption(Program& program, int fd, int level, int option, const void* value, socklen_t bytes) {
-  program.BeginCall();
-  int number = 0;
-  if (value == nullptr) return Return(-EFAULT);
-  if (bytes < sizeof number) return Return(-EINVAL);
-  std::memcpy(&number, value, sizeof number);
-  const auto set = program.kernel().SetSocketOption(fd, level, option, number);
-  program.EndCall();
-  return Return(set ? 0 : -set.error().value());
+  return Simple(program, [&](SystemCalls&) {
+    int number = 0;
+    if (value == nullptr) return -EFAULT;
+    if (bytes < sizeof number) return -EINVAL;
+    std::memcpy(&number, value, sizeof number);
+    const auto set = program.kernel().SetSocketOption(fd, level, option, number);
+    return set ? 0 : -set.error().value();
+  });
 }
 
 timespec ToTime(Nanoseconds time) { return {.tv_sec = time / kSecond, .tv_nsec = time % kSecond}; }
@@ -422,10 +423,12 @@ time_t time(time_t* result) noexcept {
 int clock_nanosleep(clockid_t clock, int flags, const struct timespec* wanted,
                     struct timespec* left) {
   if (Program* const program = Caller()) {
-    const orrery::Nanoseconds time = wanted->tv_sec * orrery::kSecond + wanted->tv_nsec;
+    orrery::Nanoseconds time = 0;
+    if (const int error = SystemCalls::ReadTime(*wanted, &time); error != 0) return -error;
     const bool absolute = (flags & TIMER_ABSTIME) != 0;
     const orrery::Nanoseconds delay = absolute ? time - model::ClockOf(*program, clock) : time;
-    return model::SleepUntil(*program, program->kernel().MonotonicNow() + delay,
+    const orrery::Nanoseconds now = program->kernel().MonotonicNow();
+    return model::SleepUntil(*program, now + std::min(delay, orrery::kNever - now),
                              absolute ? nullptr : left);
   }
   ORRERY_REAL(clock_nanosleep, clock, flags, wanted, left);

@@ -326,12 +326,7 @@ int32_t ReadTime(uint64_t address, Nanoseconds* value) {
   __kernel_timespec time;
   std::memcpy(&time, Pointer<const __kernel_timespec>(address), sizeof time);
   if (time.tv_sec < 0 || time.tv_nsec < 0) return -EINVAL;
-  constexpr int64_t kSecondsMax = kNever / kSecond - 1;
-  // timespec64_to_ktime() saturates, too.
-  *value = kNever;
-  if (time.tv_sec < kSecondsMax && time.tv_nsec < kSecondsMax) {
-    *value = time.tv_sec * kSecond + time.tv_nsec;
-  }
+  *value = DurationOf(time.tv_sec, time.tv_nsec);  // More than a second of them is legal.
   return 0;
 }
 

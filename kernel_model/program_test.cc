@@ -77,6 +77,17 @@ TEST_F(ProgramTest, TheClockEndsASleepAndNothingElseDoes) {
   EXPECT_TRUE(program.finished());
 }
 
+TEST_F(ProgramTest, TimesAreReadAsTheKernelReadsThem) {
+  Nanoseconds time = 0;
+  EXPECT_EQ(SystemCalls::ReadTime({.tv_sec = 2, .tv_nsec = 3}, &time), 0);
+  EXPECT_EQ(time, 2 * kSecond + 3);
+  EXPECT_EQ(SystemCalls::ReadTime({.tv_sec = kNever, .tv_nsec = 0}, &time), 0);
+  EXPECT_EQ(time, kNever);
+  EXPECT_EQ(SystemCalls::ReadTime({.tv_sec = -1, .tv_nsec = 0}, &time), -EINVAL);
+  EXPECT_EQ(SystemCalls::ReadTime({.tv_sec = 0, .tv_nsec = -1}, &time), -EINVAL);
+  EXPECT_EQ(SystemCalls::ReadTime({.tv_sec = 0, .tv_nsec = kSecond}, &time), -EINVAL);
+}
+
 TEST_F(ProgramTest, ARingIsWaitedForUntilItsDeadline) {
   Program program(kernel_, [&] {
     Program& self = *Program::Current();

@@ -217,6 +217,12 @@ int SystemCalls::Control(int fd, int command, uint64_t argument) {
   }
 }
 
+int SystemCalls::ReadTime(const timespec& time, Nanoseconds* value) {
+  if (time.tv_sec < 0 || time.tv_nsec < 0 || time.tv_nsec >= kSecond) return -EINVAL;
+  *value = DurationOf(time.tv_sec, time.tv_nsec);
+  return 0;
+}
+
 ssize_t SystemCalls::Receive(int fd, std::byte* bytes, size_t count, int flags, bool plain) {
   OpenFile* const file = machine_.descriptors.Find(fd);
   if (file == nullptr) return -EBADF;
@@ -228,8 +234,9 @@ ssize_t SystemCalls::Receive(int fd, std::byte* bytes, size_t count, int flags, 
     machine_.Wake(*file, POLLOUT);
     return sizeof file->event_count;
   }
-  if (plain && file->on_disk())
-    StopUnknown("read(2) of a file, descriptor", static_cast<uint64_t>(fd));
+  if (plain && (file->on_disk() || file->kind == FileKind::kPipe)) {
+    StopUnknown("read(2) of a file or pipe, descriptor", static_cast<uint64_t>(fd));
+  }
   if (!IsSocket(*file)) return plain ? -EINVAL : -ENOTSOCK;
   if (file->kind == FileKind::kDatagram) {
     StopUnknown("receiving a datagram without a ring, descriptor", static_cast<uint64_t>(fd));
@@ -257,8 +264,9 @@ ssize_t SystemCalls::Send(int fd, const std::byte* bytes, size_t count, int flag
     machine_.Wake(*file, POLLIN);
     return sizeof value;
   }
-  if (plain && file->on_disk())
-    StopUnknown("write(2) to a file, descriptor", static_cast<uint64_t>(fd));
+  if (plain && (file->on_disk() || file->kind == FileKind::kPipe)) {
+    StopUnknown("write(2) to a file or pipe, descriptor", static_cast<uint64_t>(fd));
+  }
   if (!IsSocket(*file)) return plain ? -EINVAL : -ENOTSOCK;
   if (file->kind == FileKind::kDatagram) {
     StopUnknown("sending a datagram without a ring, descriptor", static_cast<uint64_t>(fd));

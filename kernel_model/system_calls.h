@@ -8,9 +8,12 @@
 
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include <cstddef>
 #include <cstdint>
+
+#include "base/units.h"
 
 namespace orrery::model {
 
@@ -34,6 +37,8 @@ class SystemCalls {
   int GetName(int fd, bool of_peer, sockaddr* address, socklen_t* bytes);
   int EventFd(unsigned count, int flags);
   int Control(int fd, int command, uint64_t argument);
+  // How long to sleep: kNever when it is more than the clock holds.
+  static int ReadTime(const timespec& time, Nanoseconds* value);
 
   // RECV and SEND; READ and WRITE come with `plain`, and know eventfds, too. A part of `count` is
   // a normal result.

@@ -49,8 +49,7 @@ Attempt Update(RingCore& ring, const Request& request) {
 
 Nanoseconds DueOf(const RingCore& ring, const Request& request) {
   if (request.time == kNever) return kNever;
-  const Nanoseconds now = ring.machine.now;
-  if (!request.absolute_time) return request.time < kNever - now ? now + request.time : kNever;
+  if (!request.absolute_time) return AddTime(ring.machine.now, request.time);
   return request.realtime ? request.time - ring.machine.options.realtime_at_start : request.time;
 }
 

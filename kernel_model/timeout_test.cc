@@ -72,6 +72,18 @@ TEST_F(TimeoutTest, AbsoluteTimesOfTwoClocks) {
   EXPECT_EQ(machine_.kernel.NextEventAt(), kMillisecond);
 }
 
+TEST_F(TimeoutTest, LongTimes) {  // As timespec64_to_ktime() has them.
+  machine_.kernel.AdvanceTo(kSecond);
+  __kernel_timespec for_ever{.tv_sec = kNever, .tv_nsec = kNever};
+  machine_.Add(1, [&](io_uring_sqe* sqe) { io_uring_prep_timeout(sqe, &for_ever, 0, 0); });
+  EXPECT_EQ(machine_.Look(), Cqes{});
+  EXPECT_EQ(machine_.kernel.NextEventAt(), kNever);
+  __kernel_timespec in_nanoseconds{.tv_sec = 1, .tv_nsec = 20 * kSecond};
+  machine_.Add(2, [&](io_uring_sqe* sqe) { io_uring_prep_timeout(sqe, &in_nanoseconds, 0, 0); });
+  EXPECT_EQ(machine_.Look(), Cqes{});
+  EXPECT_EQ(machine_.kernel.NextEventAt(), 22 * kSecond);
+}
+
 TEST_F(TimeoutTest, BadArguments) {  // Fact K2.
   Timeout(1, -kSecond);
   machine_.Add(2, [&](io_uring_sqe* sqe) {

@@ -98,6 +98,21 @@ TEST_P(Wait, W4_ArgumentsOfAWaitAreReadAfterTheSubmission) {
   EXPECT_THAT(Visible(), ElementsAre(Final(1, 0)));
 }
 
+TEST_P(Wait, W4_ATimeThatTheClockDoesNotHoldIsForEver) {
+  constexpr __kernel_timespec kTime{.tv_sec = kNever, .tv_nsec = 0};
+  io_uring_getevents_arg argument{};
+  argument.ts = reinterpret_cast<uint64_t>(&kTime);  // The ABI carries pointers so.
+  world().InterruptWaits(true);
+  EXPECT_EQ(
+      world().Enter(driven().descriptor(), {.to_submit = 0,
+                                            .min_complete = 1,
+                                            .flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG,
+                                            .argument = &argument,
+                                            .argument_bytes = sizeof argument}),
+      std::unexpected(Errno(EINTR)));
+  world().InterruptWaits(false);
+}
+
 TEST_P(Wait, W5_ASignalThatTheWaitMasksDoesNotEndIt) {
   constexpr __kernel_timespec kTime{.tv_sec = 0, .tv_nsec = 50 * kMillisecond};
   const uint64_t all_signals = ~uint64_t{0};
