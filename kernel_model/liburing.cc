@@ -45,11 +45,13 @@ int Enter(const io_uring& ring, const EnterCall& call) {
 int Register(int fd, unsigned opcode, const void* argument, unsigned count) {
   Program& program = Caller();
   program.BeginCall();
-  ModelRing* const ring = program.FindRing(fd);
-  if (ring == nullptr) return program.system().open(fd) ? -EOPNOTSUPP : -EBADF;
-  const auto result = ring->Register(opcode, argument, count);
+  int result = program.system().open(fd) ? -EOPNOTSUPP : -EBADF;
+  if (ModelRing* const ring = program.FindRing(fd)) {
+    const auto answer = ring->Register(opcode, argument, count);
+    result = answer ? static_cast<int>(*answer) : -answer.error().value();
+  }
   program.EndCall();
-  return result ? static_cast<int>(*result) : -result.error().value();
+  return result;
 }
 
 // Where liburing hides a positive answer.

@@ -21,6 +21,9 @@ inline constexpr uint8_t kOpReadMultishot = 49;
 inline constexpr uint8_t kOpReadvFixed = 60;
 inline constexpr uint8_t kOpWritevFixed = 61;
 
+// Fact D2: what one bundle takes at most. (The kernel's first of a receive is one more.)
+inline constexpr size_t kBundleBuffersMax = 256;  // PEEK_MAX_IMPORT
+
 // receive.cc: RECV and RECVMSG; READ, READV and READ_MULTISHOT on a stream.
 Attempt TryReceive(RingCore& ring, Request& request);
 // send.cc: SEND, SENDMSG and their zero-copy forms; WRITE and WRITEV on a stream.

@@ -195,13 +195,14 @@ bool Program::SleepUntil(Nanoseconds time) {
 
 int Program::SetUpRing(unsigned entries, io_uring_params* parameters) {
   BeginCall();
-  if (parameters == nullptr) return -EFAULT;
-  auto ring = kernel_.SetUpRing(entries, *parameters);
-  if (!ring) return -ring.error().value();
-  const int fd = (*ring)->memory().ring_fd;
-  rings_[fd] = *std::move(ring);
+  int result = -EFAULT;
+  if (parameters != nullptr) {
+    auto ring = kernel_.SetUpRing(entries, *parameters);
+    result = ring ? (*ring)->memory().ring_fd : -ring.error().value();
+    if (ring) rings_[result] = *std::move(ring);
+  }
   EndCall();
-  return fd;
+  return result;
 }
 
 ModelRing* Program::FindRing(int fd) {
@@ -218,7 +219,10 @@ void Program::CloseRing(int fd) {
 int Program::EnterRing(int fd, const EnterCall& call) {
   BeginCall();
   ModelRing* const ring = FindRing(fd);
-  if (ring == nullptr) return system_.open(fd) ? -EOPNOTSUPP : -EBADF;  // Fact U10.
+  if (ring == nullptr) {
+    EndCall();
+    return system_.open(fd) ? -EOPNOTSUPP : -EBADF;  // Fact U10.
+  }
   std::optional<EnterResult> result = ring->BeginAs(call);
   if (!result) {
     wait_ = Wait::kRing;

@@ -16,9 +16,6 @@ namespace {
 // Fact M9: in one run a multishot posts the first CQE and this many more.
 constexpr uint32_t kMultishotRetriesMax = 32;  // MULTISHOT_MAX_RETRY
 
-// Fact D2: what one bundle fills at most. (The kernel's first of a request is one more.)
-constexpr size_t kBundleBuffersMax = 256;  // PEEK_MAX_IMPORT
-
 constexpr uint32_t kBufferMore = 1U << 4;  // IORING_CQE_F_BUF_MORE
 
 // What one call of a socket's receive function gave.

@@ -9,9 +9,6 @@
 namespace orrery::model {
 namespace {
 
-// What one bundle takes at most.
-constexpr size_t kBundleBuffersMax = 256;  // PEEK_MAX_IMPORT
-
 bool IsWrite(const Request& request) {
   return request.opcode == IORING_OP_WRITE || request.opcode == IORING_OP_WRITEV ||
          request.opcode == IORING_OP_WRITE_FIXED || request.opcode == kOpWritevFixed;
