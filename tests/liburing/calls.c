@@ -87,8 +87,9 @@ static void set_up(void)
 static void submit_and_wait(unsigned flags)
 {
 	struct io_uring ring;
+	struct io_uring_sqe *sqe;
 	struct io_uring_cqe *cqe, *cqes[8];
-	struct __kernel_timespec moment = { .tv_nsec = 1000000 };
+	struct __kernel_timespec moment = { .tv_nsec = 1000000 }, hour = { .tv_sec = 3600 };
 	unsigned i;
 
 	fprintf(to, "submit and wait, flags %x\n", flags);
@@ -127,6 +128,17 @@ static void submit_and_wait(unsigned flags)
 	say_cqes(&ring);
 	nop(&ring, 13);
 	SAY(io_uring_submit_and_wait_timeout(&ring, &cqe, 2, &moment, NULL));
+	say_cqes(&ring);
+	// Nothing has completed: the count of what was submitted hides the timeout, and there is no CQE.
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_timeout(sqe, &hour, 0, 0);
+	io_uring_sqe_set_data64(sqe, 15);
+	SAY(io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &moment, NULL));
+	SAY_WHETHER(cqe == NULL);
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_timeout_remove(sqe, 15, 0);
+	io_uring_sqe_set_data64(sqe, 16);
+	SAY(io_uring_submit_and_wait(&ring, 2));
 	say_cqes(&ring);
 	nop(&ring, 14);
 	SAY(io_uring_submit_and_get_events(&ring));
