@@ -1,5 +1,4 @@
-// Registered buffers, and the operations that use them: READ_FIXED, WRITE_FIXED, and zero-copy
-// sends that say so.
+// Registered buffers, and how requests find their memory in them.
 //
 // A request keeps the addresses that it was issued with: the table may change while it waits.
 #include <cerrno>

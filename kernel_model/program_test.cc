@@ -3,6 +3,8 @@
 #include "kernel_model/program.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 
 #include <cerrno>
@@ -73,6 +75,20 @@ TEST_F(ProgramTest, TheClockEndsASleepAndNothingElseDoes) {
   kernel_.AdvanceTo(kSecond - 1);
   EXPECT_FALSE(program.Ready());
   kernel_.AdvanceTo(kSecond);
+  Run(program);
+  EXPECT_TRUE(program.finished());
+}
+
+TEST_F(ProgramTest, AnAcceptedSocketHasItsListenersOptions) {  // Fact A1.
+  const int listener = kernel_.Listen({.address = "127.0.0.1"}).value();
+  ASSERT_TRUE(kernel_.SetSocketOption(listener, IPPROTO_TCP, TCP_NODELAY, 1));
+  ASSERT_TRUE(kernel_.PeerConnect(kernel_.LocalPort(listener).value()));
+  Program program(kernel_, [&] {
+    const int accepted = System().Accept(listener, nullptr, nullptr, 0);
+    EXPECT_GE(accepted, 0);
+    EXPECT_EQ(kernel_.SocketOption(accepted, IPPROTO_TCP, TCP_NODELAY), 1);
+    return 0;
+  });
   Run(program);
   EXPECT_TRUE(program.finished());
 }

@@ -1,4 +1,4 @@
-// io_uring_register(2): buffer rings and fixed files.
+// io_uring_register(2): what there is to register, and all of it that has no file of its own.
 #include <algorithm>
 #include <bit>
 #include <cerrno>
