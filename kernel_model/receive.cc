@@ -77,7 +77,7 @@ Taken TakeDatagram(Machine& machine, const Request& request, size_t room, Each e
   }
   size_t copied = 0;
   each(bytes, [&](std::byte* address, size_t count) {
-    std::memcpy(address, datagram.bytes.data() + copied, count);
+    std::copy_n(datagram.bytes.data() + copied, count, address);
     copied += count;
   });
   // Fact E1: what does not fit is gone.
