@@ -34,6 +34,7 @@ Nanoseconds DurationOf(int64_t seconds, int64_t nanoseconds) {
 
 Machine::Machine(const ModelOptions& machine_options, Choice& choice, Observer* machine_observer)
     : options(machine_options),
+      realtime_offset(machine_options.realtime_at_start),
       descriptors(machine_options.descriptors_max),
       tcp(*this),
       datagrams(*this),
@@ -200,6 +201,17 @@ void Machine::AdvanceTo(Nanoseconds time) {
     FireDueTimers();
   }
   now = time;
+}
+
+void Machine::JumpRealtime(Nanoseconds by) {
+  realtime_offset += by;
+  // As clock_was_set(): what is due by now fires as soon as the clock is looked at.
+  for (Timer* const timer : timers.Armed()) {
+    const Request* const request = timer->request;
+    if (request == nullptr || !request->realtime || !request->absolute_time) continue;
+    timers.Disarm(*timer);
+    timers.Arm(*timer, std::max(now, request->time - realtime_offset));
+  }
 }
 
 void Machine::FireDueTimers() {

@@ -94,10 +94,13 @@ class Machine {
 
   // --- Time.
   void AdvanceTo(Nanoseconds time);
+  // Sets CLOCK_REALTIME by so much; timers that wait for a time of it follow.
+  void JumpRealtime(Nanoseconds by);
 
   const ModelOptions options;
   Nanoseconds now = 0;
-  unsigned thread = 0;  // Of the program: who calls.
+  Nanoseconds realtime_offset = 0;  // CLOCK_REALTIME less CLOCK_MONOTONIC.
+  unsigned thread = 0;              // Of the program: who calls.
   uint64_t next_file_number = 1;
   TimerQueue timers;
   FileSystem file_system;

@@ -185,9 +185,9 @@ std::expected<uint64_t, Errno> ModelKernel::RaiseDescriptorLimit() {
 
 Nanoseconds ModelKernel::MonotonicNow() { return machine_->now; }
 
-Nanoseconds ModelKernel::RealtimeNow() {
-  return machine_->options.realtime_at_start + machine_->now;
-}
+Nanoseconds ModelKernel::RealtimeNow() { return machine_->realtime_offset + machine_->now; }
+
+void ModelKernel::JumpRealtime(Nanoseconds by) { machine_->JumpRealtime(by); }
 
 ProcessUsage ModelKernel::Usage() { return {}; }
 

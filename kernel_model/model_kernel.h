@@ -123,6 +123,8 @@ class ModelKernel final : public Kernel {
   Nanoseconds NextEventAt() const;
   // REQUIRES: now <= time. Everything due by then happens, in order.
   void AdvanceTo(Nanoseconds time);
+  // Somebody sets CLOCK_REALTIME, forwards or back. The monotonic clock knows nothing of it.
+  void JumpRealtime(Nanoseconds by);
 
   // --- Rings, for the world: in the order of their creation; null where one has been destroyed.
   std::vector<ModelRing*> rings() const;

@@ -50,7 +50,7 @@ Attempt Update(RingCore& ring, const Request& request) {
 Nanoseconds DueOf(const RingCore& ring, const Request& request) {
   if (request.time == kNever) return kNever;
   if (!request.absolute_time) return AddTime(ring.machine.now, request.time);
-  return request.realtime ? request.time - ring.machine.options.realtime_at_start : request.time;
+  return request.realtime ? request.time - ring.machine.realtime_offset : request.time;
 }
 
 Attempt TryTimeout(RingCore& ring, Request& request) {

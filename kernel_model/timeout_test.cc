@@ -84,6 +84,25 @@ TEST_F(TimeoutTest, LongTimes) {  // As timespec64_to_ktime() has them.
   EXPECT_EQ(machine_.kernel.NextEventAt(), 22 * kSecond);
 }
 
+TEST_F(TimeoutTest, WhoWaitsForATimeOfTheWallClockFollowsItsJumps) {
+  Timeout(1, 5 * kMillisecond, 0, IORING_TIMEOUT_ABS);
+  Timeout(2, 6 * kMillisecond, 0, IORING_TIMEOUT_REALTIME);
+  Timeout(3, machine_.kernel.RealtimeNow() + 4 * kMillisecond, 0,
+          IORING_TIMEOUT_ABS | IORING_TIMEOUT_REALTIME);
+  const Nanoseconds before = machine_.kernel.RealtimeNow();
+  machine_.kernel.JumpRealtime(-kSecond);
+  EXPECT_EQ(machine_.kernel.RealtimeNow(), before - kSecond);
+  EXPECT_EQ(machine_.kernel.MonotonicNow(), 0);
+  EXPECT_EQ(machine_.kernel.NextEventAt(), 5 * kMillisecond);
+  machine_.kernel.AdvanceTo(10 * kMillisecond);
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, -ETIME, 0}, {2, -ETIME, 0}}));
+  EXPECT_EQ(machine_.kernel.NextEventAt(), kSecond + 4 * kMillisecond);
+  machine_.kernel.JumpRealtime(86'400 * kSecond);
+  EXPECT_EQ(machine_.kernel.NextEventAt(), 10 * kMillisecond);
+  machine_.kernel.AdvanceTo(10 * kMillisecond);
+  EXPECT_EQ(machine_.Look(), (Cqes{{3, -ETIME, 0}}));
+}
+
 TEST_F(TimeoutTest, BadArguments) {  // Fact K2.
   Timeout(1, -kSecond);
   machine_.Add(2, [&](io_uring_sqe* sqe) {

@@ -1,5 +1,7 @@
 #include "kernel_model/timer_queue.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace orrery::model {
@@ -23,6 +25,13 @@ void TimerQueue::Disarm(Timer& timer) {
   Place(hole, last);
   SiftUp(hole);
   SiftDown(last->position);
+}
+
+std::vector<Timer*> TimerQueue::Armed() const {
+  std::vector<Timer*> armed = heap_;
+  std::sort(armed.begin(), armed.end(),
+            [](const Timer* left, const Timer* right) { return left->sequence < right->sequence; });
+  return armed;
 }
 
 void TimerQueue::SiftUp(size_t position) {

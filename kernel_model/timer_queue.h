@@ -38,6 +38,8 @@ class TimerQueue {
   void Disarm(Timer& timer);
   // The next one, or null.
   Timer* front() const { return heap_.empty() ? nullptr : heap_.front(); }
+  // All of them, as they were armed.
+  std::vector<Timer*> Armed() const;
   Nanoseconds next_due() const { return heap_.empty() ? kNever : heap_.front()->due; }
 
  private:

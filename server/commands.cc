@@ -120,7 +120,7 @@ void CommandProcessor::PrepareBatch(size_t count) {
 }
 
 bool CommandProcessor::MustWait(const Prepared& prepared) const {
-  if (server_.pause.end_ms < server_.now_ms) [[likely]]
+  if (server_.pause.end_ms < server_.monotonic_ms()) [[likely]]
     return false;
   if (!server_.pause.writes_only) return true;
   const CommandSpec* spec = prepared.spec;

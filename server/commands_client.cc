@@ -280,7 +280,8 @@ void ClientKill(CommandCall& call) {
 
 // --- PAUSE
 
-// The last millisecond of the pause; on nothing the error has been replied.
+// The last millisecond of the pause. It ends by the monotonic clock, unlike that of Redis, so that
+// nobody who sets the wall clock back holds all clients up. On nothing the error has been replied.
 std::optional<int64_t> PauseEndOrReply(CommandCall& call) {
   const std::optional<int64_t> timeout =
       IntegerOrReply(call, 2, "ERR timeout is not an integer or out of range");
@@ -289,9 +290,11 @@ std::optional<int64_t> PauseEndOrReply(CommandCall& call) {
     call.reply.Error("ERR timeout is negative");
     return std::nullopt;
   }
-  if (*timeout == 0) return 0;
+  if (*timeout == 0) return Pause::kNone;
   int64_t end_ms = 0;
-  if (__builtin_add_overflow(*timeout, call.server.now_ms, &end_ms)) {
+  int64_t unix_end_ms = 0;  // Redis's bound.
+  if (__builtin_add_overflow(*timeout, call.server.monotonic_ms(), &end_ms) ||
+      __builtin_add_overflow(*timeout, call.server.now_ms, &unix_end_ms)) {
     call.reply.Error("ERR timeout is out of range");
     return std::nullopt;
   }
@@ -313,7 +316,7 @@ void ClientPause(CommandCall& call) {
   if (!end_ms) return;
   // As in Redis, a pause that goes on is neither shortened nor made milder.
   Pause& pause = call.server.pause;
-  if (pause.end_ms < call.server.now_ms) pause = {};
+  if (pause.end_ms < call.server.monotonic_ms()) pause = {};
   pause.end_ms = std::max(pause.end_ms, *end_ms);
   pause.writes_only = pause.writes_only && writes_only;
   call.reply.Ok();

@@ -68,9 +68,9 @@ TEST_F(ClientCommandsTest, APauseHoldsWritesBack) {
   EXPECT_EQ(second_.Run("GET key"), "$-1\r\n");
   EXPECT_EQ(second_.Send("SET key 1\r\nGET key\r\n"), ProcessEnd::kPaused);
   EXPECT_EQ(second_.Take(), "");
-  server_.context.now_ms += 100;
+  server_.context.monotonic_ns += 100 * kMillisecond;
   EXPECT_EQ(second_.Send(""), ProcessEnd::kPaused);
-  server_.context.now_ms += 1;
+  server_.context.monotonic_ns += 1 * kMillisecond;
   EXPECT_EQ(second_.Send(""), ProcessEnd::kNeedMore);
   EXPECT_EQ(second_.Take(), "+OK\r\n$1\r\n1\r\n");
 }
@@ -80,13 +80,25 @@ TEST_F(ClientCommandsTest, APauseIsNeitherShortenedNorMadeMilder) {
   first_.Run("CLIENT PAUSE 50 WRITE");
   EXPECT_EQ(first_.Send("CLIENT PAUSE 10\r\nPING\r\n"), ProcessEnd::kPaused);
   EXPECT_EQ(first_.Take(), "+OK\r\n");
-  server_.context.now_ms += 101;
+  server_.context.monotonic_ns += 101 * kMillisecond;
   EXPECT_EQ(first_.Send(""), ProcessEnd::kNeedMore);
   EXPECT_EQ(first_.Take(), "+PONG\r\n");
   first_.Run("CLIENT PAUSE 100 WRITE");
   EXPECT_EQ(second_.Send("SET key 1\r\n"), ProcessEnd::kPaused);
   EXPECT_EQ(first_.Run("CLIENT UNPAUSE"), "+OK\r\n");
   EXPECT_EQ(second_.Send(""), ProcessEnd::kNeedMore);
+}
+
+TEST_F(ClientCommandsTest, APauseTakesNoNoticeOfWhoSetsTheWallClock) {
+  first_.Run("CLIENT PAUSE 100 WRITE");
+  server_.context.now_ms += 1'000'000;
+  EXPECT_EQ(second_.Send("SET key 1\r\n"), ProcessEnd::kPaused);
+  server_.context.now_ms -= 2'000'000;
+  server_.context.monotonic_ns += 101 * kMillisecond;
+  EXPECT_EQ(second_.Send(""), ProcessEnd::kNeedMore);
+  EXPECT_EQ(second_.Take(), "+OK\r\n");
+  // A pause of no time is none, at any time.
+  EXPECT_EQ(first_.Run("CLIENT PAUSE 0\r\nPING"), "+OK\r\n+PONG\r\n");
 }
 
 TEST_F(ClientCommandsTest, RepliesAreSkippedOrOff) {

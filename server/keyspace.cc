@@ -164,7 +164,7 @@ Keyspace::Place Keyspace::Peek(HashedKey key, int64_t now_ms) {
       if (EntryOf(slot)->key() != key.bytes) continue;
       if ((slot & kExpiresBit) != 0 && EntryOf(slot)->expired(now_ms)) [[unlikely]] {
         ORRERY_MARK("keyspace.expired-when-asked-for");
-        Erase(Place(&head, &slot));
+        EraseExpired(Place(&head, &slot));
         ++counters_.expired;
         return {};
       }
@@ -405,12 +405,18 @@ void Keyspace::ExpireBucket(Bucket& head, int64_t now_ms, Expiration& result) {
         if (!EntryOf(slot)->expired(now_ms)) break;
         const bool frees_bucket =
             bucket != &head && bucket->next == nullptr && bucket->slots[1] == 0;
-        Erase(Place(&head, &slot));
+        EraseExpired(Place(&head, &slot));
         ++result.expired;
         if (frees_bucket) return;
       }
     }
   }
+}
+
+void Keyspace::EraseExpired(Place place) {
+  if (expiry_observer_ != nullptr)
+    expiry_observer_->OnExpired(place->key(), place->expires_at_ms());
+  Erase(place);
 }
 
 // --- the table

@@ -30,6 +30,13 @@ struct HashedKey {
   std::string_view bytes;
   uint64_t hash = 0;
 };
+// Sees every key that is removed because its time had come, right before it goes.
+class ExpiryObserver {
+ public:
+  virtual ~ExpiryObserver() = default;
+  // `key` is valid during the call.
+  virtual void OnExpired(std::string_view key, int64_t expires_at_ms) = 0;
+};
 
 class Keyspace {
  public:
@@ -76,6 +83,9 @@ class Keyspace {
   size_t size() const { return size_; }
   // Those of them that have an expiry.
   size_t expiring() const { return expiring_; }
+
+  // `observer` (may be null) is told from now on, and must outlive the keyspace.
+  void ObserveExpiry(ExpiryObserver* observer) { expiry_observer_ = observer; }
 
   // An expired key is removed and not found. What is found counts as used now.
   Place Find(HashedKey key, int64_t now_ms);
@@ -220,6 +230,8 @@ class Keyspace {
   bool FreeSome(uint32_t& buckets);
   void FreeChain(Bucket& head);
   void ExpireBucket(Bucket& head, int64_t now_ms, Expiration& result);
+  // Removes what has expired.
+  void EraseExpired(Place place);
 
   const SipHashKey hash_key_;
   std::vector<Segment*> segments_;
@@ -232,6 +244,7 @@ class Keyspace {
   size_t expiring_ = 0;
   uint64_t expire_cursor_ = 0;
   bool counts_uses_ = true;
+  ExpiryObserver* expiry_observer_ = nullptr;
   uint32_t now_s_ = 0;  // The time of the last Find() or Peek().
 
   // What Clear() left, and how far FreeSome() has come in the last of it.

@@ -186,6 +186,26 @@ TEST_F(KeyspaceTest, ExpiresInTheBackgroundByABoundedShare) {
   keyspace_.CheckInvariants();
 }
 
+TEST_F(KeyspaceTest, TellsOfEveryKeyThatExpiresAndWhen) {
+  struct Observer final : ExpiryObserver {
+    void OnExpired(std::string_view key, int64_t expires_at_ms) override {
+      seen.emplace_back(key, expires_at_ms);
+    }
+    std::vector<std::pair<std::string, int64_t>> seen;
+  } observer;
+  keyspace_.ObserveExpiry(&observer);
+  Set("asked", "v", kNow + 10);
+  Set("unasked", "v", kNow + 20);
+  Set("erased", "v", kNow + 10);
+  keyspace_.Erase(Find("erased"));
+  EXPECT_FALSE(Find("asked", kNow + 11));
+  EXPECT_EQ(observer.seen, (std::vector<std::pair<std::string, int64_t>>{{"asked", kNow + 10}}));
+  keyspace_.ExpireSome(kNow + 21, 1 << 20);
+  ASSERT_EQ(observer.seen.size(), 2u);
+  EXPECT_EQ(observer.seen[1], (std::pair<std::string, int64_t>("unasked", kNow + 20)));
+  keyspace_.ObserveExpiry(nullptr);
+}
+
 TEST_F(KeyspaceTest, GrowsAtMostOneBucketAnInsertion) {
   uint64_t splits = 0;
   for (uint32_t i = 0; i < 50'000; ++i) {

@@ -22,12 +22,12 @@ class CommandTable;
 // What clients are told that they speak to. The commands behave as this version of Redis.
 inline constexpr const char kRedisVersion[] = "7.0.15";
 
-// Sees every command right before it runs.
-class CommandObserver {
+// Sees every command right before it runs, and every key that expires.
+class CommandObserver : public ExpiryObserver {
  public:
-  virtual ~CommandObserver() = default;
   // `command` is valid during the call.
   virtual void OnCommand(const Client& client, const Command& command, int64_t now_ms) = 0;
+  void OnExpired(std::string_view, int64_t) override {}
 };
 
 // What the client's connection holds.
@@ -51,7 +51,8 @@ class ServerHost {
 
 // CLIENT PAUSE: commands wait.
 struct Pause {
-  int64_t end_ms = 0;       // The last millisecond of it, in Unix time.
+  static constexpr int64_t kNone = -1;
+  int64_t end_ms = kNone;   // The last millisecond of it, by the monotonic clock.
   bool writes_only = true;  // Only those that write.
 };
 
@@ -96,6 +97,7 @@ struct ServerContext {
   int64_t now_ms = 0;
   int64_t now_us = 0;  // The same in microseconds.
   Nanoseconds monotonic_ns = 0;
+  int64_t monotonic_ms() const { return monotonic_ns / kMillisecond; }
 };
 
 }  // namespace orrery::server

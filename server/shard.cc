@@ -16,8 +16,8 @@ namespace {
 // More than one in so many expired among the keys that a round looked at makes the next one come
 // soon. Redis bears as much.
 constexpr uint32_t kStaleOneIn = 10;
-// While clients wait for the end of a pause, the clock is read this often at least: somebody may
-// set it.
+// While clients wait for the end of a pause, the shard looks at it this often at least: in
+// nanoseconds, the end of a long one is no number.
 constexpr int64_t kPauseLookMs = 1000;
 
 SipHashKey DrawHashKey(Kernel& kernel) {
@@ -85,6 +85,7 @@ Shard::Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* obser
           .keyspace = keyspace_, .commands = command_table_, .observer = observer, .host = this},
       processor_(context_) {
   ORRERY_CHECK(options.output_resume_bytes < options.output_pause_bytes);
+  keyspace_.ObserveExpiry(observer);
   context_.prng = Prng(DrawHashKey(kernel).low);
   context_.config.bind = options.listen.address;
   context_.config.clients_max = options.clients_max;
@@ -243,7 +244,7 @@ ClientMemory Shard::MemoryOf(const Client& client) const {
 Nanoseconds Shard::ContinuePaused(Nanoseconds now) {
   if (paused_.empty()) return kNever;
   ReadClocks();
-  const int64_t left_ms = context_.pause.end_ms - context_.now_ms;
+  const int64_t left_ms = context_.pause.end_ms - context_.monotonic_ms();
   if (left_ms >= 0) return now + std::min(left_ms + 1, kPauseLookMs) * kMillisecond;
   for (size_t waiting = paused_.size(); waiting > 0; --waiting) {
     Session& session = *paused_.PopFront();

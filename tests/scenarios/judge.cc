@@ -119,9 +119,9 @@ void Judge::OnGone(uint64_t connection) {
 }
 
 void Judge::OnExecuted(uint64_t connection, const std::vector<std::string>& arguments,
-                       int64_t now_ms) {
+                       int64_t server_ms, Moment now) {
   ++executed_;
-  log_.Note("executed", connection, static_cast<int64_t>(arguments.size()), now_ms,
+  log_.Note("executed", connection, static_cast<int64_t>(arguments.size()), server_ms,
             Join(arguments));
   Client* client = Find(connection);
   if (client == nullptr) {
@@ -151,14 +151,30 @@ void Judge::OnExecuted(uint64_t connection, const std::vector<std::string>& argu
     return;
   }
   ++client->units;
-  if (model_.MustWait(arguments, now_ms)) {
+  if (server_ms != now.wall_ms) {
+    Violate("executed-by-wrong-clock", connection,
+            Join(arguments) + " at " + std::to_string(server_ms) + " ms, the wall clock is at " +
+                std::to_string(now.wall_ms));
+    return;
+  }
+  if (model_.MustWait(arguments, now)) {
     Violate("executed-while-paused", connection, Join(arguments));
     return;
   }
-  Expectation expectation = model_.Execute(client->session, arguments, now_ms);
+  Expectation expectation = model_.Execute(client->session, arguments, now);
   if (expectation.kills) Kill(connection, expectation);
   if (expectation.kind == Expectation::Kind::kNone) return;
   client->expected.push_back({.expectation = std::move(expectation), .command = Join(arguments)});
+}
+
+void Judge::OnExpired(const std::string& key, int64_t expires_at_ms, Moment now) {
+  if (now.wall_ms <= expires_at_ms) {
+    log_.ReportViolation("expired-early",
+                         Printable(key) + " expires at " + std::to_string(expires_at_ms) +
+                             " ms, the wall clock is at " + std::to_string(now.wall_ms),
+                         0);
+  }
+  model_.Forget(key, expires_at_ms);
 }
 
 void Judge::Kill(uint64_t connection, const Expectation& expectation) {

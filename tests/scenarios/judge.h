@@ -9,6 +9,8 @@
 //   executed-wrong-command    ... not the next one that the client sent, with exactly its arguments
 //   executed-after-end        ... something after QUIT, a protocol error or CLIENT KILL
 //   executed-while-paused     ... something that CLIENT PAUSE holds back
+//   executed-by-wrong-clock   ... at another time than the wall clock says
+//   expired-early             the server removes a key whose time has not come
 //   reply-without-command     a reply arrives and nothing executed is without one
 //   reply-mismatch            a reply is not what the sequential model says
 //   reply-malformed           not RESP at all
@@ -68,7 +70,11 @@ class Judge {
   void OnGone(uint64_t connection);
 
   // --- From the server, in the order of execution.
-  void OnExecuted(uint64_t connection, const std::vector<std::string>& arguments, int64_t now_ms);
+  // `server_ms` is the wall clock as the server has it, `now` what the clocks say.
+  void OnExecuted(uint64_t connection, const std::vector<std::string>& arguments, int64_t server_ms,
+                  Moment now);
+  // It removes a key that expired then.
+  void OnExpired(const std::string& key, int64_t expires_at_ms, Moment now);
 
   // --- From the scenario.
   // From now on the server may end connections, once all that it has executed is answered.

@@ -27,7 +27,7 @@ class JudgeTest : public testing::Test {
     judge_.OnSent(1, {.kind = Unit::Kind::kError, .arguments = {}, .error = std::move(error)});
   }
   void Execute(const std::vector<std::string>& arguments, uint64_t connection = 1) {
-    judge_.OnExecuted(connection, arguments, kNow);
+    judge_.OnExecuted(connection, arguments, kNow, {.wall_ms = kNow, .monotonic_ms = 0});
   }
   std::string violated() const {
     return log_.violation().has_value() ? log_.violation()->invariant : "";
@@ -36,6 +36,31 @@ class JudgeTest : public testing::Test {
   sim::EventLog log_;
   Judge judge_{log_};
 };
+
+TEST_F(JudgeTest, TheServerMustGoByTheWallClock) {
+  Send({"SET", "k", "a", "PX", "10"});
+  Send({"PTTL", "k"});
+  Execute({"SET", "k", "a", "PX", "10"});
+  judge_.OnReply(1, "+OK\r\n");
+  // Somebody has set the clock, and the server goes by the one that it had.
+  judge_.OnExecuted(1, {"PTTL", "k"}, kNow, {.wall_ms = kNow + 5, .monotonic_ms = 0});
+  EXPECT_EQ(violated(), "executed-by-wrong-clock");
+}
+
+TEST_F(JudgeTest, AKeyExpiresByTheWallClock) {
+  Send({"SET", "k", "a", "PX", "10"});
+  Execute({"SET", "k", "a", "PX", "10"});
+  judge_.OnReply(1, "+OK\r\n");
+  judge_.OnExpired("k", kNow + 10, {.wall_ms = kNow + 11, .monotonic_ms = 0});
+  EXPECT_EQ(violated(), "");
+  // It stays away when the clock goes back.
+  Send({"GET", "k"});
+  Execute({"GET", "k"});
+  judge_.OnReply(1, "$-1\r\n");
+  EXPECT_EQ(violated(), "");
+  judge_.OnExpired("j", kNow + 10, {.wall_ms = kNow + 10, .monotonic_ms = 1'000'000});
+  EXPECT_EQ(violated(), "expired-early");
+}
 
 TEST_F(JudgeTest, AcceptsTwoClientsWhoseCommandsInterleave) {
   judge_.OnConnected(2, 20);

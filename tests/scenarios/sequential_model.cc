@@ -215,17 +215,20 @@ const std::vector<SequentialModel::Command>& SequentialModel::ConfigCommands() {
 }
 
 Expectation SequentialModel::Execute(Connection& connection,
-                                     const std::vector<std::string>& arguments, int64_t now_ms) {
+                                     const std::vector<std::string>& arguments, Moment now) {
   ORRERY_CHECK(!arguments.empty());
-  Call call{.connection = connection, .arguments = arguments, .now_ms = now_ms};
+  Call call{.connection = connection,
+            .arguments = arguments,
+            .now_ms = now.wall_ms,
+            .monotonic_ms = now.monotonic_ms};
   Expectation expectation = ExecuteIn(Commands(), call, "");
   if (connection.replies_off || connection.skips) expectation.kind = Expectation::Kind::kNone;
   connection.skips = std::exchange(connection.skips_next, false);
   return expectation;
 }
 
-bool SequentialModel::MustWait(const std::vector<std::string>& arguments, int64_t now_ms) const {
-  if (now_ms > paused_until_ms_) return false;
+bool SequentialModel::MustWait(const std::vector<std::string>& arguments, Moment now) const {
+  if (now.monotonic_ms > paused_until_ms_) return false;
   if (!pause_writes_only_) return true;
   const Command* command = FindCommand(Commands(), arguments[0]);
   if (command == nullptr || !command->writes) return false;
@@ -262,10 +265,14 @@ SequentialModel::Value* SequentialModel::Peek(const std::string& key, int64_t no
   const auto found = values_.find(key);
   if (found == values_.end()) return nullptr;
   if (found->second.expires_at_ms.has_value() && now_ms > *found->second.expires_at_ms) {
-    values_.erase(found);
     return nullptr;
   }
   return &found->second;
+}
+
+void SequentialModel::Forget(const std::string& key, int64_t expires_at_ms) {
+  const auto found = values_.find(key);
+  if (found != values_.end() && found->second.expires_at_ms == expires_at_ms) values_.erase(found);
 }
 
 SequentialModel::Value* SequentialModel::Find(Call& call, const std::string& key) {
@@ -483,15 +490,16 @@ Expectation SequentialModel::ClientPause(Call& call) {
   if (!timeout) return Error("ERR timeout is not an integer or out of range");
   if (*timeout < 0) return Error("ERR timeout is negative");
   if (*timeout > kIntegerMax - call.now_ms) return Error("ERR timeout is out of range");
-  if (call.now_ms > paused_until_ms_) pause_writes_only_ = true;
-  const int64_t until = *timeout == 0 ? 0 : call.now_ms + *timeout;
-  paused_until_ms_ = std::max(call.now_ms > paused_until_ms_ ? 0 : paused_until_ms_, until);
+  const bool paused = call.monotonic_ms <= paused_until_ms_;
+  if (!paused) pause_writes_only_ = true;
+  const int64_t until = *timeout == 0 ? kNotPaused : call.monotonic_ms + *timeout;
+  paused_until_ms_ = std::max(paused ? paused_until_ms_ : kNotPaused, until);
   if (mode == "all") pause_writes_only_ = false;
   return Ok();
 }
 
 Expectation SequentialModel::ClientUnpause(Call&) {
-  paused_until_ms_ = 0;
+  paused_until_ms_ = kNotPaused;
   return Ok();
 }
 

@@ -42,6 +42,12 @@ struct Expectation {
   std::string Describe() const;
 };
 
+// The time of a command, in milliseconds.
+struct Moment {
+  int64_t wall_ms = 0;  // Unix time, which may jump.
+  int64_t monotonic_ms = 0;
+};
+
 class SequentialModel {
  public:
   // What the server keeps for a connection.
@@ -56,12 +62,16 @@ class SequentialModel {
     bool touches = true;  // CLIENT NO-TOUCH.
   };
 
-  // Executes a command at `now_ms`, Unix time in milliseconds. REQUIRES: arguments is not empty.
+  // Executes a command. REQUIRES: arguments is not empty.
   Expectation Execute(Connection& connection, const std::vector<std::string>& arguments,
-                      int64_t now_ms);
+                      Moment now);
 
   // Whether CLIENT PAUSE holds the command back at that time.
-  bool MustWait(const std::vector<std::string>& arguments, int64_t now_ms) const;
+  bool MustWait(const std::vector<std::string>& arguments, Moment now) const;
+
+  // A key that expired at `expires_at_ms` is there no more, even if the wall clock goes back. What
+  // a command has put in its place since stays.
+  void Forget(const std::string& key, int64_t expires_at_ms);
 
  private:
   // What OBJECT ENCODING has to know beyond the bytes; see the functions that set it.
@@ -89,7 +99,8 @@ class SequentialModel {
   Expectation ExecuteIn(const std::vector<Command>& commands, Call& call,
                         std::string_view container);
 
-  // The live value, or null; takes away an expired one.
+  // The live value, or null. An expired one stays until Forget(), and lives again when the wall
+  // clock goes back.
   Value* Peek(const std::string& key, int64_t now_ms);
   // The same; it counts as used.
   Value* Find(Call& call, const std::string& key);
@@ -185,8 +196,9 @@ class SequentialModel {
   Expectation Restore(Call& call);
 
   std::map<std::string, Value> values_;
-  // CLIENT PAUSE: to this millisecond, all commands or those that write.
-  int64_t paused_until_ms_ = 0;
+  static constexpr int64_t kNotPaused = -1;
+  // CLIENT PAUSE: to this millisecond of the monotonic clock, all commands or those that write.
+  int64_t paused_until_ms_ = kNotPaused;
   bool pause_writes_only_ = true;
 };
 

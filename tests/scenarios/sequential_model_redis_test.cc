@@ -32,10 +32,12 @@ namespace {
 
 constexpr char kRedis[] = "/usr/bin/redis-server";
 
-int64_t NowMs() {
+// Of a real server: nobody sets its clock, and one clock serves as both.
+Moment MomentNow() {
   timespec time{};
   clock_gettime(CLOCK_REALTIME, &time);
-  return int64_t{time.tv_sec} * 1000 + time.tv_nsec / 1'000'000;
+  const int64_t now_ms = int64_t{time.tv_sec} * 1000 + time.tv_nsec / 1'000'000;
+  return {.wall_ms = now_ms, .monotonic_ms = now_ms};
 }
 
 // A redis-server on a Unix socket in a directory of its own; ended by its process id.
@@ -193,7 +195,7 @@ TEST_F(SequentialModelRedisTest, EveryReplyIsTheModels) {
                           : step.form == Form::kInlineDouble
                               ? EncodeInline(arguments, InlineStyle::kDouble)
                               : EncodeInline(arguments, InlineStyle::kSingle));
-          const Expectation expected = model.Execute(session, arguments, NowMs());
+          const Expectation expected = model.Execute(session, arguments, MomentNow());
           const std::string reply = connection.Receive();
           ++compared;
           std::string shown;

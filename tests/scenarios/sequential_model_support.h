@@ -94,6 +94,7 @@ struct SequentialModel::Call {
   Connection& connection;
   const std::vector<std::string>& arguments;
   int64_t now_ms;
+  int64_t monotonic_ms;
 
   size_t count() const { return arguments.size(); }
   const std::string& at(size_t index) const { return arguments[index]; }

@@ -14,7 +14,7 @@ namespace {
 class SequentialModelTest : public testing::Test {
  protected:
   std::string Reply(const std::vector<std::string>& arguments) {
-    const Expectation expectation = model_.Execute(connection_, arguments, now_ms_);
+    const Expectation expectation = model_.Execute(connection_, arguments, {.wall_ms = now_ms_});
     EXPECT_EQ(expectation.kind, Expectation::Kind::kExact);
     return expectation.bytes;
   }
@@ -68,19 +68,43 @@ TEST_F(SequentialModelTest, TheSizeMayCountExpiredKeysUntilSomebodyLooks) {
   Reply({"SET", "a", "1", "PX", "10"});
   Reply({"SET", "b", "1"});
   now_ms_ += 11;
-  const Expectation before = model_.Execute(connection_, {"DBSIZE"}, now_ms_);
+  const Expectation before = model_.Execute(connection_, {"DBSIZE"}, {.wall_ms = now_ms_});
   EXPECT_TRUE(before.Matches(":1\r\n"));
   EXPECT_TRUE(before.Matches(":2\r\n"));
   EXPECT_FALSE(before.Matches(":0\r\n"));
   EXPECT_FALSE(before.Matches(":3\r\n"));
   Reply({"GET", "a"});
-  EXPECT_FALSE(model_.Execute(connection_, {"DBSIZE"}, now_ms_).Matches(":2\r\n"));
+  model_.Forget("a", now_ms_ - 1);
+  EXPECT_FALSE(model_.Execute(connection_, {"DBSIZE"}, {.wall_ms = now_ms_}).Matches(":2\r\n"));
+}
+
+TEST_F(SequentialModelTest, WhatIsNotTakenAwayLivesAgainWhenTheClockGoesBack) {
+  const int64_t expires_at_ms = now_ms_ + 10;
+  Reply({"SET", "a", "1", "PX", "10"});
+  now_ms_ += 1000;
+  EXPECT_EQ(Reply({"GET", "a"}), "$-1\r\n");
+  now_ms_ -= 2000;
+  EXPECT_EQ(Reply({"PTTL", "a"}), ":1010\r\n");
+  // A time that is not its own takes nothing away: that was another value.
+  model_.Forget("a", expires_at_ms - 1);
+  EXPECT_EQ(Reply({"GET", "a"}), "$1\r\n1\r\n");
+  model_.Forget("a", expires_at_ms);
+  EXPECT_EQ(Reply({"GET", "a"}), "$-1\r\n");
+}
+
+TEST_F(SequentialModelTest, APauseIsMeasuredByTheMonotonicClock) {
+  const auto execute = [this](const std::vector<std::string>& arguments, Moment now) {
+    return model_.Execute(connection_, arguments, now).bytes;
+  };
+  EXPECT_EQ(execute({"CLIENT", "PAUSE", "100"}, {.wall_ms = 5000, .monotonic_ms = 20}), "+OK\r\n");
+  EXPECT_TRUE(model_.MustWait({"PING"}, {.wall_ms = 9'000'000, .monotonic_ms = 120}));
+  EXPECT_FALSE(model_.MustWait({"PING"}, {.wall_ms = 0, .monotonic_ms = 121}));
 }
 
 TEST_F(SequentialModelTest, NullsFollowTheProtocol) {
   EXPECT_EQ(Reply({"MGET", "a", "b"}), "*2\r\n$-1\r\n$-1\r\n");
-  EXPECT_TRUE(
-      model_.Execute(connection_, {"HELLO", "3"}, now_ms_).Matches("%7\r\n$6\r\nserver\r\n"));
+  EXPECT_TRUE(model_.Execute(connection_, {"HELLO", "3"}, {.wall_ms = now_ms_})
+                  .Matches("%7\r\n$6\r\nserver\r\n"));
   EXPECT_EQ(Reply({"MGET", "a", "b"}), "*2\r\n_\r\n_\r\n");
   EXPECT_EQ(Reply({"GET", "a"}), "_\r\n");
 }

@@ -31,6 +31,7 @@ constexpr uint16_t kPort = 6379;
 // Numbers of participants, for choices.
 constexpr uint64_t kShardNumber = 0;
 constexpr uint64_t kStopperNumber = 1;
+constexpr uint64_t kClockSetterNumber = 2;
 constexpr uint64_t kFirstClientNumber = 16;
 // Scripts take a few seconds of virtual time; more than this is left to the second part.
 constexpr Nanoseconds kScriptsMax = 60 * kSecond;
@@ -143,7 +144,52 @@ void TightenRing(Prng& prng, sim::Configuration& configuration) {
   WriteRates(rates, configuration);
 }
 
+// Names in a configuration: when the wall clock jumps, counted from the start, and how far.
+constexpr uint64_t kJumpsMax = 4;
+constexpr int64_t kJumpMax = 400 * 86'400 * kSecond;
+std::string JumpName(uint64_t index, const char* what) {
+  return "wall_jump_" + std::to_string(index) + "_" + what;
+}
+
+// Somebody sets the wall clock, in few worlds. Drawn from a sequence of its own.
+void DrawJumps(Prng& prng, sim::Configuration& configuration) {
+  if (!prng.Chance(1, 8)) return;
+  const uint64_t jumps = prng.Between(1, kJumpsMax);
+  Nanoseconds back = 0;  // How far the next jump goes to undo all.
+  for (uint64_t index = 0; index < jumps; ++index) {
+    const bool early = prng.Chance(1, 2);
+    const uint64_t at_us = prng.Below(early ? 100'000 : 3'000'000);
+    // From a millisecond to some days, each size as likely as another.
+    const uint64_t low_ms = uint64_t{1} << prng.Below(29);
+    auto by = static_cast<Nanoseconds>(prng.Between(low_ms, 2 * low_ms)) * kMillisecond;
+    by += static_cast<Nanoseconds>(prng.Below(static_cast<uint64_t>(kMillisecond)));
+    if (prng.Chance(1, 2)) by = -by;
+    if (back != 0 && prng.Chance(1, 2)) by = back;
+    back -= by;
+    configuration[JumpName(index, "at_ns")] = static_cast<Nanoseconds>(at_us) * kMicrosecond;
+    configuration[JumpName(index, "by_ns")] = by;
+  }
+}
+
 // --- Running.
+
+struct WallJump {
+  Nanoseconds at = 0;  // From the start.
+  Nanoseconds by = 0;
+};
+
+// In their order in time.
+std::vector<WallJump> JumpsIn(const sim::Configuration& configuration) {
+  std::vector<WallJump> jumps;
+  for (uint64_t index = 0; index < kJumpsMax; ++index) {
+    const int64_t by = sim::ValueOr(configuration, JumpName(index, "by_ns"), 0);
+    if (by == 0) continue;
+    jumps.push_back({.at = sim::ValueOr(configuration, JumpName(index, "at_ns"), 0), .by = by});
+  }
+  std::stable_sort(jumps.begin(), jumps.end(),
+                   [](const WallJump& left, const WallJump& right) { return left.at < right.at; });
+  return jumps;
+}
 
 // The knobs as the server and the kernel take them.
 struct Setup {
@@ -152,6 +198,7 @@ struct Setup {
   bool prompt = false;
   std::optional<Nanoseconds> stop_after;
   std::optional<uint64_t> stop_after_steps;
+  std::vector<WallJump> jumps;
 };
 
 template <typename T>
@@ -182,6 +229,7 @@ Setup ReadSetup(const sim::Plan& plan) {
   if (stop_after >= 0) setup.stop_after = stop_after;
   const int64_t stop_after_steps = sim::ValueOr(configuration, "stop_after_steps", -1);
   if (stop_after_steps >= 0) setup.stop_after_steps = static_cast<uint64_t>(stop_after_steps);
+  setup.jumps = JumpsIn(configuration);
   return setup;
 }
 
@@ -195,6 +243,14 @@ std::optional<std::string> ProblemOf(const sim::Configuration& configuration) {
   for (const char* name : {"sq_entries", "cq_entries", "socket_buffer_bytes", "buffers",
                            "buffer_bytes", "iovecs_max", "output_pause_bytes"}) {
     if (auto problem = at_least(name, 1)) return problem;
+  }
+  for (uint64_t index = 0; index < kJumpsMax; ++index) {
+    if (auto problem = at_least(JumpName(index, "at_ns").c_str(), 0)) return problem;
+    const std::string name = JumpName(index, "by_ns");
+    const int64_t by = sim::ValueOr(configuration, name, 0);
+    if (by < -kJumpMax || by > kJumpMax) {
+      return "configuration: \"" + name + "\" must be 400 days at most";
+    }
   }
   return std::nullopt;
 }
@@ -245,6 +301,38 @@ class Stopper final : public sim::Actor {
   bool stopped_ = false;
 };
 
+// Sets the wall clock, at its times.
+class ClockSetter final : public sim::Actor {
+ public:
+  ClockSetter(std::vector<WallJump> jumps, Nanoseconds start, model::ModelKernel& kernel,
+              sim::EventLog& log)
+      : jumps_(std::move(jumps)), start_(start), kernel_(kernel), log_(log) {}
+
+  size_t done() const { return done_; }
+
+  bool Ready(Nanoseconds now) const override { return now >= NextTime(); }
+  bool Step(Nanoseconds) override {
+    const Nanoseconds by = jumps_[done_++].by;
+    log_.Note("wall-jump", kClockSetterNumber, by, 0);
+    kernel_.JumpRealtime(by);
+    return true;
+  }
+  Nanoseconds NextAt(Nanoseconds now) const override {
+    return NextTime() > now ? NextTime() : kNever;
+  }
+
+ private:
+  Nanoseconds NextTime() const {
+    return done_ < jumps_.size() ? start_ + jumps_[done_].at : kNever;
+  }
+
+  const std::vector<WallJump> jumps_;
+  const Nanoseconds start_;
+  model::ModelKernel& kernel_;
+  sim::EventLog& log_;
+  size_t done_ = 0;
+};
+
 // Between the model and the log: remembers which connections were accepted, in order, because the
 // server numbers its clients in that order.
 class AcceptWatcher final : public model::Observer {
@@ -274,7 +362,8 @@ class AcceptWatcher final : public model::Observer {
 // Tells the judge what the server executes, in its order.
 class ExecutionWatcher final : public server::CommandObserver {
  public:
-  ExecutionWatcher(const AcceptWatcher& accepts, Judge& judge) : accepts_(accepts), judge_(judge) {}
+  ExecutionWatcher(const AcceptWatcher& accepts, model::ModelKernel& kernel, Judge& judge)
+      : accepts_(accepts), kernel_(kernel), judge_(judge) {}
 
   void OnCommand(const server::Client& client, const server::Command& command,
                  int64_t now_ms) override {
@@ -284,11 +373,21 @@ class ExecutionWatcher final : public server::CommandObserver {
     }
     const std::optional<uint64_t> connection = accepts_.ConnectionOf(client.id);
     ORRERY_CHECK_MSG(connection.has_value(), "the server has a client that was never accepted");
-    judge_.OnExecuted(*connection, arguments, now_ms);
+    judge_.OnExecuted(*connection, arguments, now_ms, Now());
+  }
+  void OnExpired(std::string_view key, int64_t expires_at_ms) override {
+    judge_.OnExpired(std::string(key), expires_at_ms, Now());
   }
 
  private:
+  // The clocks themselves, whatever the server has read.
+  Moment Now() {
+    return {.wall_ms = kernel_.RealtimeNow() / kMillisecond,
+            .monotonic_ms = kernel_.MonotonicNow() / kMillisecond};
+  }
+
   const AcceptWatcher& accepts_;
+  model::ModelKernel& kernel_;
   Judge& judge_;
 };
 
@@ -321,6 +420,7 @@ class ServerRun {
     result.counters["clients"] = clients_.size();
     result.counters["commands"] = judge_.executed();
     result.counters["replies"] = judge_.replies();
+    result.counters["wall_jumps"] = clock_setter_->done();
     const ReactorCounters& counters = shard_->reactor().counters();
     result.counters["reactor.turns"] = counters.turns;
     result.counters["reactor.accepted"] = counters.accepted;
@@ -338,7 +438,7 @@ class ServerRun {
         accepts_(log),
         kernel_(setup.kernel, choice, &accepts_),
         judge_(log),
-        executions_(accepts_, judge_),
+        executions_(accepts_, kernel_, judge_),
         world_(kernel_, choice, log, {.interrupts = setup.prompt, .spin_turns_max = 2000}),
         start_(kernel_.MonotonicNow()) {
     judge_.FindClientsBy([this](uint64_t id) { return accepts_.ConnectionOf(id); });
@@ -356,6 +456,8 @@ class ServerRun {
     if (setup.stop_after.has_value()) stopper_->StopAt(start_ + *setup.stop_after);
     world_.AddShard(kShardNumber, *turnable_, *kernel_.rings().front());
     world_.AddActor(kStopperNumber, *stopper_);
+    clock_setter_ = std::make_unique<ClockSetter>(setup.jumps, start_, kernel_, log_);
+    world_.AddActor(kClockSetterNumber, *clock_setter_);
     for (Script& script : workload) {
       const uint64_t number = kFirstClientNumber + script.client;
       clients_.push_back(
@@ -445,6 +547,7 @@ class ServerRun {
   std::unique_ptr<server::Shard> shard_;
   std::unique_ptr<ShardUnderTest> turnable_;
   std::unique_ptr<Stopper> stopper_;
+  std::unique_ptr<ClockSetter> clock_setter_;
   std::vector<std::unique_ptr<RespClient>> clients_;
 };
 
@@ -497,6 +600,8 @@ sim::Plan ServerScenario::Draw(uint64_t seed) const {
           static_cast<int64_t>(rare_prng.Between(steps, 2 * steps));
     }
   }
+  Prng jumps_prng(Combine(seed, 6));
+  DrawJumps(jumps_prng, plan.configuration);
   WriteWorkload(workload, plan.workload);
   return plan;
 }
