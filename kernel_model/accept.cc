@@ -27,14 +27,19 @@ int Install(RingCore& ring, const Request& request, OpenFile& accepted, int32_t 
 
 }  // namespace
 
+sockaddr_in AddressOf(uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
 int32_t TellAddress(uint16_t port, sockaddr* address, socklen_t* bytes) {
   if (address == nullptr) return 0;
   if (bytes == nullptr) return -EFAULT;
   if (static_cast<int>(*bytes) < 0) return -EINVAL;
-  sockaddr_in name{};
-  name.sin_family = AF_INET;
-  name.sin_port = htons(port);
-  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const sockaddr_in name = AddressOf(port);
   std::memcpy(address, &name, std::min(size_t{*bytes}, sizeof name));
   *bytes = sizeof name;
   return 0;

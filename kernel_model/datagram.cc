@@ -14,12 +14,6 @@
 namespace orrery::model {
 namespace {
 
-// The keys that the kernel's wake-up functions pass.
-constexpr uint32_t kReadable = POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND;  // sock_def_readable()
-constexpr uint32_t kWritable = POLLOUT | POLLWRNORM | POLLWRBAND;  // sock_def_write_space()
-constexpr uint32_t kStateChange = 0;                               // sock_def_wakeup()
-
-constexpr uint16_t kEphemeralFirst = 32768;
 // The largest that IPv4 carries.
 constexpr size_t kDatagramBytesMax = 65507;
 // What one takes in a receive buffer beyond its bytes: empty ones fill it as well.
@@ -77,7 +71,7 @@ int32_t Datagrams::Shutdown(OpenFile& file, int how) {
   const int32_t result = socket.peer_port == 0 ? -ENOTCONN : 0;
   if (how != SHUT_WR) socket.read_shut = true;
   if (how != SHUT_RD) socket.write_shut = true;
-  machine_.Wake(file, kStateChange);
+  machine_.Wake(file, kSocketStateChange);
   return result;
 }
 
@@ -94,7 +88,7 @@ int32_t Datagrams::Send(OpenFile& file, uint16_t port, std::vector<std::byte> by
   const auto count = static_cast<int32_t>(bytes.size());
   machine_.Emit(EventKind::kSent, socket.number, count);
   Transmit({.from = socket.port, .to = to, .bytes = std::move(bytes)}, /*reorders=*/false);
-  machine_.Wake(file, kWritable);  // The sent one is the sender's no more: sock_wfree().
+  machine_.Wake(file, kSocketWritable);  // The sent one is the sender's no more: sock_wfree().
   return count;
 }
 
@@ -173,7 +167,7 @@ void Datagrams::Deliver(Flight flight) {
   if (to->queued_bytes >= machine_.options.socket_buffer_bytes) return;
   to->queued_bytes += flight.bytes.size() + kOverheadBytes;
   to->queue.push_back({.from = flight.from, .bytes = std::move(flight.bytes)});
-  if (to->file != nullptr) machine_.Wake(*to->file, kReadable);
+  if (to->file != nullptr) machine_.Wake(*to->file, kSocketReadable);
 }
 
 void Datagrams::Refuse(const Flight& flight) {

@@ -16,7 +16,6 @@ constexpr uint8_t kFtruncate = 55;  // IORING_OP_FTRUNCATE
 constexpr uint64_t kCurrentPosition = ~uint64_t{0};
 constexpr uint32_t kRwfDsync = 2;
 constexpr uint32_t kRwfSync = 4;
-constexpr uint32_t kRwfNowait = 8;
 constexpr uint32_t kRwfLast = 1U << 8;  // The highest that 6.18 knows.
 // What direct I/O must be aligned to. It depends on the device: ext4 on 512-byte sectors.
 constexpr size_t kDirectAlignment = 512;

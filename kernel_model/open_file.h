@@ -5,6 +5,8 @@
 // sequence of numbers, given in order of creation.
 #pragma once
 
+#include <poll.h>
+
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -13,6 +15,15 @@
 #include "kernel_model/request.h"
 
 namespace orrery::model {
+
+// What the wake-ups of a socket pass to those who wait for it.
+inline constexpr uint32_t kSocketReadable =  // sock_def_readable()
+    POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND;
+inline constexpr uint32_t kSocketWritable =  // sock_def_write_space(), sk_stream_write_space()
+    POLLOUT | POLLWRNORM | POLLWRBAND;
+inline constexpr uint32_t kSocketStateChange = 0;  // sock_def_wakeup()
+// The first port that a socket is given which asks for none.
+inline constexpr uint16_t kEphemeralFirst = 32768;
 
 struct Connection;
 struct DatagramSocket;

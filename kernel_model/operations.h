@@ -16,6 +16,7 @@ bool NeedsFile(const Request& request);
 
 inline constexpr uint32_t kOpcodes = 63;            // IORING_OP_LAST of 6.18, fact S9.
 inline constexpr unsigned kUnknownFlags = 1U << 7;  // Of an SQE, to 6.18.
+inline constexpr uint32_t kRwfNowait = 8;           // RWF_NOWAIT
 // Not in the headers of liburing 2.3.
 inline constexpr uint8_t kOpReadMultishot = 49;
 inline constexpr uint8_t kOpReadvFixed = 60;
@@ -70,6 +71,8 @@ Attempt TryShutdown(RingCore& ring, Request& request);
 // Writes an address of this host as the kernel does: cut to the room there is, and its whole length
 // told. Nothing for null. 0 or -errno. Of accept.cc, too.
 int32_t TellAddress(uint16_t port, sockaddr* address, socklen_t* bytes);
+// accept.cc: a port as an address: all there are are on loopback.
+sockaddr_in AddressOf(uint16_t port);
 // socket.cc: SOCKET, BIND, LISTEN, CONNECT.
 inline constexpr uint8_t kOpBind = 56;
 inline constexpr uint8_t kOpListen = 57;

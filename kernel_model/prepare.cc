@@ -15,8 +15,7 @@ namespace {
 constexpr unsigned kIovecsMax = 1024;        // UIO_MAXIOV
 constexpr size_t kTransferMax = 0x7ffff000;  // MAX_RW_COUNT
 constexpr uint32_t kNopInjectResult = 1;
-constexpr uint32_t kNopBig = 1U << 5;  // IORING_NOP_CQE32
-constexpr uint32_t kRwfNowait = 8;
+constexpr uint32_t kNopBig = 1U << 5;                          // IORING_NOP_CQE32
 constexpr unsigned kBundle = 1U << 4;                          // IORING_RECVSEND_BUNDLE
 constexpr unsigned kReportUsage = 1U << 3;                     // IORING_SEND_ZC_REPORT_USAGE
 constexpr unsigned kSendVectorized = 1U << 5;                  // IORING_SEND_VECTORIZED

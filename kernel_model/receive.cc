@@ -108,20 +108,12 @@ Taken TakeIntoMemory(Machine& machine, const Request& request, std::byte* memory
   return Take(machine, request, room, [&](size_t bytes, auto copy) { copy(memory, bytes); });
 }
 
-sockaddr_in NameOf(const Taken& taken) {
-  sockaddr_in name{};
-  name.sin_family = AF_INET;
-  name.sin_port = htons(taken.from);
-  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return name;
-}
-
 // As ____sys_recvmsg() does: in the program's header, which has to be there still (fact U8).
 void WriteMessageHeader(const Request& request, const Taken& taken) {
   if (request.message == nullptr || request.multishot || taken.bytes < 0) return;
   msghdr& message = *request.message;
   if (message.msg_name != nullptr) {
-    const sockaddr_in name = NameOf(taken);
+    const sockaddr_in name = AddressOf(taken.from);
     const socklen_t bytes = taken.from != 0 ? sizeof name : 0;
     std::memcpy(message.msg_name, &name, std::min(message.msg_namelen, bytes));
     message.msg_namelen = bytes;
@@ -137,7 +129,7 @@ size_t HeaderBytes(const Request& request) {
 }
 
 void WriteBufferHeader(const Request& request, const Taken& taken, std::byte* memory) {
-  const sockaddr_in name = NameOf(taken);
+  const sockaddr_in name = AddressOf(taken.from);
   const size_t name_bytes = taken.from != 0 ? sizeof name : 0;
   const io_uring_recvmsg_out header{.namelen = static_cast<uint32_t>(name_bytes),
                                     .controllen = 0,

@@ -6,13 +6,13 @@
 #include <utility>
 #include <vector>
 
+#include "kernel_model/operations.h"
 #include "kernel_model/ring_core.h"
 
 namespace orrery::model {
 namespace {
 
 constexpr uint64_t kPageBytes = 4096;
-constexpr unsigned kOpcodes = 63;               // IORING_OP_LAST of 6.18, fact S9.
 constexpr uint16_t kBuffersIncremental = 2;     // IOU_PBUF_RING_INC
 constexpr unsigned kRegisterBufferStatus = 26;  // IORING_REGISTER_PBUF_STATUS
 

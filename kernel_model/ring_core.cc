@@ -17,7 +17,6 @@ namespace {
 
 constexpr uint64_t kReservedUserData = ~uint64_t{0};  // LIBURING_UDATA_TIMEOUT
 constexpr size_t kCacheLine = 64;
-constexpr uint32_t kRwfNowait = 8;
 
 // Heads, tails and flags, each on a line of its own as in the kernel's io_rings.
 struct SharedWords {

@@ -14,12 +14,6 @@
 namespace orrery::model {
 namespace {
 
-// The keys that the kernel's wake-up functions pass.
-constexpr uint32_t kReadable = POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND;  // sock_def_readable()
-constexpr uint32_t kWritable = POLLOUT | POLLWRNORM | POLLWRBAND;  // sk_stream_write_space()
-constexpr uint32_t kStateChange = 0;                               // sock_def_wakeup()
-
-constexpr uint16_t kEphemeralFirst = 32768;
 constexpr uint16_t kPeersFirst = 49152;
 
 // Fact Z2: the notifications of larger zero-copy sends wait for the peer.
@@ -165,12 +159,12 @@ int32_t Tcp::Shutdown(OpenFile& file, int how) {
       if (connection->other != nullptr) Pump(*connection);
       Reap(*connection);
     }
-    machine_.Wake(file, kStateChange);
+    machine_.Wake(file, kSocketStateChange);
     return 0;
   }
   Connection& connection = *file.connection;
   if (IsDead(connection)) {  // inet_shutdown() wakes whoever listens all the same.
-    WakeStream(connection, kStateChange);
+    WakeStream(connection, kSocketStateChange);
     return -ENOTCONN;
   }
   if (read) connection.read_shut = true;
@@ -179,7 +173,7 @@ int32_t Tcp::Shutdown(OpenFile& file, int how) {
     connection.write_shut = true;
     connection.program_fin = true;
   }
-  WakeStream(connection, kStateChange);
+  WakeStream(connection, kSocketStateChange);
   if (sends_fin && !connection.fin_arrived) AwaitFinAcknowledged(connection);
   if (connection.other != nullptr) Pump(connection);
   return 0;
@@ -200,7 +194,7 @@ void Tcp::ForgetFin(Connection& connection) {
 void Tcp::FinAcknowledged(Connection& connection) {
   if (!connection.fin_unacknowledged) return;
   ForgetFin(connection);
-  WakeStream(connection, kStateChange);  // tcp_rcv_state_process(), TCP_FIN_WAIT1
+  WakeStream(connection, kSocketStateChange);  // tcp_rcv_state_process(), TCP_FIN_WAIT1
 }
 
 uint32_t Tcp::Readiness(const OpenFile& file) const {
@@ -398,12 +392,12 @@ void Tcp::Deliver(Connection& connection, const Packet& packet) {
       }
       connection.arrived += packet.bytes;
       // tcp_data_ready()
-      if (connection.arrived >= connection.low_water) WakeStream(connection, kReadable);
+      if (connection.arrived >= connection.low_water) WakeStream(connection, kSocketReadable);
       break;
     case Packet::Kind::kFin:
       connection.fin_arrived = true;
-      WakeStream(connection, kStateChange);
-      WakeStream(connection, kReadable);
+      WakeStream(connection, kSocketStateChange);
+      WakeStream(connection, kSocketReadable);
       break;
     case Packet::Kind::kAcknowledge: {
       connection.unacknowledged -= packet.bytes;
@@ -413,7 +407,7 @@ void Tcp::Deliver(Connection& connection, const Packet& packet) {
       // sk_stream_write_space(): nobody hears of space who did not miss it.
       if (connection.no_space && space > 0 && space >= used / 2) {
         connection.no_space = false;
-        WakeStream(connection, kWritable);
+        WakeStream(connection, kSocketWritable);
       }
       break;
     }
@@ -434,7 +428,7 @@ void Tcp::DeliverConnect(Connection& connection) {
   }
   --file->listener->arriving;
   file->listener->queue.push_back(&connection);
-  machine_.Wake(*file, kReadable);
+  machine_.Wake(*file, kSocketReadable);
   if (connection.other != nullptr) FinishConnect(connection, /*accepted=*/true);
 }
 
@@ -447,7 +441,7 @@ void Tcp::DeliverReset(Connection& connection) {
   connection.unacknowledged = 0;
   ReleaseAll(connection);
   machine_.Emit(EventKind::kReset, connection.number);
-  WakeStream(connection, kStateChange);
+  WakeStream(connection, kSocketStateChange);
   WakeStream(connection, POLLERR);
 }
 
