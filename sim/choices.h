@@ -90,6 +90,24 @@ class PlanChoice final : public model::Choice {
   size_t unused_ = 0;
 };
 
+// Passes on another's answers while it is open; otherwise everything is benign, and nobody is
+// asked.
+class GatedChoice final : public model::Choice {
+ public:
+  // `inner` must outlive this.
+  explicit GatedChoice(model::Choice& inner) : inner_(inner) {}
+
+  uint64_t Choose(model::Site site, uint64_t entity, uint64_t ordinal,
+                  uint64_t alternatives) override {
+    return open ? inner_.Choose(site, entity, ordinal, alternatives) : 0;
+  }
+
+  bool open = false;
+
+ private:
+  model::Choice& inner_;
+};
+
 // Passes on another's answers and notes those that are not benign, in the order in which they were
 // given. While `faults` are off everything is benign, and nobody is asked: for the end of a run.
 class RecordingChoice final : public model::Choice {

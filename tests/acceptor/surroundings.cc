@@ -18,6 +18,7 @@
 #include "kernel_model/model_kernel.h"
 #include "kernel_model/model_ring.h"
 #include "kernel_model/observer.h"
+#include "sim/choices.h"
 #include "tests/conformance/model_world.h"
 #include "tests/conformance/real_world.h"
 
@@ -172,18 +173,6 @@ class OdometerSurroundings final : public ModelSurroundings, private model::Byst
   }
 
  private:
-  class Gate final : public model::Choice {
-   public:
-    explicit Gate(sim::Odometer& odometer) : odometer_(odometer) {}
-    uint64_t Choose(model::Site site, uint64_t entity, uint64_t ordinal,
-                    uint64_t alternatives) override {
-      return open ? odometer_.Choose(site, entity, ordinal, alternatives) : 0;
-    }
-    bool open = false;
-
-   private:
-    sim::Odometer& odometer_;
-  };
   class Collector final : public model::Observer {
    public:
     void OnEvent(const model::Event&) override {}
@@ -239,7 +228,7 @@ class OdometerSurroundings final : public ModelSurroundings, private model::Byst
   size_t SendRoom(uint64_t, uint64_t, size_t room, size_t) override { return room; }
   bool HoldsWorker(uint64_t, uint64_t) override { return false; }
 
-  Gate gate_;
+  sim::GatedChoice gate_;
   Collector collector_;
   conformance::ModelWorld world_;
   std::vector<std::deque<std::function<void()>>> beside_;

@@ -64,7 +64,7 @@ Nanoseconds EchoWorld::Echo::OnTurn(Nanoseconds now) {
 
 EchoWorld::EchoWorld(const EchoOptions& options, model::Choice& choice)
     : buffers_(options.buffers) {
-  auto gate = std::make_unique<Gate>(choice);
+  auto gate = std::make_unique<sim::GatedChoice>(choice);
   gate_ = gate.get();
   world_ = std::make_unique<ModelWorld>(
       model::ModelOptions{.task_work = options.task_work,

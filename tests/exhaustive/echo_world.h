@@ -17,6 +17,7 @@
 #include "kernel_model/model_kernel.h"
 #include "runtime/model_world.h"
 #include "runtime/reactor.h"
+#include "sim/choices.h"
 
 namespace orrery::exhaustive {
 
@@ -69,20 +70,6 @@ class EchoWorld {
     bool closed = false;  // It has read to the end, and closed.
   };
 
-  // Passes on another's answers while faults are on.
-  class Gate final : public model::Choice {
-   public:
-    explicit Gate(model::Choice& inner) : inner_(inner) {}
-    uint64_t Choose(model::Site site, uint64_t entity, uint64_t ordinal,
-                    uint64_t alternatives) override {
-      return open ? inner_.Choose(site, entity, ordinal, alternatives) : 0;
-    }
-    bool open = false;
-
-   private:
-    model::Choice& inner_;
-  };
-
   class Echo final : public Application {
    public:
     void OnEvents(std::span<const ConnectionEvent> events) override;
@@ -105,7 +92,7 @@ class EchoWorld {
   void CheckNothingIsLeft();
 
   std::string failure_;
-  Gate* gate_ = nullptr;  // The world owns it.
+  sim::GatedChoice* gate_ = nullptr;  // The world owns it.
   Echo application_;
   std::unique_ptr<ModelWorld> world_;
   std::unique_ptr<Ring> ring_;
