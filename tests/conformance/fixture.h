@@ -124,6 +124,13 @@ class Conformance : public testing::TestWithParam<WorldKind> {
   }
   // Of the ring, as DrivenRing has them.
   io_uring_sqe& Raw(unsigned opcode, uint32_t id) { return main_->Raw(opcode, id); }
+  // Ends with `result` at once; `flags` of the SQE.
+  void Nop(uint32_t id, unsigned flags = 0, int32_t result = 0) {
+    io_uring_sqe& sqe = Raw(IORING_OP_NOP, id);
+    sqe.rw_flags = 1;  // IORING_NOP_INJECT_RESULT
+    sqe.len = static_cast<uint32_t>(result);
+    sqe.flags = static_cast<uint8_t>(flags);
+  }
   io_uring_sqe& LastSqe() { return main_->LastSqe(); }
   EnterResult Enter(unsigned min_complete = 0, Nanoseconds timeout = kWaitBound) {
     return main_->Enter(min_complete, timeout);

@@ -22,12 +22,6 @@ constexpr unsigned kSkip = IOSQE_CQE_SKIP_SUCCESS;
 
 class LinkTimeouts : public Conformance {
  protected:
-  void Nop(uint32_t id, unsigned flags = 0, int32_t result = 0) {
-    io_uring_sqe& sqe = Raw(IORING_OP_NOP, id);
-    sqe.rw_flags = 1;  // IORING_NOP_INJECT_RESULT
-    sqe.len = static_cast<uint32_t>(result);
-    sqe.flags = static_cast<uint8_t>(flags);
-  }
   void Receive(const Connection& connection, uint32_t id, unsigned flags = kLink, int how = 0) {
     ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory_, how, Id(id)));
     LastSqe().flags |= static_cast<uint8_t>(flags);

@@ -21,13 +21,6 @@ constexpr unsigned kDrain = IOSQE_IO_DRAIN;
 
 class Chains : public Conformance {
  protected:
-  // Ends with `result` at once.
-  void Nop(uint32_t id, unsigned flags = 0, int32_t result = 0) {
-    io_uring_sqe& sqe = Raw(IORING_OP_NOP, id);
-    sqe.rw_flags = 1;  // IORING_NOP_INJECT_RESULT
-    sqe.len = static_cast<uint32_t>(result);
-    sqe.flags = static_cast<uint8_t>(flags);
-  }
   // Fails in preparation.
   void Bad(uint32_t id, unsigned flags = 0) {
     Nop(id, flags);
