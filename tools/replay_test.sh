@@ -2,20 +2,9 @@
 # What would break: a failing run could not be repeated by the command that its report prints, or a wrong
 # use would pass for a run without failures.
 set -euo pipefail
+. "$TEST_SRCDIR/$TEST_WORKSPACE/tools/test_library.sh"
 
 replay="$1"
-directory="$TEST_TMPDIR"
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-expect_code() {
-  local want="$1" code=0
-  shift
-  "$@" >"$directory/out" 2>"$directory/err" || code=$?
-  [[ "$code" == "$want" ]] || fail "exit code $code instead of $want: $* ($(cat "$directory/err"))"
-}
 hash_of() { grep '^event hash' "$1" || fail "no hash in $1"; }
 
 expect_code 0 "$replay" --list

@@ -2,20 +2,9 @@
 # What would break: a soak would not end when it is told to, would not say what it has done, or a wrong use would pass
 # for a soak without failures.
 set -euo pipefail
+. "$TEST_SRCDIR/$TEST_WORKSPACE/tools/test_library.sh"
 
 soak="$1"
-directory="$TEST_TMPDIR"
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-expect_code() {
-  local want="$1" code=0
-  shift
-  "$@" >"$directory/out" 2>"$directory/err" || code=$?
-  [[ "$code" == "$want" ]] || fail "exit code $code instead of $want: $* ($(cat "$directory/err"))"
-}
 
 expect_code 0 "$soak" --help
 grep -q -- '--minutes' "$directory/out" || fail "--help says too little"
