@@ -25,7 +25,7 @@
 #include "base/units.h"
 #include "kernel_model/model_kernel.h"
 #include "kernel_model/observer.h"
-#include "kernel_model/program.h"
+#include "kernel_model/program/program.h"
 #include "sim/choices.h"
 #include "sim/event_log.h"
 #include "sim/world.h"

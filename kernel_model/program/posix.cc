@@ -29,7 +29,7 @@
 
 #include "base/check.h"
 #include "base/units.h"
-#include "kernel_model/program.h"
+#include "kernel_model/program/program.h"
 
 namespace orrery::model {
 namespace {

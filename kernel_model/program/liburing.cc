@@ -15,7 +15,7 @@
 #include <string>
 
 #include "base/check.h"
-#include "kernel_model/program.h"
+#include "kernel_model/program/program.h"
 
 namespace orrery::model {
 namespace {

@@ -27,10 +27,10 @@
 #include <vector>
 
 #include "base/units.h"
-#include "kernel_model/fiber.h"
 #include "kernel_model/model_kernel.h"
 #include "kernel_model/model_ring.h"
-#include "kernel_model/system_calls.h"
+#include "kernel_model/program/fiber.h"
+#include "kernel_model/program/system_calls.h"
 
 namespace orrery::model {
 

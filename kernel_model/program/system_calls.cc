@@ -1,4 +1,4 @@
-#include "kernel_model/system_calls.h"
+#include "kernel_model/program/system_calls.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

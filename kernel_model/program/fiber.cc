@@ -1,4 +1,4 @@
-#include "kernel_model/fiber.h"
+#include "kernel_model/program/fiber.h"
 
 #include <sys/mman.h>
 #include <ucontext.h>

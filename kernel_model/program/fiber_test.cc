@@ -1,6 +1,6 @@
 // A fiber that runs beside its owner, loses its place on its stack, or takes others' down when it
 // is killed would show here.
-#include "kernel_model/fiber.h"
+#include "kernel_model/program/fiber.h"
 
 #include <gtest/gtest.h>
 

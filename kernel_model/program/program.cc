@@ -1,4 +1,4 @@
-#include "kernel_model/program.h"
+#include "kernel_model/program/program.h"
 
 #include <algorithm>
 #include <cerrno>

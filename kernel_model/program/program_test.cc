@@ -1,6 +1,6 @@
 // A program and a world of one hand: that each call hands over, that waiting ends when it should
 // and not before, and that an end closes what was open. (Whole programs: //sim:program_world_test.)
-#include "kernel_model/program.h"
+#include "kernel_model/program/program.h"
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
