@@ -35,6 +35,14 @@ bool SubmissionQueue::Tag(io_uring_sqe* sqe, File file, UserData user_data) {
   return true;
 }
 
+bool SubmissionQueue::Push(const io_uring_sqe& prepared, UserData user_data) {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_.memory());
+  if (sqe == nullptr) return false;
+  *sqe = prepared;
+  sqe->user_data = user_data.Pack();
+  return true;
+}
+
 bool SubmissionQueue::Nop(UserData user_data) {
   io_uring_sqe* sqe = Acquire();
   if (sqe == nullptr) return false;

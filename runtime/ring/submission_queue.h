@@ -49,6 +49,9 @@ class SubmissionQueue {
   // to_submit.
   unsigned Publish();
 
+  // A copy of an operation that was prepared elsewhere, by liburing's helpers.
+  [[nodiscard]] bool Push(const io_uring_sqe& prepared, UserData user_data);
+
   [[nodiscard]] bool Nop(UserData user_data);
 
   // Up to `bytes.size()` bytes, at most 2^32-1, at `offset`; kCurrentOffset for streams. Writes to

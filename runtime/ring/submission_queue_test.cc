@@ -70,6 +70,18 @@ class SubmissionQueueTest : public testing::Test {
   SubmissionQueue queue_{ring_};
 };
 
+TEST_F(SubmissionQueueTest, APreparedOperationIsCopiedAndGetsItsUserData) {
+  io_uring_sqe prepared{};
+  io_uring_prep_openat(&prepared, 5, "name", 7, 0644);
+  prepared.user_data = 1;
+  ASSERT_TRUE(queue_.Push(prepared, kId));
+  EXPECT_EQ(ring_.sqe(0).user_data, kId.Pack());
+  prepared.user_data = kId.Pack();
+  EXPECT_EQ(std::memcmp(&ring_.sqe(0), &prepared, sizeof prepared), 0);
+  while (queue_.space_left() > 0) ASSERT_TRUE(queue_.Nop(kId));
+  EXPECT_FALSE(queue_.Push(prepared, kId));
+}
+
 TEST_F(SubmissionQueueTest, FullIsAnAnswerAndNothingIsLost) {
   EXPECT_EQ(queue_.space_left(), kEntries);
   for (uint32_t i = 0; i < kEntries; ++i) {

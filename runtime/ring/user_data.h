@@ -27,6 +27,10 @@ enum class Operation : uint8_t {
   kWaker,
   kWakerCancel,
   kTest,  // For tests and tools that drive a ring by hand.
+  // Those of runtime/operations.
+  kOperation,
+  kOperationCancel,
+  kOperationTimeout,
 };
 
 struct UserData {
