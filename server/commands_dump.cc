@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "server/access_clock.h"
 #include "server/command_families.h"
 #include "server/command_support.h"
 #include "server/rdb.h"
@@ -107,10 +108,8 @@ void Restore(CommandCall& call) {
   }
   keyspace.Assign(place, key, *value, expires_at_ms);
   if (options->idle_s) {
-    constexpr int64_t kMillisecondsPerSecond = 1000;
-    const auto now_s = static_cast<uint32_t>(call.server.now_ms / kMillisecondsPerSecond);
     keyspace.SetAccessed(keyspace.Peek(key, call.server.now_ms),
-                         now_s - static_cast<uint32_t>(*options->idle_s));
+                         AccessedBefore(*options->idle_s, AccessClock(call.server.now_ms)));
   }
   call.reply.Ok();
 }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <string_view>
 
+#include "server/access_clock.h"
 #include "server/command_families.h"
 #include "server/command_support.h"
 #include "server/number.h"
@@ -47,12 +48,9 @@ void ObjectRefCount(CommandCall& call) {
 }
 
 void ObjectIdleTime(CommandCall& call) {
-  constexpr int64_t kMillisecondsPerSecond = 1000;
   const Keyspace::Place place = ObjectOrReply(call);
   if (!place) return;
-  // In the arithmetic of the field: 136 years go by before it is wrong.
-  const auto now_s = static_cast<uint32_t>(call.server.now_ms / kMillisecondsPerSecond);
-  call.reply.Integer(static_cast<uint32_t>(now_s - place->accessed_s()));
+  call.reply.Integer(IdleSeconds(place->accessed(), AccessClock(call.server.now_ms)));
 }
 
 void ObjectFreq(CommandCall& call) {

@@ -53,8 +53,8 @@ class Entry {
   }
 
   Encoding encoding() const { return static_cast<Encoding>(encoding_); }
-  // When a command last used it: seconds of Unix time, as far as 32 bits go.
-  uint32_t accessed_s() const { return accessed_s_; }
+  // When a command last used it, by AccessClock().
+  uint32_t accessed() const { return accessed_; }
 
   int64_t expires_at_ms() const {
     if (!has_expiry_field_) return kNoExpiry;
@@ -138,7 +138,7 @@ class Entry {
   uint32_t has_expiry_field_ : 1;
   uint32_t is_shared_ : 1;
   uint32_t encoding_ : 2;
-  uint32_t accessed_s_ = 0;
+  uint32_t accessed_ = 0;
 };
 
 static_assert(sizeof(Entry) == 12);

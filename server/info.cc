@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "server/access_clock.h"
 #include "server/text.h"
 
 namespace orrery::server {
@@ -79,8 +80,7 @@ void WriteServer(const ServerContext& server, InfoWriter& info) {
   info.Field("server_time_usec", static_cast<uint64_t>(server.now_us));
   info.Field("uptime_in_seconds", uptime_s);
   info.Field("uptime_in_days", uptime_s / (24 * 3600));
-  // Redis's clock of last uses: seconds in 24 bits.
-  info.Field("lru_clock", static_cast<uint64_t>(server.now_ms / 1000) & 0xff'ffff);
+  info.Field("lru_clock", AccessClock(server.now_ms));
   info.Field("config_file", "");
   info.Field("io_threads_active", 0);
 }

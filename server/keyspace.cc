@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/mark.h"
+#include "server/access_clock.h"
 
 namespace orrery::server {
 namespace {
@@ -23,14 +24,16 @@ uint64_t ReverseBits(uint64_t word) {
 // are together, and what is never written to is never more than address space to the system.
 constexpr size_t kSpareOneIn = 2;
 
-constexpr int64_t kMillisecondsPerSecond = 1000;
-
 // A small value in a larger place keeps it only while it fills half of it or so.
 bool FillsEnough(size_t bytes, size_t capacity) { return capacity <= 2 * bytes + 16; }
 
 }  // namespace
 
-Keyspace::Keyspace(SipHashKey hash_key) : hash_key_(hash_key) { StartTable(); }
+Keyspace::Keyspace(SipHashKey hash_key, uint32_t segment_bits)
+    : hash_key_(hash_key), segment_bits_(segment_bits) {
+  ORRERY_CHECK(segment_bits >= kLevelMin);
+  StartTable();
+}
 
 Keyspace::~Keyspace() {
   Clear();
@@ -39,11 +42,11 @@ Keyspace::~Keyspace() {
   ORRERY_CHECK(entry_bytes_ == 0);
   ORRERY_CHECK(body_bytes_ == 0);
   ORRERY_CHECK(overflow_buckets_ == 0);
-  for (Segment* segment : segments_) delete segment;
+  for (Bucket* segment : segments_) delete[] segment;
 }
 
 void Keyspace::StartTable() {
-  segments_.push_back(new Segment);
+  segments_.push_back(new Bucket[segment_buckets()]);
   level_ = kLevelMin;
   split_ = 0;
   growing_ = shrinking_ = false;
@@ -52,8 +55,8 @@ void Keyspace::StartTable() {
 }
 
 size_t Keyspace::table_bytes() const {
-  return (segments_.size() + dying_.size()) * sizeof(Segment) + overflow_buckets_ * sizeof(Bucket) +
-         (segments_.capacity() + dying_.capacity()) * sizeof(Segment*);
+  const size_t buckets = (segments_.size() + dying_.size()) * segment_buckets() + overflow_buckets_;
+  return buckets * sizeof(Bucket) + (segments_.capacity() + dying_.capacity()) * sizeof(Bucket*);
 }
 
 // --- entries
@@ -70,7 +73,7 @@ Entry* Keyspace::NewEntry(const Entry::Shape& shape, std::string_view key) {
   Entry* entry = new (::operator new(bytes)) Entry(shape);
   ORRERY_DCHECK(entry->allocated_bytes() == bytes);
   entry->set_expires_at_ms(kNoExpiry);
-  entry->accessed_s_ = now_s_;
+  entry->accessed_ = access_clock_;
   if (shape.is_shared) new (entry->Bytes() + entry->shared_offset()) SharedBytes();
   if (!key.empty()) std::memcpy(entry->Bytes() + entry->key_offset(), key.data(), key.size());
   entry_bytes_ += bytes;
@@ -117,7 +120,7 @@ Entry* Keyspace::CopyEntry(const Entry& old, const Entry::Shape& shape) {
   }
   entry->set_expires_at_ms(old.expires_at_ms());
   entry->encoding_ = old.encoding_;
-  entry->accessed_s_ = old.accessed_s_;
+  entry->accessed_ = old.accessed_;
   return entry;
 }
 
@@ -150,12 +153,12 @@ void Keyspace::PrefetchEntry(uint64_t hash) const {
 
 Keyspace::Place Keyspace::Find(HashedKey key, int64_t now_ms) {
   const Place place = Peek(key, now_ms);
-  if (place && counts_uses_) EntryOf(*place.slot_)->accessed_s_ = now_s_;
+  if (place && counts_uses_) EntryOf(*place.slot_)->accessed_ = access_clock_;
   return place;
 }
 
 Keyspace::Place Keyspace::Peek(HashedKey key, int64_t now_ms) {
-  now_s_ = static_cast<uint32_t>(now_ms / kMillisecondsPerSecond);
+  access_clock_ = AccessClock(now_ms);
   Bucket& head = BucketOf(key.hash);
   const uint64_t tag = (key.hash & kTagMask) | kUsedBit;
   for (Bucket* bucket = &head; bucket != nullptr; bucket = bucket->next) {
@@ -174,8 +177,8 @@ Keyspace::Place Keyspace::Peek(HashedKey key, int64_t now_ms) {
   return {};
 }
 
-void Keyspace::SetAccessed(Place place, uint32_t seconds) {
-  EntryOf(*place.slot_)->accessed_s_ = seconds;
+void Keyspace::SetAccessed(Place place, uint32_t accessed) {
+  EntryOf(*place.slot_)->accessed_ = accessed;
 }
 
 bool Keyspace::AssignInPlace(uint64_t& slot, std::string_view value, int64_t expires_at_ms) {
@@ -213,7 +216,7 @@ void Keyspace::Assign(Place place, HashedKey key, std::string_view value, int64_
   }
   Entry& entry = *EntryOf(*place.slot_);
   entry.encoding_ = static_cast<uint32_t>(encoding);
-  entry.accessed_s_ = now_s_;
+  entry.accessed_ = access_clock_;
 }
 
 void Keyspace::Insert(uint64_t hash, Entry* entry) {
@@ -281,7 +284,7 @@ std::span<char> Keyspace::Grow(uint64_t& slot, size_t total) {
   Entry* grown = NewEntry(shape, entry.key());
   SetBody(*grown, std::move(body));
   grown->set_expires_at_ms(entry.expires_at_ms());
-  grown->accessed_s_ = entry.accessed_s_;
+  grown->accessed_ = entry.accessed_;
   Replace(slot, grown);
   return grown->mutable_shared().mutable_bytes();
 }
@@ -345,9 +348,12 @@ void Keyspace::Erase(Place place) {
 void Keyspace::Clear() {
   if (segments_.size() == 1) {
     // Freed at once, or a client that only clears would leave segments faster than Step() frees.
-    for (Bucket& head : segments_[0]->buckets) FreeChain(head);
-    delete segments_[0];
+    for (size_t index = 0; index < segment_buckets(); ++index) FreeChain(segments_[0][index]);
+    delete[] segments_[0];
   } else {
+    ORRERY_MARK("keyspace.large-table-cleared");
+    ORRERY_MARK_IF(growing_ || shrinking_, "keyspace.cleared-while-it-is-resized");
+    ORRERY_MARK_IF(dying_done_ > 0, "keyspace.cleared-while-a-segment-is-half-freed");
     // In front: the last one may be half freed.
     dying_.insert(dying_.begin(), segments_.begin(), segments_.end());
   }
@@ -385,12 +391,14 @@ const Entry* Keyspace::ChainAt(const Bucket& head, size_t index) {
   return EntryOf(bucket->slots[index]);
 }
 
-Keyspace::Expiration Keyspace::ExpireSome(int64_t now_ms, uint32_t buckets_max) {
+Keyspace::Expiration Keyspace::ExpireSome(int64_t now_ms, uint32_t budget_buckets) {
   Expiration result;
-  const size_t visits_max = std::min<size_t>(buckets_max, buckets());
-  for (size_t visits = 0; visits < visits_max && expiring_ > 0; ++visits) {
+  auto left = static_cast<uint32_t>(std::min<size_t>(budget_buckets, buckets()));
+  while (left > 0 && expiring_ > 0) {
+    const size_t bodies_before = body_bytes_;
     ExpireBucket(BucketOf(expire_cursor_), now_ms, result);
     expire_cursor_ = NextCursor(expire_cursor_);
+    Spend(left, bodies_before);
   }
   counters_.expired += result.expired;
   return result;
@@ -482,7 +490,7 @@ void Keyspace::Redistribute(Bucket& head) {
 void Keyspace::SplitBucket() {
   const size_t parent = split_;
   const size_t child = (size_t{1} << level_) + split_;
-  if (child % kBucketsPerSegment == 0) segments_.push_back(new Segment);
+  if (StartsSegment(child)) segments_.push_back(new Bucket[segment_buckets()]);
   ++split_;
   ORRERY_MARK("keyspace.bucket-split");
   ++counters_.splits;
@@ -504,15 +512,15 @@ void Keyspace::MergeBucket() {
   ++counters_.merges;
   const size_t child = (size_t{1} << level_) + split_;
   Redistribute(BucketAt(child));
-  if (child % kBucketsPerSegment == 0) {
-    delete segments_.back();
+  if (StartsSegment(child)) {
+    delete[] segments_.back();
     segments_.pop_back();
   }
   if (split_ == 0) shrinking_ = false;
 }
 
-bool Keyspace::Step(uint32_t buckets_max) {
-  for (uint32_t left = buckets_max; left > 0;) {
+bool Keyspace::Step(uint32_t budget_buckets) {
+  for (uint32_t left = budget_buckets; left > 0;) {
     if (FreeSome(left)) continue;
     if (!growing_ && size_ < buckets() && level_ > kLevelMin) shrinking_ = true;
     if (growing_) {
@@ -528,19 +536,24 @@ bool Keyspace::Step(uint32_t buckets_max) {
   return true;
 }
 
-// Frees one bucket's entries of what Clear() left and takes it off the budget. False when nothing
-// is left.
-bool Keyspace::FreeSome(uint32_t& buckets) {
+// Frees one bucket's entries of what Clear() left. False when nothing is left.
+bool Keyspace::FreeSome(uint32_t& budget_buckets) {
   if (dying_.empty()) return false;
-  FreeChain(dying_.back()->buckets[dying_done_]);
-  --buckets;
-  if (++dying_done_ == kBucketsPerSegment) {
-    delete dying_.back();
+  const size_t bodies_before = body_bytes_;
+  FreeChain(dying_.back()[dying_done_]);
+  Spend(budget_buckets, bodies_before);
+  if (++dying_done_ == segment_buckets()) {
+    delete[] dying_.back();
     dying_.pop_back();
     if (dying_.empty()) dying_.shrink_to_fit();
     dying_done_ = 0;
   }
   return true;
+}
+
+void Keyspace::Spend(uint32_t& budget_buckets, size_t bodies_before) const {
+  const size_t cost = 1 + (bodies_before - body_bytes_) / kBytesLikeABucket;
+  budget_buckets -= static_cast<uint32_t>(std::min<size_t>(cost, budget_buckets));
 }
 
 void Keyspace::FreeChain(Bucket& head) {
@@ -560,8 +573,8 @@ void Keyspace::FreeChain(Bucket& head) {
 void Keyspace::CheckInvariants() const {
   size_t entries = 0;
   size_t expiring = 0;
-  ORRERY_CHECK_OP(segments_.size(), ==, (buckets() + kBucketsPerSegment - 1) / kBucketsPerSegment);
-  for (size_t index = 0; index < segments_.size() * kBucketsPerSegment; ++index) {
+  ORRERY_CHECK_OP(segments_.size(), ==, ((buckets() - 1) >> segment_bits_) + 1);
+  for (size_t index = 0; index < segments_.size() << segment_bits_; ++index) {
     bool ended = false;
     for (const Bucket* bucket = &BucketAt(index); bucket != nullptr; bucket = bucket->next) {
       ORRERY_CHECK_MSG(bucket == &BucketAt(index) || bucket->slots[0] != 0, "an empty overflow");

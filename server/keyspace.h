@@ -21,6 +21,7 @@
 
 #include "base/prng.h"
 #include "base/siphash.h"
+#include "base/units.h"
 #include "server/entry.h"
 
 namespace orrery::server {
@@ -67,7 +68,10 @@ class Keyspace {
     uint32_t expired = 0;
   };
 
-  explicit Keyspace(SipHashKey hash_key);
+  // Buckets are allocated by segments of 2^`segment_bits`: of 32 KiB, or of a few buckets where a
+  // test wants tables of many segments. REQUIRES: segment_bits >= 2.
+  static constexpr uint32_t kSegmentBits = 9;
+  explicit Keyspace(SipHashKey hash_key, uint32_t segment_bits = kSegmentBits);
   Keyspace(const Keyspace&) = delete;
   Keyspace& operator=(const Keyspace&) = delete;
   ~Keyspace();
@@ -93,8 +97,8 @@ class Keyspace {
   void CountUses(bool count) { counts_uses_ = count; }
   // The same, for who only asks about the key: it does not count as used.
   Place Peek(HashedKey key, int64_t now_ms);
-  // Says when it was used, instead. REQUIRES: found.
-  void SetAccessed(Place place, uint32_t seconds);
+  // Says when it was used, by AccessClock(), instead. REQUIRES: found.
+  void SetAccessed(Place place, uint32_t accessed);
 
   // Stores `value` under `key`, at `place`, which Find(key) has just given. Replaces what is there,
   // in its own memory where it fits. `value` is copied, and must not lie in the keyspace. `place`
@@ -122,13 +126,18 @@ class Keyspace {
   // Any entry, each about as likely as the others; null when there is none. It may have expired.
   const Entry* RandomEntry(Prng& prng) const;
 
-  // Looks at `buckets_max` buckets for expired keys, going on where the last call ended; at each
-  // bucket once at most. Does nothing while no key has an expiry.
-  Expiration ExpireSome(int64_t now_ms, uint32_t buckets_max);
+  // Background work is bounded by what it may cost, in buckets: as much as looking at one,
+  // splitting one, or freeing the small values in one. Freeing large values costs one bucket more
+  // for so many of their bytes. A call ends with the bucket that uses its budget up, and may go
+  // beyond by that.
+  static constexpr size_t kBytesLikeABucket = 16 * kKiB;
 
-  // Background work on at most `buckets_max` buckets: growing on, shrinking, freeing what Clear()
-  // left. Whether there is more to do.
-  bool Step(uint32_t buckets_max);
+  // Looks for expired keys, going on where the last call ended; at each bucket once at most. Does
+  // nothing while no key has an expiry.
+  Expiration ExpireSome(int64_t now_ms, uint32_t budget_buckets);
+
+  // Growing on, shrinking, freeing what Clear() left. Whether there is more to do.
+  bool Step(uint32_t budget_buckets);
   // Whether Step() would find something to do.
   bool unsettled() const {
     return !dying_.empty() || growing_ || shrinking_ || (size_ < buckets() && level_ > kLevelMin);
@@ -168,7 +177,6 @@ class Keyspace {
   static constexpr uint64_t kTagMask = ~(kAddressMask | kUsedBit | kExpiresBit);
 
   static constexpr size_t kSlotsPerBucket = 7;
-  static constexpr size_t kBucketsPerSegment = 512;
   static constexpr uint32_t kLevelMin = 2;
   static constexpr uint32_t kLevelMax = 40;
   // Growth of a level starts above 5.5 entries a bucket and ends below 3; shrinking starts below 1.
@@ -181,10 +189,6 @@ class Keyspace {
   };
   static_assert(sizeof(Bucket) == 64);
 
-  struct Segment {
-    Bucket buckets[kBucketsPerSegment];
-  };
-
   static Entry* EntryOf(uint64_t slot) {
     // User space addresses fit in 48 bits; MakeSlot checks it.
     return reinterpret_cast<Entry*>(slot & kAddressMask);
@@ -196,8 +200,10 @@ class Keyspace {
     return index < split_ ? hash & ((size_t{2} << level_) - 1) : index;
   }
   Bucket& BucketAt(size_t index) const {
-    return segments_[index / kBucketsPerSegment]->buckets[index % kBucketsPerSegment];
+    return segments_[index >> segment_bits_][index & (segment_buckets() - 1)];
   }
+  size_t segment_buckets() const { return size_t{1} << segment_bits_; }
+  bool StartsSegment(size_t index) const { return (index & (segment_buckets() - 1)) == 0; }
   Bucket& BucketOf(uint64_t hash) const { return BucketAt(IndexOf(hash)); }
   uint64_t NextCursor(uint64_t cursor) const;
 
@@ -227,14 +233,19 @@ class Keyspace {
   void StartTable();
   void SplitBucket();
   void MergeBucket();
-  bool FreeSome(uint32_t& buckets);
+  bool FreeSome(uint32_t& budget_buckets);
+  // Takes a bucket and the large values that were freed in it off the budget. `bodies_before` is
+  // what body_bytes_ was.
+  void Spend(uint32_t& budget_buckets, size_t bodies_before) const;
   void FreeChain(Bucket& head);
   void ExpireBucket(Bucket& head, int64_t now_ms, Expiration& result);
   // Removes what has expired.
   void EraseExpired(Place place);
 
   const SipHashKey hash_key_;
-  std::vector<Segment*> segments_;
+  const uint32_t segment_bits_;
+  // Of segment_buckets() each.
+  std::vector<Bucket*> segments_;
   uint32_t level_ = kLevelMin;
   // Buckets below this have been split at this level.
   size_t split_ = 0;
@@ -245,10 +256,10 @@ class Keyspace {
   uint64_t expire_cursor_ = 0;
   bool counts_uses_ = true;
   ExpiryObserver* expiry_observer_ = nullptr;
-  uint32_t now_s_ = 0;  // The time of the last Find() or Peek().
+  uint32_t access_clock_ = 0;  // At the last Find() or Peek().
 
   // What Clear() left, and how far FreeSome() has come in the last of it.
-  std::vector<Segment*> dying_;
+  std::vector<Bucket*> dying_;
   size_t dying_done_ = 0;
 
   size_t entry_bytes_ = 0;

@@ -20,6 +20,8 @@ namespace {
 
 constexpr SipHashKey kHashKey{.low = 11, .high = 22};
 constexpr int64_t kNow = 1'000'000;
+// Some dozens of keys are many segments then.
+constexpr uint32_t kSmallSegmentBits = 2;
 
 std::string KeyName(uint64_t number) { return "key:" + std::to_string(number); }
 
@@ -61,14 +63,14 @@ TEST_F(KeyspaceTest, FindsWhatWasAssigned) {
 
 TEST_F(KeyspaceTest, RemembersWhenAKeyWasUsed) {
   Set("a", "1");
-  EXPECT_EQ(Find("a")->accessed_s(), 1000u);
-  EXPECT_EQ(keyspace_.Peek(keyspace_.WithHash("a"), 5'000'000)->accessed_s(), 1000u);
-  EXPECT_EQ(Find("a", 5'000'000)->accessed_s(), 5000u);
+  EXPECT_EQ(Find("a")->accessed(), 1000u);
+  EXPECT_EQ(keyspace_.Peek(keyspace_.WithHash("a"), 5'000'000)->accessed(), 1000u);
+  EXPECT_EQ(Find("a", 5'000'000)->accessed(), 5000u);
   keyspace_.CountUses(false);
-  EXPECT_EQ(Find("a", 6'000'000)->accessed_s(), 5000u);
+  EXPECT_EQ(Find("a", 6'000'000)->accessed(), 5000u);
   keyspace_.CountUses(true);
   keyspace_.SetExpiry(Find("a", 6'000'000), 7'000'000);
-  EXPECT_EQ(keyspace_.Peek(keyspace_.WithHash("a"), 6'500'000)->accessed_s(), 6000u);
+  EXPECT_EQ(keyspace_.Peek(keyspace_.WithHash("a"), 6'500'000)->accessed(), 6000u);
 }
 
 TEST_F(KeyspaceTest, AValueThatIsBorrowedIsNotEdited) {
@@ -268,6 +270,39 @@ TEST_F(KeyspaceTest, IsClearedAgainInTheMiddleOfASegmentThatIsBeingFreed) {
   EXPECT_EQ(keyspace_.memory_bytes(), keyspace_.table_bytes());
 }
 
+// Large values: what they cost to free is counted, or a thousand of a megabyte would go in one
+// turn.
+TEST(KeyspaceBudgetTest, FreesABoundedShareOfLargeValues) {
+  constexpr uint32_t kKeys = 200;
+  constexpr size_t kValueBytes = 64 * kKiB;
+  constexpr uint32_t kBudget = 16;
+  // A bucket, and what is hung on it, may go beyond.
+  constexpr size_t kBytesMax = kBudget * Keyspace::kBytesLikeABucket + 14 * kValueBytes;
+  for (const bool expire : {false, true}) {
+    SCOPED_TRACE(expire);
+    Keyspace keyspace(kHashKey, kSmallSegmentBits);
+    const std::string value(kValueBytes, 'v');
+    for (uint32_t i = 0; i < kKeys; ++i) {
+      const std::string name = KeyName(i);
+      const HashedKey key = keyspace.WithHash(name);
+      keyspace.Assign(keyspace.Find(key, kNow), key, value, expire ? kNow : kNoExpiry);
+    }
+    if (!expire) keyspace.Clear();
+    uint32_t calls = 0;
+    for (size_t before = keyspace.memory_bytes(); before >= kValueBytes; ++calls) {
+      ASSERT_LT(calls, kKeys);
+      if (expire) {
+        keyspace.ExpireSome(kNow + 1, kBudget);
+      } else {
+        keyspace.Step(kBudget);
+      }
+      ASSERT_LE(before - keyspace.memory_bytes(), kBytesMax);
+      before = keyspace.memory_bytes();
+    }
+    EXPECT_GT(calls, kKeys * kValueBytes / kBytesMax);
+  }
+}
+
 TEST_F(KeyspaceTest, SpendsLittleOnASmallKey) {
   constexpr size_t kKeys = 200'000;
   for (size_t i = 0; i < kKeys; ++i) {
@@ -309,7 +344,7 @@ TEST(KeyspaceScanTest, VisitsEveryKeyThatStays) {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     SCOPED_TRACE(seed);
     Prng prng(seed);
-    Keyspace keyspace(kHashKey);
+    Keyspace keyspace(kHashKey, seed % 2 == 0 ? Keyspace::kSegmentBits : kSmallSegmentBits);
     const auto set = [&](const std::string& name) {
       const HashedKey key = keyspace.WithHash(name);
       keyspace.Assign(keyspace.Find(key, kNow), key, "v", kNoExpiry);
@@ -490,7 +525,7 @@ class Model {
 };
 
 RC_GTEST_PROP(KeyspaceProperty, BehavesAsAMap, ()) {
-  Keyspace keyspace(kHashKey);
+  Keyspace keyspace(kHashKey, *rc::gen::element(Keyspace::kSegmentBits, kSmallSegmentBits));
   Model model(keyspace);
   const uint64_t names = *rc::gen::element<uint64_t>(5, 200);
   Prng prng(*rc::gen::arbitrary<uint64_t>());

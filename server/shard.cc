@@ -80,7 +80,7 @@ std::expected<std::unique_ptr<Shard>, std::string> Shard::Create(Ring& ring, Ker
 Shard::Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* observer)
     : kernel_(kernel),
       options_(options),
-      keyspace_(DrawHashKey(kernel)),
+      keyspace_(DrawHashKey(kernel), options.table_segment_bits),
       context_{
           .keyspace = keyspace_, .commands = command_table_, .observer = observer, .host = this},
       processor_(context_) {

@@ -41,10 +41,12 @@ struct ShardOptions {
   // and is read again when less than this is left.
   size_t output_resume_bytes = 256 * kKiB;
   // Time between two rounds of background work (expired keys, growth of the table), also while much
-  // is left to do, and how much of the table one round may visit.
+  // is left to do, and what each of the two may cost (Keyspace::ExpireSome(), Keyspace::Step()).
   Nanoseconds background_period = 100 * kMillisecond;
   Nanoseconds background_period_busy = 1 * kMillisecond;
-  uint32_t background_buckets = 256;
+  uint32_t background_buckets = 128;
+  // How finely the table of keys grows (Keyspace::Keyspace()).
+  uint32_t table_segment_bits = Keyspace::kSegmentBits;
   // A client that has sent more than this without completing a command is cut off, as in Redis
   // (client-query-buffer-limit).
   size_t input_bytes_max = 1024 * kMiB;

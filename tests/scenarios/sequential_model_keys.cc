@@ -11,6 +11,20 @@
 namespace orrery::scenarios {
 namespace {
 
+// Redis counts the seconds at which keys are used in 24 bits.
+constexpr int64_t kUseClockSeconds = int64_t{1} << 24;
+
+// When a key that has been idle for so long is taken to have been used. Redis counts the time in
+// milliseconds first, which may overflow.
+int64_t UsedAt(int64_t now_s, int64_t idle_s) {
+  int64_t idle_ms = 0;
+  (void)__builtin_mul_overflow(idle_s, 1000, &idle_ms);  // Wraps around.
+  int64_t used_at = now_s % kUseClockSeconds - idle_ms / 1000;
+  if (used_at < 0) used_at += kUseClockSeconds - 1;
+  // What is still negative is cut to 24 bits.
+  return (used_at % kUseClockSeconds + kUseClockSeconds) % kUseClockSeconds;
+}
+
 // Redis's glob patterns, one element after the other.
 bool GlobMatches(std::string_view pattern, std::string_view text) {
   if (text.empty()) return pattern.find_first_not_of('*') == std::string_view::npos;
@@ -306,7 +320,8 @@ Expectation SequentialModel::ObjectReferences(Call& call) {
 Expectation SequentialModel::ObjectIdleTime(Call& call) {
   const Value* value = Peek(call.at(2), call.now_ms);
   if (value == nullptr) return call.Null();
-  return Integer(static_cast<uint32_t>(call.now_s() - value->used_at_s));
+  const int64_t idle_s = call.now_s() % kUseClockSeconds - value->used_at_s % kUseClockSeconds;
+  return Integer(idle_s >= 0 ? idle_s : idle_s + kUseClockSeconds - 1);
 }
 
 Expectation SequentialModel::ObjectFrequency(Call& call) {
@@ -373,7 +388,7 @@ Expectation SequentialModel::Restore(Call& call) {
     if (*expires_at_ms <= call.now_ms) return Ok();
   }
   Value& restored = Assign(call, call.at(1), *value, expires_at_ms);
-  if (idle_s) restored.used_at_s = call.now_s() - *idle_s;
+  if (idle_s) restored.used_at_s = UsedAt(call.now_s(), *idle_s);
   return Ok();
 }
 

@@ -110,6 +110,14 @@ RareTraits DrawRareTraits(Prng& prng) {
   return traits;
 }
 
+// A table of many small segments, of which little is done at a time: some dozens of keys make it
+// grow, shrink and be freed by as many steps as millions do. Drawn from a sequence of its own.
+void DrawSmallSegments(Prng& prng, sim::Configuration& configuration) {
+  if (prng.Chance(1, 4)) return;
+  configuration["table_segment_bits"] = static_cast<int64_t>(prng.Between(2, 4));
+  configuration["background_buckets"] = static_cast<int64_t>(PowerOfTwo(prng, 0, 4));
+}
+
 // Deletes what the others have set, and gives the background work time.
 void AddCleaner(uint64_t keys, Workload& workload) {
   ScriptStep clean;
@@ -143,6 +151,9 @@ void TightenRing(Prng& prng, sim::Configuration& configuration) {
   rates.Set(kSites[prng.Below(kSites.size())], static_cast<uint32_t>(often));
   WriteRates(rates, configuration);
 }
+
+constexpr int64_t kSegmentBitsMin = 2;
+constexpr int64_t kSegmentBitsMax = 16;
 
 // Names in a configuration: when the wall clock jumps, counted from the start, and how far.
 constexpr uint64_t kJumpsMax = 4;
@@ -225,6 +236,8 @@ Setup ReadSetup(const sim::Plan& plan) {
   Take(configuration, "drain_bytes_max", setup.shard.reactor.drain_bytes_max);
   Take(configuration, "output_pause_bytes", setup.shard.output_pause_bytes);
   Take(configuration, "output_resume_bytes", setup.shard.output_resume_bytes);
+  Take(configuration, "table_segment_bits", setup.shard.table_segment_bits);
+  Take(configuration, "background_buckets", setup.shard.background_buckets);
   const int64_t stop_after = sim::ValueOr(configuration, "stop_after_ns", -1);
   if (stop_after >= 0) setup.stop_after = stop_after;
   const int64_t stop_after_steps = sim::ValueOr(configuration, "stop_after_steps", -1);
@@ -240,9 +253,14 @@ std::optional<std::string> ProblemOf(const sim::Configuration& configuration) {
     if (sim::ValueOr(configuration, name, low) >= low) return std::nullopt;
     return "configuration: \"" + std::string(name) + "\" must be at least " + std::to_string(low);
   };
-  for (const char* name : {"sq_entries", "cq_entries", "socket_buffer_bytes", "buffers",
-                           "buffer_bytes", "iovecs_max", "output_pause_bytes"}) {
+  for (const char* name :
+       {"sq_entries", "cq_entries", "socket_buffer_bytes", "buffers", "buffer_bytes", "iovecs_max",
+        "output_pause_bytes", "background_buckets"}) {
     if (auto problem = at_least(name, 1)) return problem;
+  }
+  const int64_t segment_bits = sim::ValueOr(configuration, "table_segment_bits", kSegmentBitsMin);
+  if (segment_bits < kSegmentBitsMin || segment_bits > kSegmentBitsMax) {
+    return "configuration: \"table_segment_bits\" must be 2 to 16";
   }
   for (uint64_t index = 0; index < kJumpsMax; ++index) {
     if (auto problem = at_least(JumpName(index, "at_ns").c_str(), 0)) return problem;
@@ -586,6 +604,8 @@ sim::Plan ServerScenario::Draw(uint64_t seed) const {
     options.keys = rare_prng.Between(30, 300);
     options.pipeline_max = 64;
     options.value_bytes_max = std::min<uint64_t>(options.value_bytes_max, 5000);
+    Prng segments_prng(Combine(seed, 7));
+    DrawSmallSegments(segments_prng, plan.configuration);
   }
   FitToBuffers(plan.configuration, options);
   Workload workload = GenerateWorkload(workload_prng, options);
