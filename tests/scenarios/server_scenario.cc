@@ -111,11 +111,35 @@ RareTraits DrawRareTraits(Prng& prng) {
 }
 
 // A table of many small segments, of which little is done at a time: some dozens of keys make it
-// grow, shrink and be freed by as many steps as millions do. Drawn from a sequence of its own.
+// grow, shrink and be freed by as many steps as millions do.
 void DrawSmallSegments(Prng& prng, sim::Configuration& configuration) {
-  if (prng.Chance(1, 4)) return;
   configuration["table_segment_bits"] = static_cast<int64_t>(prng.Between(2, 4));
   configuration["background_buckets"] = static_cast<int64_t>(PowerOfTwo(prng, 0, 4));
+}
+
+// Fills the table and clears it, again and again, sooner than what it left has been freed.
+void AddFiller(Prng& prng, uint64_t keys, Workload& workload) {
+  Script script;
+  script.client = workload.back().client + 1;
+  script.connect_after = static_cast<Nanoseconds>(prng.Below(100)) * kMillisecond;
+  const uint64_t rounds = prng.Between(2, 6);
+  for (uint64_t round = 0; round < rounds; ++round) {
+    ScriptStep fill;
+    fill.kind = ScriptStep::Kind::kSend;
+    Command command = {Bytes::Text("MSET")};
+    for (uint64_t key = 0; key < keys; ++key) {
+      command.push_back(Bytes::Text("k" + std::to_string(key)));
+      command.push_back(Bytes::Text(std::to_string(round)));
+    }
+    fill.commands = {std::move(command), {Bytes::Text("SCAN"), Bytes::Text("0")}};
+    if (prng.Chance(3, 4)) fill.commands.push_back({Bytes::Text("FLUSHALL")});
+    script.steps.push_back(std::move(fill));
+    ScriptStep wait;
+    wait.kind = ScriptStep::Kind::kWait;
+    wait.duration = static_cast<Nanoseconds>(prng.Below(8000)) * kMicrosecond;
+    script.steps.push_back(wait);
+  }
+  workload.push_back(std::move(script));
 }
 
 // Deletes what the others have set, and gives the background work time.
@@ -604,12 +628,14 @@ sim::Plan ServerScenario::Draw(uint64_t seed) const {
     options.keys = rare_prng.Between(30, 300);
     options.pipeline_max = 64;
     options.value_bytes_max = std::min<uint64_t>(options.value_bytes_max, 5000);
-    Prng segments_prng(Combine(seed, 7));
-    DrawSmallSegments(segments_prng, plan.configuration);
   }
+  Prng table_prng(Combine(seed, 7));
+  const bool small_segments = traits.many_keys && table_prng.Chance(3, 4);
+  if (small_segments) DrawSmallSegments(table_prng, plan.configuration);
   FitToBuffers(plan.configuration, options);
   Workload workload = GenerateWorkload(workload_prng, options);
   if (traits.many_keys) AddCleaner(options.keys, workload);
+  if (small_segments) AddFiller(table_prng, options.keys, workload);
   if (traits.early_stop) {
     const Script& script = workload[rare_prng.Below(workload.size())];
     const uint64_t steps = PowerOfTwo(rare_prng, 3, 10);
