@@ -45,8 +45,11 @@ constexpr uint64_t kLongestSequenceOneIn = 40;
 
 Step DrawStep(uint64_t seed) {
   Prng prng(seed);
-  const scenarios::CommandOptions options{
-      .keys = 6, .value_bytes_max = 20'000, .big_value_odds = 25, .far_times = true};
+  const scenarios::CommandOptions options{.keys = 6,
+                                          .value_bytes_max = 20'000,
+                                          .big_value_odds = 25,
+                                          .bulk_odds = 100,
+                                          .far_times = true};
   return {Materialize(scenarios::CommandGenerator(prng, options).Draw())};
 }
 

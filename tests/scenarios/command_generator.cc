@@ -234,6 +234,20 @@ Command CommandGenerator::DrawMany(std::string_view name, bool values) {
   return command;
 }
 
+// One of a few thousands of keys, so that some of them are there already.
+Command CommandGenerator::DrawBulk() {
+  constexpr uint64_t kKeys = 1000;
+  constexpr uint64_t kParts = 6;
+  const uint64_t part = prng_.Below(kParts);
+  const bool deletes = prng_.Chance(1, 4);
+  Command command = {Word(deletes ? "DEL" : "MSET")};
+  for (uint64_t key = part * kKeys; key < (part + 1) * kKeys; ++key) {
+    command.push_back(Bytes::Text("b" + std::to_string(key)));
+    if (!deletes) command.push_back(Bytes::Text(std::to_string(key)));
+  }
+  return command;
+}
+
 Command CommandGenerator::DrawString() {
   switch (prng_.Below(34)) {
     case 0:
@@ -712,6 +726,7 @@ Command CommandGenerator::DrawBad() {
 
 Command CommandGenerator::Draw() {
   if (OneIn(options_.control_odds)) return DrawControl();
+  if (OneIn(options_.bulk_odds)) return DrawBulk();
   if (OneIn(options_.bad_command_odds)) return DrawBad();
   switch (prng_.Below(20)) {
     case 0:

@@ -22,6 +22,8 @@ struct CommandOptions {
   uint64_t bad_command_odds = 10;
   // Commands that end or silence connections, or make them wait: QUIT, CLIENT KILL, PAUSE, REPLY.
   uint64_t control_odds = 0;
+  // MSETs of a thousand keys, so that the table of keys grows by some thousands.
+  uint64_t bulk_odds = 0;
   // Times to live are so long that the real clock ends none of them.
   bool far_times = false;
   // The Unix time at which a run starts, for absolute times.
@@ -80,6 +82,7 @@ class CommandGenerator {
   Command DrawScan();
   Command DrawRestore();
   Command DrawMany(std::string_view name, bool values);
+  Command DrawBulk();
 
   Prng& prng_;
   const CommandOptions& options_;
