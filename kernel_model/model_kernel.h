@@ -97,6 +97,7 @@ class ModelKernel final : public Kernel {
   std::expected<SocketEnds, Errno> Ends(int socket) override;
   std::expected<void, Errno> SetSocketOption(int socket, int level, int option, int value) override;
   std::expected<int, Errno> MakeEventFd() override;
+  void SignalEventFd(int fd) override;
   void Close(int fd) override;
   std::expected<uint64_t, Errno> RaiseDescriptorLimit() override;
   Nanoseconds MonotonicNow() override;
@@ -168,9 +169,6 @@ class ModelKernel final : public Kernel {
   // From the first call on a broken pipe is no violation: the program handles SIGPIPE. How often it
   // has been raised since.
   size_t HandleBrokenPipes();
-
-  // Adds to an eventfd's counter, as another thread or a signal handler does.
-  void SignalEventFd(int fd);
 
   // --- What happens while the program is inside Enter.
   // Null takes it away. It must outlive its last Enter.

@@ -68,6 +68,10 @@ class Kernel {
   // A non-blocking eventfd with count 0.
   virtual std::expected<int, Errno> MakeEventFd() = 0;
 
+  // Adds 1 to the count of an eventfd that is open: whoever polls it wakes up. One that cannot
+  // count any further counts as rung. Any thread may call it.
+  virtual void SignalEventFd(int fd) = 0;
+
   // close(2). For what no ring operation uses; connections are closed through the ring.
   virtual void Close(int fd) = 0;
 

@@ -134,6 +134,11 @@ std::expected<int, Errno> LinuxKernel::MakeEventFd() {
   return fd;
 }
 
+void LinuxKernel::SignalEventFd(int fd) {
+  if (::eventfd_write(fd, 1) == 0) return;
+  ORRERY_CHECK_MSG(errno == EAGAIN, "what is rung is no open eventfd");
+}
+
 void LinuxKernel::Close(int fd) {
   // Whatever else close(2) answers, EINTR included, the descriptor is gone.
   if (::close(fd) != 0) ORRERY_CHECK_MSG(errno != EBADF, "close of a descriptor that is not open");

@@ -20,6 +20,7 @@ class LinuxKernel final : public Kernel {
   std::expected<SocketEnds, Errno> Ends(int socket) override;
   std::expected<void, Errno> SetSocketOption(int socket, int level, int option, int value) override;
   std::expected<int, Errno> MakeEventFd() override;
+  void SignalEventFd(int fd) override;
   // REQUIRES: `fd` is open.
   void Close(int fd) override;
   std::expected<uint64_t, Errno> RaiseDescriptorLimit() override;

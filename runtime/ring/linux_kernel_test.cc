@@ -185,6 +185,20 @@ TEST_F(LinuxKernelTest, SetsSocketOptions) {
   kernel_.Close(listener);
 }
 
+TEST_F(LinuxKernelTest, AnEventFdThatCannotCountAnyFurtherCountsAsRung) {
+  const int fd = kernel_.MakeEventFd().value();
+  kernel_.SignalEventFd(fd);
+  eventfd_t count = 0;
+  ASSERT_EQ(::eventfd_read(fd, &count), 0);
+  EXPECT_EQ(count, 1U);
+  constexpr eventfd_t kFull = ~eventfd_t{0} - 1;
+  ASSERT_EQ(::eventfd_write(fd, kFull), 0);
+  kernel_.SignalEventFd(fd);
+  ASSERT_EQ(::eventfd_read(fd, &count), 0);
+  EXPECT_EQ(count, kFull);
+  kernel_.Close(fd);
+}
+
 TEST_F(LinuxKernelTest, EventFdDoesNotBlockAndDoesNotLeak) {
   const int fd = kernel_.MakeEventFd().value();
   EXPECT_TRUE(IsCloseOnExec(fd));

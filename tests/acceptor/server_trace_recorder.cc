@@ -291,6 +291,7 @@ class ServerTraceRecorder::RecordingKernel final : public Kernel {
     log_.Write(TracedEventFd{.result = eventfd ? *eventfd : -eventfd.error().value()});
     return eventfd;
   }
+  void SignalEventFd(int fd) override { inner_.SignalEventFd(fd); }
   void Close(int fd) override {
     inner_.Close(fd);
     log_.Write(TracedClose{.descriptor = fd});
