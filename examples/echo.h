@@ -1,69 +1,82 @@
-// The smallest server on the reactor: it sends back what it receives.
+// The echo server as tasks: it sends back what it receives. Read it first.
 //
-// Read it first: everything that a server has to do is here. The same object runs on Linux
-// (echo.cc) and on the fake kernel with faults (echo_test.cc).
+// One task accepts, one serves each connection, and one waits for the signal that ends the program.
 #pragma once
 
+#include <signal.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
 #include <expected>
-#include <memory>
-#include <span>
+#include <string_view>
+#include <utility>
 
 #include "base/errno.h"
 #include "base/units.h"
-#include "runtime/reactor.h"
+#include "runtime/coro/io_context.h"
+#include "runtime/coro/run.h"
+#include "runtime/coro/semaphore.h"
+#include "runtime/coro/signals.h"
+#include "runtime/coro/socket.h"
+#include "runtime/coro/task.h"
+#include "runtime/coro/task_group.h"
+#include "runtime/coro/when.h"
 
-namespace orrery::examples {
+namespace orrery::examples::echo {
 
-class EchoServer final : public Application {
- public:
-  // More than this waiting for a peer stops reading from it: a peer that does not read costs
-  // bounded memory.
-  static constexpr size_t kOutputMax = 64 * kKiB;
+inline constexpr size_t kConnectionsMax = 10'000;
+inline constexpr size_t kBufferBytes = 4 * kKiB;
+// How long the accepting task waits when a limit of the system was met.
+inline constexpr Nanoseconds kAcceptAgain = 100 * kMillisecond;
 
-  // Serves on `listener`, a listening socket, which it takes over; writing to `waker`, an eventfd,
-  // stops it.
-  static std::expected<std::unique_ptr<EchoServer>, Errno> Create(
-      Ring& ring, Kernel& kernel, int listener, int waker, const ReactorOptions& options = {}) {
-    std::unique_ptr<EchoServer> server(new EchoServer);
-    auto reactor = Reactor::Create(ring, kernel, *server, options);
-    if (!reactor) return std::unexpected(reactor.error());
-    server->reactor_ = std::move(*reactor);
-    server->reactor_->Listen(listener);
-    server->reactor_->Watch(waker);
-    return server;
+// One connection: until it ends, fails, or the task is asked to stop.
+inline coro::Task<> Serve(coro::Connection connection, coro::Semaphore::Permit) {
+  std::array<char, kBufferBytes> buffer;
+  for (;;) {
+    const auto count = co_await connection.ReadSome(buffer);
+    if (!count || *count == 0) co_return;
+    const std::string_view data(buffer.data(), *count);
+    if (const auto sent = co_await connection.WriteAll(data); !sent) co_return;
   }
+}
 
-  Reactor& reactor() { return *reactor_; }
-
-  void OnEvents(std::span<const ConnectionEvent> events) override {
-    for (const ConnectionEvent& event : events) {
-      Connection& connection = *event.connection;
-      switch (event.kind) {
-        case ConnectionEvent::Kind::kData:
-          connection.output().Append(event.data);
-          if (connection.output().size_bytes() > kOutputMax) reactor_->PauseReads(connection);
-          reactor_->Flush(connection);
-          break;
-        case ConnectionEvent::Kind::kSent:
-          if (connection.output().size_bytes() < kOutputMax / 2) reactor_->ResumeReads(connection);
-          break;
-        case ConnectionEvent::Kind::kEndOfInput:
-          reactor_->Finish(connection);
-          break;
-        case ConnectionEvent::Kind::kOpened:
-        case ConnectionEvent::Kind::kClosed:
-          break;
-      }
+// Accepts until it is asked to stop; then asks the connections to end, and waits for them.
+inline coro::Task<> AcceptAll(coro::IoContext& io, coro::Listener& listener) {
+  coro::Semaphore room(kConnectionsMax);
+  coro::TaskGroup sessions(io.scheduler());
+  for (;;) {
+    auto permit = co_await room.Acquire();
+    if (!permit) break;
+    auto connection = co_await listener.Accept();
+    if (connection) {
+      sessions.Spawn(Serve(*std::move(connection), *std::move(permit)));
+    } else if (connection.error() == ECANCELED) {
+      break;
+    } else {
+      (void)co_await io.Sleep(kAcceptAgain);  // Perhaps no descriptor is left; it may come back.
     }
   }
+  co_await sessions.Join();
+}
 
-  void OnWoken() override { reactor_->Stop(); }
-  Nanoseconds OnTurn(Nanoseconds) override { return kNever; }
+inline coro::Task<int> Main(coro::IoContext& io, uint16_t port) {
+  auto signals = coro::SignalSet::Catch(io, {SIGINT, SIGTERM});
+  auto listener = coro::Listener::Bind(io, {.port = port});
+  if (!signals || !listener) {
+    const Errno error = signals ? listener.error() : signals.error();
+    std::fprintf(stderr, "echo: cannot listen: %s\n", error.ToString().c_str());
+    co_return 1;
+  }
+  std::printf("echo: listening on 127.0.0.1:%d; Ctrl-C stops it\n", listener->port());
+  std::fflush(stdout);
+  co_await coro::WhenAny(AcceptAll(io, *listener), signals->Wait());
+  co_return 0;
+}
 
- private:
-  EchoServer() = default;
+inline int RunServer(uint16_t port) {
+  return coro::RunMain("echo", [port](coro::IoContext& io) { return Main(io, port); });
+}
 
-  std::unique_ptr<Reactor> reactor_;
-};
-
-}  // namespace orrery::examples
+}  // namespace orrery::examples::echo

@@ -51,6 +51,9 @@ constexpr std::array kOperations = {IORING_OP_NOP,          IORING_OP_READ,     
 constexpr unsigned kFeatures =
     IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_FAST_POLL | IORING_FEAT_EXT_ARG;
 
+// How often a probe is repeated that the kernel did not take.
+constexpr int kProbeTriesMax = 100;
+
 // The buffer group that the probe uses and gives back.
 constexpr uint16_t kProbeBufferGroup = 0xffff;
 
@@ -202,7 +205,13 @@ std::optional<int> LiburingRing::ResultOf(const io_uring_sqe& prepared) {
   memory_.sq.sqe_head = memory_.sq.sqe_tail;
   // Release: the kernel that sees the tail sees the SQE.
   io_uring_smp_store_release(memory_.sq.ktail, memory_.sq.sqe_tail);
-  if (Enter({.to_submit = 1, .min_complete = 0}) != 1U) return std::nullopt;
+  EnterResult entered = 0;
+  for (int tries = 0; tries < kProbeTriesMax; ++tries) {
+    entered = Enter({.to_submit = 1, .min_complete = 0});
+    // A signal, or memory that is short for a moment: it says nothing about the operation.
+    if (entered || (entered.error() != EINTR && entered.error() != EAGAIN)) break;
+  }
+  if (entered != 1U) return std::nullopt;
   std::optional<int> result;
   unsigned head = 0;
   unsigned seen = 0;
