@@ -63,7 +63,21 @@ CommandTable::CommandTable() {
         BitCommands(), BitFieldCommands(), KeyCommands(), ExpiryCommands(), ScanCommands(),
         ObjectCommands(), DumpCommands(), ServerCommands(), ConfigCommands(),
         IntrospectionCommands()}) {
-    for (const CommandSpec& spec : family) commands_.push_back(&spec);
+    specs_.insert(specs_.end(), family.begin(), family.end());
+  }
+  const size_t commands = specs_.size();
+  for (size_t i = 0; i < commands; ++i) {
+    const std::span<const CommandSpec> subcommands = specs_[i].subcommands;
+    specs_.insert(specs_.end(), subcommands.begin(), subcommands.end());
+  }
+  // Now that they have come to stay.
+  size_t next_subcommand = commands;
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    CommandSpec& spec = specs_[i];
+    spec.number = static_cast<uint32_t>(i);
+    spec.subcommands = {specs_.data() + next_subcommand, spec.subcommands.size()};
+    next_subcommand += spec.subcommands.size();
+    if (i < commands) commands_.push_back(&spec);
   }
   slots_.resize(std::bit_ceil(commands_.size() * kSlotsPerCommand));
   for (const CommandSpec* spec : commands_) {
@@ -73,6 +87,12 @@ CommandTable::CommandTable() {
     while (slots_[index].spec != nullptr) index = (index + 1) & (slots_.size() - 1);
     slots_[index] = {.front = front, .spec = spec};
   }
+}
+
+std::vector<CommandStats> CommandTable::MakeStats() const {
+  std::vector<CommandStats> stats;
+  for (const CommandSpec& spec : specs_) stats.emplace_back().name = spec.name;
+  return stats;
 }
 
 const CommandSpec* CommandTable::Find(std::string_view name) const {

@@ -76,6 +76,8 @@ struct KeyRange {
 struct CommandSpec {
   // In lower case; a subcommand's is "config|get".
   std::string_view name;
+  // Given by the table: of all commands and subcommands, from 0.
+  uint32_t number = 0;
   // How many arguments, the name included; at least -arity when negative.
   int arity = 0;
   uint32_t flags = 0;
@@ -119,6 +121,8 @@ class CommandTable {
  public:
   // All commands of this server.
   CommandTable();
+  CommandTable(const CommandTable&) = delete;
+  CommandTable& operator=(const CommandTable&) = delete;
 
   // Null when there is no such command.
   const CommandSpec* Find(std::string_view name) const;
@@ -126,6 +130,8 @@ class CommandTable {
   const CommandSpec* FindFullName(std::string_view name) const;
 
   std::span<const CommandSpec* const> commands() const { return commands_; }
+  // Statistics of all of them, at zero, by their numbers.
+  std::vector<CommandStats> MakeStats() const;
 
  private:
   // Slots per command at least: lookups end at the first or second one.
@@ -139,6 +145,8 @@ class CommandTable {
   static uint64_t Front(std::string_view name);
   size_t SlotIndex(uint64_t front, size_t size) const;
 
+  // Copies of what the families have, numbered. Subcommands stand together.
+  std::vector<CommandSpec> specs_;
   std::vector<const CommandSpec*> commands_;
   std::vector<Slot> slots_;
 };

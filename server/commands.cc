@@ -35,7 +35,7 @@ bool IsHttp(std::string_view name) {
 
 // The command or subcommand to run; null when the error has been replied or the client cut off.
 const CommandSpec* ResolveOrReply(const Command& command, const CommandSpec* spec, Client& client,
-                                  ReplyWriter& reply) {
+                                  ServerStats& stats, ReplyWriter& reply) {
   if (spec == nullptr) {
     if (IsHttp(command[0])) {
       client.closing = true;
@@ -53,10 +53,24 @@ const CommandSpec* ResolveOrReply(const Command& command, const CommandSpec* spe
     }
   }
   if (!spec->TakesArguments(command.size())) {
+    ++stats.commands[spec->number].rejected_calls;
     reply.Error("ERR wrong number of arguments for '" + std::string(spec->name) + "' command");
     return nullptr;
   }
   return spec;
+}
+
+// Calls the handler, once in a while with a look at the clock before and after.
+void RunHandler(CommandCall& call) {
+  ServerContext& server = call.server;
+  if (--server.calls_to_timed_one > 0 || server.host == nullptr) [[likely]] {
+    call.spec.handler(call);
+    return;
+  }
+  server.calls_to_timed_one = ServerStats::kTimedOneIn;
+  const Nanoseconds start = server.host->MonotonicNow();
+  call.spec.handler(call);
+  server.stats.commands[call.spec.number].AddTime(server.host->MonotonicNow() - start);
 }
 
 }  // namespace
@@ -65,12 +79,11 @@ void Execute(const Command& command, const CommandSpec* spec, uint64_t first_key
              Client& client, ServerContext& server, ReplyWriter& reply) {
   if (server.observer != nullptr) server.observer->OnCommand(client, command, server.now_ms);
   const CommandSpec* container = spec;
-  spec = ResolveOrReply(command, spec, client, reply);
+  spec = ResolveOrReply(command, spec, client, server.stats, reply);
   if (spec == nullptr) return;
   if (spec != container && spec->keys.first > 0) {
     first_key_hash = server.keyspace.Hash(command[static_cast<size_t>(spec->keys.first)]);
   }
-  ++server.stats.commands_processed;
   client.last_command = spec;
   server.keyspace.CountUses(!client.no_touch);
   CommandCall call{.arguments = command,
@@ -79,7 +92,17 @@ void Execute(const Command& command, const CommandSpec* spec, uint64_t first_key
                    .server = server,
                    .reply = reply,
                    .first_key_hash = first_key_hash};
-  spec->handler(call);
+  const uint64_t errors = server.stats.errors.total();
+  RunHandler(call);
+  // After it: what it says of itself is what was before, and RESETSTAT counts as the first.
+  ++server.stats.commands_processed;
+  CommandStats& counted = server.stats.commands[spec->number];
+  ++counted.calls;
+  if (server.stats.errors.total() > errors) ++counted.failed_calls;
+}
+
+CommandProcessor::CommandProcessor(ServerContext& server) : server_(server) {
+  server.stats.commands = server.commands.MakeStats();
 }
 
 ParseResult CommandProcessor::ParseBatch(std::string_view input, RespParser& parser,
@@ -133,7 +156,7 @@ bool CommandProcessor::MustWait(const Prepared& prepared) const {
 
 ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
                                         PendingOutput& output, size_t output_bytes_max) {
-  ReplyWriter reply(output, client.version);
+  ReplyWriter reply(output, client.version, server_.stats.errors);
   client.last_command_ns = server_.monotonic_ns;
   size_t consumed = 0;
   for (;;) {

@@ -38,7 +38,8 @@ class CommandProcessor {
   // Commands that are parsed ahead.
   static constexpr size_t kBatchMax = 64;
 
-  explicit CommandProcessor(ServerContext& server) : server_(server) {}
+  // The statistics of the server's commands start here.
+  explicit CommandProcessor(ServerContext& server);
   CommandProcessor(const CommandProcessor&) = delete;
   CommandProcessor& operator=(const CommandProcessor&) = delete;
 

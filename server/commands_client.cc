@@ -115,8 +115,7 @@ std::string Describe(CommandCall& call, Client& client) {
   line.Field("argv-mem", 0).Field("multi-mem", 0).Field("rbs", 0).Field("rbp", 0);
   line.Field("obl", 0).Field("oll", 0);
   line.Field("omem", static_cast<int64_t>(memory.output_bytes));
-  line.Field("tot-mem",
-             static_cast<int64_t>(sizeof(Client) + memory.input_bytes + memory.output_bytes));
+  line.Field("tot-mem", static_cast<int64_t>(memory.total_bytes()));
   line.Field("events", memory.output_bytes > 0 ? "rw" : "r");
   line.Field("cmd", client.last_command != nullptr ? client.last_command->name : "NULL");
   line.Field("user", "default").Field("redir", -1);

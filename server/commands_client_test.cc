@@ -22,6 +22,7 @@ class ClientCommandsTest : public testing::Test, public ServerHost {
   }
   ClientMemory MemoryOf(const Client&) const override { return {.input_bytes = 5}; }
   ProcessUsage Usage() override { return {}; }
+  Nanoseconds MonotonicNow() override { return server_.context.monotonic_ns; }
 
   TestingServer server_;
   TestingSession first_{server_};

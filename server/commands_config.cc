@@ -92,7 +92,8 @@ void ConfigSet(CommandCall& call) {
 }
 
 void ConfigResetStat(CommandCall& call) {
-  call.server.stats = {.expired_before = call.server.keyspace.counters().expired};
+  const Keyspace::Counters& counters = call.server.keyspace.counters();
+  call.server.stats.Reset(counters.expired, counters.freed);
   call.reply.Ok();
 }
 

@@ -20,7 +20,7 @@ constexpr int64_t kSharedIntegers = 10'000;
 
 // Looks the key up without using it; on nothing the reply is done.
 Keyspace::Place ObjectOrReply(CommandCall& call) {
-  const Keyspace::Place place = call.server.keyspace.Peek(call.first_key(), call.server.now_ms);
+  const Keyspace::Place place = LookUpFirst(call, Use::kAsks);
   if (!place) call.reply.Null();
   return place;
 }

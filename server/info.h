@@ -9,8 +9,8 @@
 
 namespace orrery::server {
 
-// The sections named, in Redis's order and each once; with none named, or "default", "all" or
-// "everything", all of them. An unknown name adds nothing.
-std::string InfoText(const ServerContext& server, std::span<const std::string_view> sections);
+// The sections named, in Redis's order and each once. "all" and "everything" name all of them,
+// "default" and no name those but for the statistics of commands. An unknown name adds nothing.
+std::string InfoText(ServerContext& server, std::span<const std::string_view> sections);
 
 }  // namespace orrery::server

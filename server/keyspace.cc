@@ -24,6 +24,9 @@ uint64_t ReverseBits(uint64_t word) {
 // are together, and what is never written to is never more than address space to the system.
 constexpr size_t kSpareOneIn = 2;
 
+// What counts of a time to live in an average: a hundred years.
+constexpr int64_t kTtlMaxMs = int64_t{100} * 365 * 86'400 * 1000;
+
 // A small value in a larger place keeps it only while it fills half of it or so.
 bool FillsEnough(size_t bytes, size_t capacity) { return capacity <= 2 * bytes + 16; }
 
@@ -355,6 +358,7 @@ void Keyspace::Clear() {
     ORRERY_MARK_IF(growing_ || shrinking_, "keyspace.cleared-while-it-is-resized");
     ORRERY_MARK_IF(dying_done_ > 0, "keyspace.cleared-while-a-segment-is-half-freed");
     // In front: the last one may be half freed.
+    dying_entries_ += size_;
     dying_.insert(dying_.begin(), segments_.begin(), segments_.end());
   }
   segments_.clear();
@@ -410,7 +414,10 @@ void Keyspace::ExpireBucket(Bucket& head, int64_t now_ms, Expiration& result) {
       // An erased slot is filled from the end of the chain, so it is looked at again.
       while ((slot & kExpiresBit) != 0) {
         ++result.visited;
-        if (!EntryOf(slot)->expired(now_ms)) break;
+        if (!EntryOf(slot)->expired(now_ms)) {
+          result.ttl_sum_ms += std::min(EntryOf(slot)->expires_at_ms() - now_ms, kTtlMaxMs);
+          break;
+        }
         const bool frees_bucket =
             bucket != &head && bucket->next == nullptr && bucket->slots[1] == 0;
         EraseExpired(Place(&head, &slot));
@@ -540,7 +547,9 @@ bool Keyspace::Step(uint32_t budget_buckets) {
 bool Keyspace::FreeSome(uint32_t& budget_buckets) {
   if (dying_.empty()) return false;
   const size_t bodies_before = body_bytes_;
-  FreeChain(dying_.back()[dying_done_]);
+  const size_t freed = FreeChain(dying_.back()[dying_done_]);
+  dying_entries_ -= freed;
+  counters_.freed += freed;
   Spend(budget_buckets, bodies_before);
   if (++dying_done_ == segment_buckets()) {
     delete[] dying_.back();
@@ -556,10 +565,13 @@ void Keyspace::Spend(uint32_t& budget_buckets, size_t bodies_before) const {
   budget_buckets -= static_cast<uint32_t>(std::min<size_t>(cost, budget_buckets));
 }
 
-void Keyspace::FreeChain(Bucket& head) {
+size_t Keyspace::FreeChain(Bucket& head) {
+  size_t freed = 0;
   for (Bucket* bucket = &head; bucket != nullptr;) {
     for (const uint64_t slot : bucket->slots) {
-      if (slot != 0) FreeEntry(EntryOf(slot));
+      if (slot == 0) continue;
+      FreeEntry(EntryOf(slot));
+      ++freed;
     }
     Bucket* next = bucket->next;
     if (bucket != &head) {
@@ -568,6 +580,7 @@ void Keyspace::FreeChain(Bucket& head) {
     }
     bucket = next;
   }
+  return freed;
 }
 
 void Keyspace::CheckInvariants() const {

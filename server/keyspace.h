@@ -61,11 +61,13 @@ class Keyspace {
     uint64_t expired = 0;  // Keys removed because their time had come.
     uint64_t splits = 0;   // Buckets split, since construction.
     uint64_t merges = 0;
+    uint64_t freed = 0;  // Of the keys that Clear() left for Step(), those that it has freed.
   };
 
   struct Expiration {
     uint32_t visited = 0;  // Keys with an expiry that were looked at.
     uint32_t expired = 0;
+    int64_t ttl_sum_ms = 0;  // What the others have left.
   };
 
   // Buckets are allocated by segments of 2^`segment_bits`: of 32 KiB, or of a few buckets where a
@@ -83,6 +85,8 @@ class Keyspace {
   void PrefetchBucket(uint64_t hash) const { __builtin_prefetch(&BucketOf(hash)); }
   void PrefetchEntry(uint64_t hash) const;
 
+  // Keys that are gone and whose memory Step() will free.
+  size_t dying() const { return dying_entries_; }
   // Keys held, those included that have expired and were not found out yet.
   size_t size() const { return size_; }
   // Those of them that have an expiry.
@@ -237,7 +241,8 @@ class Keyspace {
   // Takes a bucket and the large values that were freed in it off the budget. `bodies_before` is
   // what body_bytes_ was.
   void Spend(uint32_t& budget_buckets, size_t bodies_before) const;
-  void FreeChain(Bucket& head);
+  // Returns how many entries there were.
+  size_t FreeChain(Bucket& head);
   void ExpireBucket(Bucket& head, int64_t now_ms, Expiration& result);
   // Removes what has expired.
   void EraseExpired(Place place);
@@ -258,7 +263,8 @@ class Keyspace {
   ExpiryObserver* expiry_observer_ = nullptr;
   uint32_t access_clock_ = 0;  // At the last Find() or Peek().
 
-  // What Clear() left, and how far FreeSome() has come in the last of it.
+  // What Clear() left: how many keys, where, and how far FreeSome() has come in the last of it.
+  size_t dying_entries_ = 0;
   std::vector<Bucket*> dying_;
   size_t dying_done_ = 0;
 

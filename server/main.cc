@@ -1,15 +1,18 @@
 #include "server/main.h"
 
 #include <fmt/core.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <system_error>
 
 #include "base/check.h"
 #include "base/units.h"
@@ -51,6 +54,21 @@ void SetHandler(std::initializer_list<int> signals, void (*handler)(int)) {
 int Fail(const std::string& message) {
   fmt::print(stderr, "orrery-server: {}\n", message);
   return 1;
+}
+
+// For INFO: what cannot be found out is left empty.
+ProgramIdentity IdentifyProgram() {
+  ProgramIdentity program;
+  program.process_id = getpid();
+  std::error_code error;
+  program.executable = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  utsname system{};
+  if (uname(&system) == 0) {
+    program.operating_system =
+        fmt::format("{} {} {}", system.sysname, system.release, system.machine);
+  }
+  program.compiler_version = fmt::format("{}.{}.{}", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
+  return program;
 }
 
 int Serve(const ShardOptions& options, const RingOptions& ring_options, Kernel& kernel) {
@@ -146,7 +164,7 @@ int Main(int argc, char** argv, Host& host) {
                 std::to_string(kReceiveMemoryMax) + " (--help lists the options)");
   }
   options.reactor.connections_max = kConnectionsMax;
-  options.process_id = getpid();
+  options.program = IdentifyProgram();
   const auto kernel = host.Open();
   if (!kernel) return Fail(kernel.error());
   return Serve(options, ring_options, **kernel);

@@ -87,6 +87,7 @@ void ReplyWriter::SimpleString(std::string_view text) {
 }
 
 void ReplyWriter::Error(std::string_view text) {
+  errors_.Count(text);
   if (muted_) return;
   while (!text.empty() && IsLineEnd(text.front())) text.remove_prefix(1);
   while (!text.empty() && IsLineEnd(text.back())) text.remove_suffix(1);

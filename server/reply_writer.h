@@ -13,6 +13,7 @@
 #include "base/shared_bytes.h"
 #include "base/units.h"
 #include "runtime/pending_output.h"
+#include "server/server_stats.h"
 
 namespace orrery::server {
 
@@ -23,7 +24,8 @@ class ReplyWriter {
   // A body of this size or more is borrowed.
   static constexpr size_t kBorrowBytesMin = 4 * kKiB;
 
-  ReplyWriter(PendingOutput& output, RespVersion version) : output_(output), version_(version) {}
+  ReplyWriter(PendingOutput& output, RespVersion version, ErrorCounts& errors)
+      : output_(output), errors_(errors), version_(version) {}
 
   RespVersion version() const { return version_; }
   // For HELLO: what follows is written in `version`.
@@ -36,7 +38,7 @@ class ReplyWriter {
   void SimpleString(std::string_view text);
   void Ok() { Raw("+OK\r\n"); }
   // `text` starts with its code: "ERR syntax error". Line ends at its edges are dropped, those
-  // inside become spaces, as in Redis.
+  // inside become spaces, as in Redis. It is counted, muted or not.
   void Error(std::string_view text);
   // An element that is already encoded.
   void Raw(std::string_view encoded) {
@@ -70,6 +72,7 @@ class ReplyWriter {
   void Header(char type, uint64_t value);
 
   PendingOutput& output_;
+  ErrorCounts& errors_;
   RespVersion version_;
   bool muted_ = false;
 };

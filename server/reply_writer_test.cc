@@ -33,7 +33,7 @@ class ReplyWriterTest : public testing::Test {
   // What `write` writes in the given version.
   template <typename Write>
   std::string In(RespVersion version, Write write) {
-    ReplyWriter writer(output_, version);
+    ReplyWriter writer(output_, version, errors_);
     write(writer);
     return Take();
   }
@@ -48,6 +48,7 @@ class ReplyWriterTest : public testing::Test {
 
   OutputBlockPool pool_;
   PendingOutput output_{pool_};
+  ErrorCounts errors_;
 };
 
 TEST_F(ReplyWriterTest, WritesWhatIsTheSameInBothVersions) {
@@ -104,7 +105,7 @@ TEST_F(ReplyWriterTest, KeepsAnErrorOnOneLine) {
 
 TEST_F(ReplyWriterTest, WritesBulksOfAnySizeOverBlocks) {
   std::string expected;
-  ReplyWriter reply(output_, RespVersion::k2);
+  ReplyWriter reply(output_, RespVersion::k2, errors_);
   for (size_t size = 0; size < 3 * PendingOutput::kBlockBytes; size += 97) {
     const std::string bytes(size, static_cast<char>('a' + size % 26));
     reply.Bulk(bytes);
@@ -116,7 +117,7 @@ TEST_F(ReplyWriterTest, WritesBulksOfAnySizeOverBlocks) {
 TEST_F(ReplyWriterTest, BorrowsLargeBodiesAndCopiesSmallOnes) {
   const SharedBytes large = SharedBytes::Copy(std::string(ReplyWriter::kBorrowBytesMin, 'l'));
   const SharedBytes small = SharedBytes::Copy(std::string(ReplyWriter::kBorrowBytesMin - 1, 's'));
-  ReplyWriter reply(output_, RespVersion::k2);
+  ReplyWriter reply(output_, RespVersion::k2, errors_);
   reply.BulkBody(large);
   reply.BulkBody(small);
   EXPECT_EQ(large.references(), 2u);

@@ -13,6 +13,7 @@
 #include "server/client.h"
 #include "server/config.h"
 #include "server/keyspace.h"
+#include "server/server_stats.h"
 
 namespace orrery::server {
 
@@ -34,6 +35,7 @@ class CommandObserver : public ExpiryObserver {
 struct ClientMemory {
   size_t input_bytes = 0;   // Received and not processed.
   size_t output_bytes = 0;  // Replied and not sent.
+  size_t total_bytes() const { return sizeof(Client) + input_bytes + output_bytes; }
 };
 
 // What commands ask of the shard around them.
@@ -47,6 +49,8 @@ class ServerHost {
   virtual void FindAddresses(Client& client) = 0;
   virtual ClientMemory MemoryOf(const Client& client) const = 0;
   virtual ProcessUsage Usage() = 0;
+  // For how long a command takes; the time of all else is ServerContext's.
+  virtual Nanoseconds MonotonicNow() = 0;
 };
 
 // CLIENT PAUSE: commands wait.
@@ -56,25 +60,22 @@ struct Pause {
   bool writes_only = true;  // Only those that write.
 };
 
-// Counted since the start or CONFIG RESETSTAT.
-struct ServerStats {
-  uint64_t connections_received = 0;
-  uint64_t connections_rejected = 0;
-  uint64_t commands_processed = 0;
-  uint64_t input_bytes = 0;
-  uint64_t output_bytes = 0;
-  uint64_t keyspace_hits = 0;
-  uint64_t keyspace_misses = 0;
-  uint64_t protocol_errors = 0;
-  // Of Keyspace::Counters::expired, what was before the last CONFIG RESETSTAT.
-  uint64_t expired_before = 0;
+// What runs, and on what. For INFO; texts that nobody has filled in are empty.
+struct ProgramIdentity {
+  int64_t process_id = 0;
+  std::string executable;        // Its path.
+  std::string operating_system;  // "Linux 6.18.44 x86_64".
+  std::string compiler_version;
 };
 
 // Does not change while the server runs.
 struct ServerIdentity {
-  std::string run_id;  // 40 hexadecimal digits.
-  int64_t process_id = 0;
+  std::string run_id;          // 40 hexadecimal digits.
+  std::string replication_id;  // The same.
   Nanoseconds started_ns = 0;
+  int64_t started_s = 0;  // Unix time.
+  uint64_t memory_bytes_at_start = 0;
+  ProgramIdentity program;
 };
 
 struct ServerContext {
@@ -85,11 +86,15 @@ struct ServerContext {
   ServerConfig config = {};
   ServerIdentity identity = {};
   ServerStats stats = {};
+  RateMeter rates = {};
+  uint32_t calls_to_timed_one = ServerStats::kTimedOneIn;
   uint32_t connected_clients = 0;
   ClientList clients = {};
   Pause pause = {};
   // The most memory that the keys have taken, as seen once in a while.
   uint64_t peak_memory_bytes = 0;
+  // What a key that will expire has left, on average, of those that expiry looked at last.
+  int64_t average_ttl_ms = 0;
   // For commands whose answer is by chance.
   Prng prng{0};
 

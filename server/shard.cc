@@ -30,7 +30,7 @@ SipHashKey DrawHashKey(Kernel& kernel) {
 }
 
 // 40 hexadecimal digits that tell this run from all others.
-std::string DrawRunId(Kernel& kernel) {
+std::string DrawId(Kernel& kernel) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::array<std::byte, 20> bytes;
   kernel.Entropy(bytes);
@@ -89,9 +89,12 @@ Shard::Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* obser
   context_.prng = Prng(DrawHashKey(kernel).low);
   context_.config.bind = options.listen.address;
   context_.config.clients_max = options.clients_max;
-  context_.identity = {.run_id = DrawRunId(kernel),
-                       .process_id = options.process_id,
-                       .started_ns = kernel.MonotonicNow()};
+  context_.identity.run_id = DrawId(kernel);
+  context_.identity.replication_id = DrawId(kernel);
+  context_.identity.started_ns = kernel.MonotonicNow();
+  context_.identity.started_s = kernel.RealtimeNow() / kSecond;
+  context_.identity.memory_bytes_at_start = keyspace_.memory_bytes();
+  context_.identity.program = options.program;
 }
 
 Shard::~Shard() = default;
@@ -113,6 +116,7 @@ void Shard::OnEvents(std::span<const ConnectionEvent> events) {
         break;
       case ConnectionEvent::Kind::kData:
         context_.stats.input_bytes += event.data.size();
+        ++context_.stats.reads_processed;
         if (connection.open()) Receive(connection, SessionOf(connection), event.data);
         break;
       case ConnectionEvent::Kind::kSent:
@@ -129,7 +133,8 @@ void Shard::OnEvents(std::span<const ConnectionEvent> events) {
         break;
     }
   }
-  context_.stats.output_bytes = reactor_->counters().sent_bytes;
+  context_.stats.output_bytes =
+      reactor_->counters().sent_bytes - context_.stats.output_bytes_before;
 }
 
 void Shard::Open(Connection& connection) {
@@ -253,12 +258,31 @@ Nanoseconds Shard::ContinuePaused(Nanoseconds now) {
   return paused_.empty() ? kNever : now;
 }
 
+// As Redis does: what was seen last moves an average a little.
+void Shard::CountExpiration(const Keyspace::Expiration& seen) {
+  constexpr double kNewPart = 0.05;
+  constexpr int64_t kTtlPart = 50;
+  const double stale_percent =
+      seen.visited > 0 ? 100.0 * seen.expired / static_cast<double>(seen.visited) : 0;
+  double& percent = context_.stats.expired_stale_percent;
+  percent += (stale_percent - percent) * kNewPart;
+  int64_t& average_ms = context_.average_ttl_ms;
+  if (keyspace_.expiring() == 0) {
+    average_ms = 0;
+  } else if (seen.visited > seen.expired) {
+    const int64_t ttl_ms = seen.ttl_sum_ms / (seen.visited - seen.expired);
+    average_ms =
+        average_ms == 0 ? ttl_ms : average_ms / kTtlPart * (kTtlPart - 1) + ttl_ms / kTtlPart;
+  }
+}
+
 void Shard::OnWoken() {
   const uint32_t requests = stop_requests_.load(std::memory_order_relaxed);
   for (; stops_done_ != requests; ++stops_done_) reactor_->Stop();
 }
 
 Nanoseconds Shard::OnTurn(Nanoseconds now) {
+  if (context_.rates.due(now)) context_.rates.Record(now, context_.stats.traffic());
   if (now >= next_background_) {
     ReadClocks();
     context_.peak_memory_bytes =
@@ -267,6 +291,7 @@ Nanoseconds Shard::OnTurn(Nanoseconds now) {
         keyspace_.ExpireSome(context_.now_ms, options_.background_buckets);
     // Where so many of them had expired, many others will have.
     const bool stale = expiration.expired * kStaleOneIn > expiration.visited;
+    CountExpiration(expiration);
     ORRERY_MARK_IF(expiration.expired > 0, "keyspace.expired-unasked");
     ORRERY_MARK_IF(stale, "keyspace.many-expired");
     const bool busy = keyspace_.Step(options_.background_buckets) || stale;

@@ -50,7 +50,7 @@ struct ShardOptions {
   // A client that has sent more than this without completing a command is cut off, as in Redis
   // (client-query-buffer-limit).
   size_t input_bytes_max = 1024 * kMiB;
-  int64_t process_id = 0;  // For INFO.
+  ProgramIdentity program;
 };
 
 class Shard final : public Application, private ServerHost {
@@ -97,6 +97,7 @@ class Shard final : public Application, private ServerHost {
   // What follows from the state that processing has left: send, pause or resume, finish, cut off.
   void AfterProcessing(Connection& connection, Session& session, ProcessEnd end);
   void Close(Connection& connection);
+  void CountExpiration(const Keyspace::Expiration& seen);
   // Goes on with who waited for the end of a pause. Returns when to look again.
   Nanoseconds ContinuePaused(Nanoseconds now);
   Session& SessionOf(const Client& client) const;
@@ -106,6 +107,7 @@ class Shard final : public Application, private ServerHost {
   void FindAddresses(Client& client) override;
   ClientMemory MemoryOf(const Client& client) const override;
   ProcessUsage Usage() override { return kernel_.Usage(); }
+  Nanoseconds MonotonicNow() override { return kernel_.MonotonicNow(); }
 
   Kernel& kernel_;
   ShardOptions options_;

@@ -1,0 +1,100 @@
+#include "server/server_stats.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/check.h"
+
+namespace orrery::server {
+
+// Of small times each has a bin of its own; of the others, the highest bit and the kStepBits behind
+// it say which.
+size_t TimeHistogram::BinOf(uint64_t time) {
+  constexpr uint64_t kSteps = uint64_t{1} << kStepBits;
+  if (time < kSteps) return time;
+  const auto shift = static_cast<uint32_t>(std::bit_width(time)) - kStepBits - 1;
+  return (size_t{shift} + 1) * kSteps + ((time >> shift) - kSteps);
+}
+
+uint64_t TimeHistogram::LastOf(size_t bin) {
+  constexpr uint64_t kSteps = uint64_t{1} << kStepBits;
+  if (bin < kSteps) return bin;
+  const uint64_t shift = bin / kSteps - 1;
+  return ((kSteps + bin % kSteps + 1) << shift) - 1;
+}
+
+void TimeHistogram::Add(Nanoseconds time) {
+  const uint64_t positive = static_cast<uint64_t>(std::max<Nanoseconds>(time, 0));
+  ++bins_[std::min(BinOf(positive), kBins - 1)];
+  ++count_;
+}
+
+Nanoseconds TimeHistogram::Percentile(uint64_t part, uint64_t whole) const {
+  ORRERY_CHECK(count_ > 0);
+  const uint64_t wanted = std::max<uint64_t>((count_ * part + whole - 1) / whole, 1);
+  uint64_t seen = 0;
+  size_t bin = 0;
+  while ((seen += bins_[bin]) < wanted) ++bin;
+  return static_cast<Nanoseconds>(LastOf(bin));
+}
+
+void CommandStats::AddTime(Nanoseconds time) {
+  if (times == nullptr) times = std::make_unique<TimeHistogram>();
+  times->Add(time);
+  timed += time;
+  ++timed_calls;
+}
+
+Nanoseconds CommandStats::EstimatedTime() const {
+  if (timed_calls == 0) return 0;
+  const double mean = static_cast<double>(timed) / static_cast<double>(timed_calls);
+  return static_cast<Nanoseconds>(mean * static_cast<double>(calls));
+}
+
+void ErrorCounts::Count(std::string_view text) {
+  ++total_;
+  std::string_view code = text.substr(0, text.find(' '));
+  auto found = by_code_.find(code);
+  if (found == by_code_.end()) {
+    if (by_code_.size() >= kCodesMax) code = "ERR";
+    found = by_code_.emplace(code, 0).first;
+  }
+  ++found->second;
+}
+
+void ServerStats::Reset(uint64_t expired, uint64_t freed) {
+  ServerStats fresh;
+  fresh.expired_before = expired;
+  fresh.freed_before = freed;
+  fresh.output_bytes_before = output_bytes_before + output_bytes;
+  for (const CommandStats& command : commands) fresh.commands.emplace_back().name = command.name;
+  *this = std::move(fresh);
+}
+
+void RateMeter::Record(Nanoseconds now, const Traffic& traffic) {
+  entries_[recorded_++ % kRecords] = {.at = now, .traffic = traffic};
+  next_ = now + kPeriod;
+}
+
+Traffic RateMeter::PerSecond(Nanoseconds now, const Traffic& traffic) const {
+  if (recorded_ == 0) return {};
+  const Entry* since = &entries_[(recorded_ - 1) % kRecords];
+  for (size_t back = 2; back <= std::min(recorded_, kRecords); ++back) {
+    const Entry& older = entries_[(recorded_ - back) % kRecords];
+    if (older.at < now - kWindow) break;
+    since = &older;
+  }
+  const Nanoseconds passed = std::max(now - since->at, kPeriod);
+  // CONFIG RESETSTAT may have been in between.
+  const auto rate = [passed](uint64_t before, uint64_t after) -> uint64_t {
+    if (after < before) return 0;
+    return static_cast<uint64_t>(static_cast<double>(after - before) * kSecond /
+                                 static_cast<double>(passed));
+  };
+  return {.commands = rate(since->traffic.commands, traffic.commands),
+          .input_bytes = rate(since->traffic.input_bytes, traffic.input_bytes),
+          .output_bytes = rate(since->traffic.output_bytes, traffic.output_bytes)};
+}
+
+}  // namespace orrery::server
