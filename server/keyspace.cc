@@ -357,8 +357,8 @@ void Keyspace::Clear() {
     ORRERY_MARK("keyspace.large-table-cleared");
     ORRERY_MARK_IF(growing_ || shrinking_, "keyspace.cleared-while-it-is-resized");
     ORRERY_MARK_IF(dying_done_ > 0, "keyspace.cleared-while-a-segment-is-half-freed");
-    // In front: the last one may be half freed.
     dying_entries_ += size_;
+    // In front: the last one may be half freed.
     dying_.insert(dying_.begin(), segments_.begin(), segments_.end());
   }
   segments_.clear();
