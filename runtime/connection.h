@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "base/intrusive_list.h"
 #include "base/slab.h"
@@ -102,6 +103,11 @@ class Connection {
   size_t drained_bytes_ = 0;          // Input discarded while finishing.
   bool flush_clock_ = false;          // Which of the reactor's clocks the deadline is of.
   Nanoseconds linger_deadline_ = kNever;
+
+  // The message in the send slab that the front of the output has been pinned in. While there is
+  // one, sends continue it.
+  std::optional<SlotHandle> pinned_send_;
+  bool zero_copy_refused_ = false;  // The kernel does not do it for this socket.
 
   ListLink starved_link_;
   ListLink linger_link_;

@@ -88,7 +88,8 @@ void PendingOutput::ForEachPart(Visit visit) const {
     const uint64_t run_end = body < bodies_.size() ? bodies_[body].position : copied_position_;
     while (position < run_end) {
       const size_t part = std::min<uint64_t>(block->used_bytes - block_offset, run_end - position);
-      if (part > 0 && !visit(block->bytes + block_offset, part)) return;
+      const SharedBytes* none = nullptr;
+      if (part > 0 && !visit(block->bytes + block_offset, part, none)) return;
       position += part;
       block_offset += part;
       if (block_offset == block->used_bytes && block->next != nullptr) {
@@ -98,23 +99,60 @@ void PendingOutput::ForEachPart(Visit visit) const {
     }
     if (body == bodies_.size()) return;
     const SharedBytes& bytes = bodies_[body].bytes;
-    if (!visit(bytes.data() + body_offset, bytes.size() - body_offset)) return;
+    if (!visit(bytes.data() + body_offset, bytes.size() - body_offset, &bytes)) return;
     ++body;
     body_offset = 0;
   }
 }
 
-Chunk PendingOutput::Gather(std::span<iovec> iovecs) const {
+Chunk PendingOutput::Gather(std::span<iovec> iovecs, size_t body_bytes_end) const {
   ORRERY_CHECK(!iovecs.empty());
   Chunk chunk;
-  ForEachPart([&](const char* bytes, size_t length) {
+  ForEachPart([&](const char* bytes, size_t length, const SharedBytes* body) {
     if (chunk.iovecs == iovecs.size()) return false;
+    if (body != nullptr && length >= body_bytes_end && chunk.iovecs > 0) return false;
     // iovec is shared by reads and writes, so its base is not const; a send only reads it.
     iovecs[chunk.iovecs++] = {.iov_base = const_cast<char*>(bytes), .iov_len = length};
     chunk.bytes += length;
     return true;
   });
   return chunk;
+}
+
+PinnedChunk PendingOutput::GatherPinned(std::span<iovec> iovecs, std::span<SharedBytes> bodies,
+                                        std::span<char> copies) const {
+  PinnedChunk chunk;
+  ForEachPart([&](const char* bytes, size_t length, const SharedBytes* body) {
+    if (chunk.iovecs == iovecs.size()) return false;
+    size_t part = length;
+    if (body != nullptr) {
+      if (chunk.bodies == bodies.size()) return false;
+      bodies[chunk.bodies++] = *body;
+      chunk.body_bytes_max = std::max(chunk.body_bytes_max, length);
+    } else {
+      part = std::min(length, copies.size());
+      if (part == 0) return false;
+      std::memcpy(copies.data(), bytes, part);
+      bytes = copies.data();
+      copies = copies.subspan(part);
+    }
+    iovecs[chunk.iovecs++] = {.iov_base = const_cast<char*>(bytes), .iov_len = part};
+    chunk.bytes += part;
+    return part == length;
+  });
+  return chunk;
+}
+
+bool PendingOutput::BorrowsNearFront(size_t body_bytes_min, size_t bodies_max,
+                                     size_t copied_bytes_max) const {
+  size_t body_offset = front_body_done_bytes_;
+  for (size_t body = bodies_done_; body < bodies_.size() && body - bodies_done_ < bodies_max;
+       ++body) {
+    if (bodies_[body].position - done_position_ > copied_bytes_max) return false;
+    if (bodies_[body].bytes.size() - body_offset >= body_bytes_min) return true;
+    body_offset = 0;
+  }
+  return false;
 }
 
 void PendingOutput::AdvanceCopied(size_t bytes) {

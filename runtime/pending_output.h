@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,12 @@ namespace orrery {
 struct Chunk {
   uint32_t iovecs = 0;
   size_t bytes = 0;
+};
+
+// A chunk that does not depend on the output it is of.
+struct PinnedChunk : Chunk {
+  uint32_t bodies = 0;
+  size_t body_bytes_max = 0;  // Of the longest part of a body in it.
 };
 
 // The blocks that copied bytes live in. One pool serves all connections of a shard, so that an idle
@@ -87,9 +94,20 @@ class PendingOutput {
   // Makes the first `bytes` of the last Reserve() part of the stream.
   void Commit(size_t bytes);
 
-  // Describes the front of the stream in `iovecs`: as much as fits. No iovec is empty. An empty
-  // stream gives {0, 0}; otherwise the chunk makes progress. REQUIRES: !iovecs.empty().
-  Chunk Gather(std::span<iovec> iovecs) const;
+  // Describes the front of the stream in `iovecs`: as much as fits, but ends before a body of which
+  // `body_bytes_end` or more are left, unless that is the front. No iovec is empty. An empty stream
+  // gives {0, 0}; otherwise the chunk makes progress. REQUIRES: !iovecs.empty().
+  Chunk Gather(std::span<iovec> iovecs,
+               size_t body_bytes_end = std::numeric_limits<size_t>::max()) const;
+
+  // The same for memory that outlives the output: copied bytes are copied into `copies`, and the
+  // bodies are referred to by `bodies`. The chunk ends where one of the three is used up.
+  PinnedChunk GatherPinned(std::span<iovec> iovecs, std::span<SharedBytes> bodies,
+                           std::span<char> copies) const;
+
+  // Whether a body of which `body_bytes_min` or more are left is among the first `bodies_max`, with
+  // at most `copied_bytes_max` copied bytes before it. Looks at no bytes.
+  bool BorrowsNearFront(size_t body_bytes_min, size_t bodies_max, size_t copied_bytes_max) const;
 
   // The first `bytes` of the stream are done: their blocks and bodies are released.
   // REQUIRES: bytes <= size_bytes().
@@ -111,8 +129,8 @@ class PendingOutput {
     SharedBytes bytes;
   };
 
-  // Calls visit(pointer, length) for the non-empty parts of the stream in order, until it returns
-  // false.
+  // Calls visit(pointer, length, body) for the non-empty parts of the stream in order, until it
+  // returns false. `body` is what the part belongs to, or null.
   template <typename Visit>
   void ForEachPart(Visit visit) const;
 

@@ -38,6 +38,24 @@ void MarkCancel([[maybe_unused]] const Completion& completion,
   ORRERY_MARK_IF(!target_in_flight, "cancel.after-its-target");
 }
 
+// Whether the kernel knows the operation.
+bool Supports(Ring& ring, unsigned opcode) {
+  constexpr unsigned kOpcodesMax = 256;
+  alignas(io_uring_probe)
+      std::byte memory[sizeof(io_uring_probe) + kOpcodesMax * sizeof(io_uring_probe_op)] = {};
+  // The kernel fills in the header and the array behind it.
+  auto* probe = reinterpret_cast<io_uring_probe*>(memory);
+  if (!ring.Register(IORING_REGISTER_PROBE, probe, kOpcodesMax)) return false;
+  return io_uring_opcode_supported(probe, static_cast<int>(opcode)) != 0;
+}
+
+// Answers of a kernel that does not send this way, to this socket or for want of memory that may be
+// pinned. Nothing was sent.
+bool RefusesZeroCopy(const Completion& completion) {
+  return completion.failed_with(EINVAL) || completion.failed_with(EOPNOTSUPP) ||
+         completion.failed_with(ENOMEM) || completion.failed_with(ENOBUFS);
+}
+
 }  // namespace
 
 std::expected<std::unique_ptr<Reactor>, Errno> Reactor::Create(Ring& ring, Kernel& kernel,
@@ -49,6 +67,10 @@ std::expected<std::unique_ptr<Reactor>, Errno> Reactor::Create(Ring& ring, Kerne
   auto buffers = BufferRing::Create(ring, kBufferGroup, options.buffers, options.buffer_bytes);
   if (!buffers) return std::unexpected(buffers.error());
   reactor->buffers_ = std::move(*buffers);
+  if (options.zero_copy.body_bytes_min != ZeroCopyOptions::kNever &&
+      Supports(ring, IORING_OP_SENDMSG_ZC)) {
+    reactor->zero_copy_ = std::make_unique<ZeroCopySender>(options.zero_copy);
+  }
   return reactor;
 }
 
@@ -69,6 +91,8 @@ Reactor::Reactor(Ring& ring, Kernel& kernel, Application& application,
 Reactor::~Reactor() {
   ORRERY_CHECK_MSG(connections_.size() == 0 && !listener_.in_flight && !waker_.in_flight,
                    "a reactor died while the kernel still worked for it");
+  // Given up (notification_timeout): the kernel may still read it, so it is nobody's for ever.
+  if (zero_copy_ != nullptr && zero_copy_->slab().has_in_flight()) (void)zero_copy_.release();
 }
 
 void Reactor::Listen(int listener) {
@@ -98,6 +122,9 @@ EnterRequest Reactor::Turn() {
   WakeStarved();
 
   if (submission_.pending() == 0) iovecs_used_ = messages_used_ = 0;
+  if (notification_deadline_ == kNever && WaitsForNotificationsOnly()) {
+    notification_deadline_ = now_ + options_.notification_timeout;
+  }
   ArmSources();
   arm_queue_.Walk(connections_, [this](Connection& connection) { return Arm(connection); });
 
@@ -137,6 +164,7 @@ Nanoseconds Reactor::NextDeadline(Nanoseconds application_deadline) {
   for (LingerList* list : {&flushing_, &lingering_}) {
     if (Connection* first = list->front()) deadline = std::min(deadline, first->linger_deadline_);
   }
+  if (WaitsForNotificationsOnly()) deadline = std::min(deadline, notification_deadline_);
   for (const Source* source : {&listener_, &waker_}) {
     // One that pauses. One that ends waits for completions only.
     if (source->retry_at > now_) deadline = std::min(deadline, source->retry_at);
@@ -190,6 +218,8 @@ void Reactor::Handle(const Completion& completion) {
     case Operation::kWakerCancel:
       waker_.cancel_in_flight = false;
       return;
+    case Operation::kSendZeroCopy:
+      return HandleZeroCopySend(completion);
     default:
       break;
   }
@@ -322,9 +352,38 @@ void Reactor::Discard(Connection& connection, size_t bytes) {
   EnterClosing(connection);
 }
 
+void Reactor::HandleZeroCopySend(const Completion& completion) {
+  ZeroCopySender::Slab& slab = zero_copy_->slab();
+  const SlotHandle message = completion.user_data().slot;
+  const std::optional<SlotHandle> owner = slab.OwnerOf(message);
+  Connection* connection = owner ? connections_.Find(*owner) : nullptr;
+  if (completion.notification()) {
+    ORRERY_MARK_IF(connection == nullptr, "zero-copy.notified-after-the-connection");
+    slab.Notify(message);
+    counters_.notifications_stale = slab.late_notifications();
+    return;
+  }
+  // Its connection waits for the result, as for that of any send.
+  ORRERY_CHECK(connection != nullptr);
+  ORRERY_MARK_IF(!completion.ok() && completion.more(), "zero-copy.failed-and-notifies");
+  const auto progress =
+      slab.Advance(message, completion.ok() ? completion.value() : 0, completion.more());
+  if (progress == ZeroCopySender::Slab::Progress::kDone) connection->pinned_send_.reset();
+  ORRERY_MARK_IF(completion.ok() && connection->pinned_send_, "zero-copy.continued");
+  HandleSend(*connection, completion);
+}
+
 void Reactor::HandleSend(Connection& connection, const Completion& completion) {
   connection.clear_in_flight(Operation::kSend);
   connection.send_cancel_sent_ = false;
+  if (connection.phase() >= Phase::kClosing) {
+    Unpin(connection);
+  } else if (connection.pinned_send_ && RefusesZeroCopy(completion)) {
+    Unpin(connection);
+    connection.zero_copy_refused_ = true;
+    ++counters_.zero_copy_refused;
+    return Queue(connection);
+  }
   if (completion.ok()) {
     counters_.sent_bytes += completion.value();
     connection.output_.Advance(completion.value());
@@ -437,9 +496,9 @@ bool Reactor::Arm(Connection& connection) {
     connection.receive_cancel_sent_ = true;
   }
   if (connection.wants_send_cancel()) {
-    if (!Submitted(connection, Operation::kSendCancel,
-                   submission_.Cancel(Tag(connection, Operation::kSend),
-                                      Tag(connection, Operation::kSendCancel)))) {
+    if (!Submitted(
+            connection, Operation::kSendCancel,
+            submission_.Cancel(SendTag(connection), Tag(connection, Operation::kSendCancel)))) {
       return false;
     }
     connection.send_cancel_sent_ = true;
@@ -465,12 +524,31 @@ bool Reactor::Arm(Connection& connection) {
 }
 
 bool Reactor::ArmSend(Connection& connection) {
+  if (submission_.space_left() == 0) {
+    ORRERY_MARK_IF(connection.pinned_send_, "sq-full.zero-copy-continued");
+    return Submitted(connection, Operation::kSend, false);
+  }
+  if (zero_copy_ == nullptr || connection.zero_copy_refused_) {
+    return ArmPlainSend(connection, ZeroCopyOptions::kNever);
+  }
+  if (!connection.pinned_send_) {
+    connection.pinned_send_ = zero_copy_->Pin(connection.output_, connection.handle());
+  }
+  if (!connection.pinned_send_) return ArmPlainSend(connection, zero_copy_->body_bytes_min());
+  ++counters_.zero_copy_sends;
+  return Submitted(connection, Operation::kSend,
+                   submission_.SendMessageZeroCopy(
+                       File::Descriptor(connection.descriptor()),
+                       zero_copy_->slab().Begin(*connection.pinned_send_), 0, SendTag(connection)));
+}
+
+bool Reactor::ArmPlainSend(Connection& connection, size_t body_bytes_end) {
   const size_t iovecs_left = std::min<size_t>(iovecs_.size() - iovecs_used_, options_.iovecs_max);
-  if (submission_.space_left() == 0 || iovecs_left == 0 || messages_used_ == messages_.size()) {
+  if (iovecs_left == 0 || messages_used_ == messages_.size()) {
     return Submitted(connection, Operation::kSend, false);
   }
   const std::span<iovec> iovecs = std::span(iovecs_).subspan(iovecs_used_, iovecs_left);
-  const Chunk chunk = connection.output_.Gather(iovecs);
+  const Chunk chunk = connection.output_.Gather(iovecs, body_bytes_end);
   ORRERY_MARK_IF(chunk.bytes < connection.output_.size_bytes(), "send.more-than-a-chunk");
   msghdr& message = messages_[messages_used_];
   message = {};
@@ -534,7 +612,14 @@ void Reactor::EnterClosing(Connection& connection) {
   StopLinger(connection);
   ORRERY_MARK_IF(connection.starved_link_.linked(), "receive.starved-closes");
   if (connection.starved_link_.linked()) starved_.Remove(connection);
+  if (!connection.in_flight(Operation::kSend)) Unpin(connection);
   Queue(connection);
+}
+
+void Reactor::Unpin(Connection& connection) {
+  if (!connection.pinned_send_) return;
+  zero_copy_->slab().End(*connection.pinned_send_);
+  connection.pinned_send_.reset();
 }
 
 // --- For the application
@@ -572,11 +657,19 @@ void Reactor::Stop() {
   stopping_ = true;
   connections_.ForEach(
       [&](Connection& connection) { again ? Abort(connection) : Finish(connection); });
+  if (again) options_.notification_timeout = 0;
+  if (again && notification_deadline_ != kNever) notification_deadline_ = now_;
   // Those that were finishing already have less time from now on, too.
   while (Connection* connection = flushing_.front()) StartLinger(*connection);
 }
 
+bool Reactor::WaitsForNotificationsOnly() const {
+  return stopping_ && connections_.size() == 0 && listener_.descriptor < 0 &&
+         waker_.descriptor < 0 && zero_copy_ != nullptr && zero_copy_->slab().has_in_flight();
+}
+
 bool Reactor::finished() const {
+  if (WaitsForNotificationsOnly()) return now_ >= notification_deadline_;
   return stopping_ && connections_.size() == 0 && listener_.descriptor < 0 && waker_.descriptor < 0;
 }
 

@@ -47,6 +47,7 @@
 #include "runtime/ring/kernel.h"
 #include "runtime/ring/ring.h"
 #include "runtime/ring/submission_queue.h"
+#include "runtime/zero_copy_sender.h"
 
 namespace orrery {
 
@@ -63,6 +64,10 @@ struct ReactorOptions {
   Nanoseconds linger = 2 * kSecond;
   size_t drain_bytes_max = 16 * kMiB;  // How much input a finishing connection may still send.
   Nanoseconds accept_retry = 100 * kMillisecond;  // Pause after an accept met a limit.
+  ZeroCopyOptions zero_copy;
+  // How long a reactor that has stopped and has no connection left waits for the kernel to let go
+  // of what zero-copy sends have pinned. It waits for peers that do not read.
+  Nanoseconds notification_timeout = 10 * kSecond;
 };
 
 // What happened to a connection. Events of one connection come in order.
@@ -108,7 +113,10 @@ struct ReactorCounters {
   uint64_t starved = 0;  // Receives that ended for want of a buffer.
   uint64_t refused = 0;  // Operations that found the submission queue full.
   uint64_t stale_completions = 0;
-  uint64_t enter_retries = 0;  // EINTR, EAGAIN and EBUSY of Enter.
+  uint64_t zero_copy_sends = 0;
+  uint64_t zero_copy_refused = 0;    // By the kernel; the bytes went by plain sends.
+  uint64_t notifications_stale = 0;  // Nobody waited for them.
+  uint64_t enter_retries = 0;        // EINTR, EAGAIN and EBUSY of Enter.
 };
 
 class Reactor {
@@ -191,6 +199,7 @@ class Reactor {
   void HandleReceive(Connection& connection, const Completion& completion);
   void HandleReceiveEnd(Connection& connection, const Completion& completion);
   void HandleSend(Connection& connection, const Completion& completion);
+  void HandleZeroCopySend(const Completion& completion);
   void HandleShutdown(Connection& connection, const Completion& completion);
   void HandleClose(Connection& connection, const Completion& completion);
   // The bytes of the buffer that `completion` carries, which goes back after this batch.
@@ -204,8 +213,14 @@ class Reactor {
   [[nodiscard]] bool ArmSource(Source& source, Operation operation, Operation cancel);
   [[nodiscard]] bool Arm(Connection& connection);
   [[nodiscard]] bool ArmSend(Connection& connection);
+  [[nodiscard]] bool ArmPlainSend(Connection& connection, size_t body_bytes_end);
   // Notes that `operation` is in flight if it was `queued`.
   [[nodiscard]] bool Submitted(Connection& connection, Operation operation, bool queued);
+  // What the connection's send in flight is tagged with.
+  static UserData SendTag(const Connection& connection) {
+    if (!connection.pinned_send_) return Tag(connection, Operation::kSend);
+    return {.operation = Operation::kSendZeroCopy, .slot = *connection.pinned_send_};
+  }
   static UserData Tag(const Connection& connection, Operation operation) {
     return {.operation = operation, .slot = connection.handle()};
   }
@@ -218,7 +233,11 @@ class Reactor {
   void StopLinger(Connection& connection);
   void ContinueFinish(Connection& connection);
   void EnterClosing(Connection& connection);
+  // Nothing more of the pinned message is sent. REQUIRES: no send is in flight.
+  void Unpin(Connection& connection);
   void ReleaseClosed();
+  // Whether all is over but notifications.
+  bool WaitsForNotificationsOnly() const;
 
   void WakeStarved();
   void ExpireLingering();
@@ -234,6 +253,8 @@ class Reactor {
   SubmissionQueue submission_;
   std::unique_ptr<BufferRing> buffers_;
   OutputBlockPool blocks_;
+  std::unique_ptr<ZeroCopySender> zero_copy_;  // Null when off.
+  Nanoseconds notification_deadline_ = kNever;
   Slab<Connection> connections_;
   ArmQueue<Connection> arm_queue_;
   StarvedList starved_;

@@ -107,12 +107,22 @@ std::string_view NameOfOpcode(int64_t opcode) {
 
 std::string_view NameOfOperation(Operation operation) {
   static constexpr std::array kNames = {
-      std::string_view("none"),           std::string_view("accept"),
-      std::string_view("accept-cancel"),  std::string_view("receive"),
-      std::string_view("receive-cancel"), std::string_view("send"),
-      std::string_view("send-cancel"),    std::string_view("shutdown"),
-      std::string_view("close"),          std::string_view("waker"),
+      std::string_view("none"),
+      std::string_view("accept"),
+      std::string_view("accept-cancel"),
+      std::string_view("receive"),
+      std::string_view("receive-cancel"),
+      std::string_view("send"),
+      std::string_view("send-cancel"),
+      std::string_view("shutdown"),
+      std::string_view("close"),
+      std::string_view("waker"),
+      std::string_view("waker-cancel"),
       std::string_view("test"),
+      std::string_view("operation"),
+      std::string_view("operation-cancel"),
+      std::string_view("operation-timeout"),
+      std::string_view("send-zero-copy"),
   };
   const auto index = static_cast<size_t>(operation);
   return index < kNames.size() ? kNames[index] : std::string_view("?");

@@ -34,6 +34,8 @@ class Completion {
 
   // More CQEs of this request will come. Without it the request is over, whatever the result says.
   bool more() const { return (flags_ & IORING_CQE_F_MORE) != 0; }
+  // The second CQE of a zero-copy send: its payload is the program's again.
+  bool notification() const { return (flags_ & IORING_CQE_F_NOTIF) != 0; }
   // The socket had more to read. A hint only.
   bool socket_not_empty() const { return (flags_ & IORING_CQE_F_SOCK_NONEMPTY) != 0; }
   // The provided buffer that this completion hands over; it must be returned whatever the result

@@ -91,6 +91,15 @@ bool SubmissionQueue::SendMessage(File socket, const msghdr& message, int flags,
   return Tag(sqe, socket, user_data);
 }
 
+bool SubmissionQueue::SendMessageZeroCopy(File socket, const msghdr& message, int flags,
+                                          UserData user_data) {
+  io_uring_sqe* sqe = Acquire();
+  if (sqe == nullptr) return false;
+  io_uring_prep_sendmsg_zc(sqe, socket.number, &message,
+                           static_cast<unsigned>(flags | MSG_NOSIGNAL));
+  return Tag(sqe, socket, user_data);
+}
+
 bool SubmissionQueue::Receive(File socket, std::span<std::byte> bytes, int flags,
                               UserData user_data) {
   io_uring_sqe* sqe = Acquire();

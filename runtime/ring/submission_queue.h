@@ -70,6 +70,10 @@ class SubmissionQueue {
                           UserData user_data);
   // More than IOV_MAX iovecs: the kernel answers EMSGSIZE.
   [[nodiscard]] bool SendMessage(File socket, const msghdr& message, int flags, UserData user_data);
+  // The same without copying the payload: after the CQE with the result, which has F_MORE, comes a
+  // notification when the payload is the program's again; errors included. Not to be linked.
+  [[nodiscard]] bool SendMessageZeroCopy(File socket, const msghdr& message, int flags,
+                                         UserData user_data);
 
   // One receive into memory of the caller's.
   [[nodiscard]] bool Receive(File socket, std::span<std::byte> bytes, int flags,

@@ -31,6 +31,7 @@ enum class Operation : uint8_t {
   kOperation,
   kOperationCancel,
   kOperationTimeout,
+  kSendZeroCopy,  // Its slot is one of the send slab.
 };
 
 struct UserData {

@@ -206,6 +206,23 @@ void DrawJumps(Prng& prng, sim::Configuration& configuration) {
   }
 }
 
+// Zero-copy sends, in some worlds, with slots for much or for next to nothing. Drawn from a
+// sequence of its own.
+void DrawZeroCopy(Prng& prng, sim::Configuration& configuration) {
+  if (!prng.Chance(1, 3)) return;
+  const auto set = [&configuration](const char* name, uint64_t value) {
+    configuration[name] = static_cast<int64_t>(value);
+  };
+  const uint64_t bytes_min = PowerOfTwo(prng, 0, 16);
+  set("zero_copy_bytes_min", bytes_min + prng.Below(bytes_min));
+  if (prng.Chance(1, 4)) return;
+  set("send_slots", PowerOfTwo(prng, 0, 4));
+  set("send_iovecs", prng.Between(1, 8));
+  set("send_guards", prng.Between(1, 4));
+  set("copy_slots", PowerOfTwo(prng, 0, 4));
+  set("copy_bytes", PowerOfTwo(prng, 0, 9));
+}
+
 // --- Running.
 
 struct WallJump {
@@ -258,6 +275,13 @@ Setup ReadSetup(const sim::Plan& plan) {
   Take(configuration, "linger_ns", setup.shard.reactor.linger);
   setup.shard.reactor.flush_timeout = setup.shard.reactor.linger;
   Take(configuration, "drain_bytes_max", setup.shard.reactor.drain_bytes_max);
+  ZeroCopyOptions& zero_copy = setup.shard.reactor.zero_copy;
+  Take(configuration, "zero_copy_bytes_min", zero_copy.body_bytes_min);
+  Take(configuration, "send_slots", zero_copy.slab.slots);
+  Take(configuration, "send_iovecs", zero_copy.slab.iovecs);
+  Take(configuration, "send_guards", zero_copy.slab.guards);
+  Take(configuration, "copy_slots", zero_copy.copy_slots);
+  Take(configuration, "copy_bytes", zero_copy.copy_bytes);
   Take(configuration, "output_pause_bytes", setup.shard.output_pause_bytes);
   Take(configuration, "output_resume_bytes", setup.shard.output_resume_bytes);
   Take(configuration, "table_segment_bits", setup.shard.table_segment_bits);
@@ -279,7 +303,8 @@ std::optional<std::string> ProblemOf(const sim::Configuration& configuration) {
   };
   for (const char* name :
        {"sq_entries", "cq_entries", "socket_buffer_bytes", "buffers", "buffer_bytes", "iovecs_max",
-        "output_pause_bytes", "background_buckets"}) {
+        "output_pause_bytes", "zero_copy_bytes_min", "send_slots", "send_iovecs", "send_guards",
+        "copy_slots", "copy_bytes", "background_buckets"}) {
     if (auto problem = at_least(name, 1)) return problem;
   }
   const int64_t segment_bits = sim::ValueOr(configuration, "table_segment_bits", kSegmentBitsMin);
@@ -471,6 +496,7 @@ class ServerRun {
     result.counters["reactor.refused"] = counters.refused;
     result.counters["reactor.stale_completions"] = counters.stale_completions;
     result.counters["reactor.enter_retries"] = counters.enter_retries;
+    result.counters["reactor.zero_copy_sends"] = counters.zero_copy_sends;
   }
 
  private:
@@ -567,11 +593,13 @@ class ServerRun {
         kernel_.open_descriptors() != descriptors_before_server_) {
       log_.OnViolation("left-over", "after the server has ended: " + DescribeState());
     }
-    // A connection waits for the last completion of each of its operations.
-    const uint64_t stale = shard_->reactor().counters().stale_completions;
+    // A connection waits for the last completion of each of its operations, and what a zero-copy
+    // send has pinned for its notification.
+    const ReactorCounters& counters = shard_->reactor().counters();
+    const uint64_t stale = counters.stale_completions + counters.notifications_stale;
     if (stale != 0) {
       log_.OnViolation("slot-died-early",
-                       std::to_string(stale) + " completions came after their connection was gone");
+                       std::to_string(stale) + " completions came after their slot was gone");
     }
   }
 
@@ -648,6 +676,8 @@ sim::Plan ServerScenario::Draw(uint64_t seed) const {
   }
   Prng jumps_prng(Combine(seed, 6));
   DrawJumps(jumps_prng, plan.configuration);
+  Prng zero_copy_prng(Combine(seed, 8));
+  DrawZeroCopy(zero_copy_prng, plan.configuration);
   WriteWorkload(workload, plan.workload);
   return plan;
 }
