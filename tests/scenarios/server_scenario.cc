@@ -206,10 +206,11 @@ void DrawJumps(Prng& prng, sim::Configuration& configuration) {
   }
 }
 
-// Zero-copy sends, in some worlds, with slots for much or for next to nothing. Drawn from a
-// sequence of its own.
-void DrawZeroCopy(Prng& prng, sim::Configuration& configuration) {
+// Zero-copy sends, in some worlds, with slots for much or for next to nothing, and values that are
+// worth it. Drawn from a sequence of its own.
+void DrawZeroCopy(Prng& prng, sim::Configuration& configuration, WorkloadOptions& options) {
   if (!prng.Chance(1, 3)) return;
+  options.big_value_odds = prng.Between(1, 4);
   const auto set = [&configuration](const char* name, uint64_t value) {
     configuration[name] = static_cast<int64_t>(value);
   };
@@ -660,6 +661,8 @@ sim::Plan ServerScenario::Draw(uint64_t seed) const {
   Prng table_prng(Combine(seed, 7));
   const bool small_segments = traits.many_keys && table_prng.Chance(3, 4);
   if (small_segments) DrawSmallSegments(table_prng, plan.configuration);
+  Prng zero_copy_prng(Combine(seed, 8));
+  DrawZeroCopy(zero_copy_prng, plan.configuration, options);
   FitToBuffers(plan.configuration, options);
   Workload workload = GenerateWorkload(workload_prng, options);
   if (traits.many_keys) AddCleaner(options.keys, workload);
@@ -676,8 +679,6 @@ sim::Plan ServerScenario::Draw(uint64_t seed) const {
   }
   Prng jumps_prng(Combine(seed, 6));
   DrawJumps(jumps_prng, plan.configuration);
-  Prng zero_copy_prng(Combine(seed, 8));
-  DrawZeroCopy(zero_copy_prng, plan.configuration);
   WriteWorkload(workload, plan.workload);
   return plan;
 }
