@@ -147,6 +147,11 @@ int Main(int argc, char** argv, Host& host) {
       ->check(CLI::Range(size_t{64}, size_t{1} << 24).description(""))
       ->type_name("BYTES")
       ->group("Tuning");
+  size_t zero_copy_from = 0;
+  app.add_option("--zero-copy-from", zero_copy_from,
+                 "Send values of this size or more without copying them; 0 never does")
+      ->type_name("BYTES")
+      ->group("Tuning");
 
   host.AddOptions(app);
   try {
@@ -164,6 +169,7 @@ int Main(int argc, char** argv, Host& host) {
                 std::to_string(kReceiveMemoryMax) + " (--help lists the options)");
   }
   options.reactor.connections_max = kConnectionsMax;
+  if (zero_copy_from > 0) options.reactor.zero_copy.body_bytes_min = zero_copy_from;
   options.program = IdentifyProgram();
   const auto kernel = host.Open();
   if (!kernel) return Fail(kernel.error());
