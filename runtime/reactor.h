@@ -64,7 +64,7 @@ struct ReactorOptions {
   Nanoseconds linger = 2 * kSecond;
   size_t drain_bytes_max = 16 * kMiB;  // How much input a finishing connection may still send.
   Nanoseconds accept_retry = 100 * kMillisecond;  // Pause after an accept met a limit.
-  ZeroCopyOptions zero_copy;
+  ZeroCopyOptions zero_copy = {};
   // How long a reactor that has stopped and has no connection left waits for the kernel to let go
   // of what zero-copy sends have pinned. It waits for peers that do not read.
   Nanoseconds notification_timeout = 10 * kSecond;

@@ -29,7 +29,7 @@ struct ZeroCopyOptions {
   // Replies with a borrowed body of this size or more go out by zero-copy sends. kNever: none do.
   // On loopback they never pay (docs/decisions/0007-zero-copy-is-off.md).
   size_t body_bytes_min = kNever;
-  SendSlabOptions slab;
+  SendSlabOptions slab = {};
   uint32_t copy_slots = 512;
   // A slot holds the protocol's bytes between the bodies of a message, not replies.
   size_t copy_bytes = 512;
