@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -55,6 +56,10 @@ bool ReadInto(std::string& text, int descriptor) {
       return errno == EAGAIN;
     }
   }
+}
+
+Nanoseconds NanosecondsOf(const timeval& time) {
+  return time.tv_sec * kSecond + time.tv_usec * kMicrosecond;
 }
 
 void CloseIfOpen(int& descriptor) {
@@ -178,8 +183,10 @@ bool Child::Pump() {
 
 void Child::Finish() {
   int status = 0;
-  while (waitpid(process_, &status, 0) < 0 && errno == EINTR) {
+  rusage usage{};
+  while (wait4(process_, &status, 0, &usage) < 0 && errno == EINTR) {
   }
+  processor_time_ = NanosecondsOf(usage.ru_utime) + NanosecondsOf(usage.ru_stime);
   if (end_ == End::kOutOfTime) return;
   if (WIFSIGNALED(status)) {
     code_ = WTERMSIG(status);

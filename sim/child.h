@@ -82,6 +82,8 @@ class Child {
   End end() const { return end_; }
   // The exit code (kExited) or the signal (kSignalled).
   int code() const { return code_; }
+  // What it and its own children have used of processors, once it has ended.
+  Nanoseconds processor_time() const { return processor_time_; }
 
  private:
   Child(pid_t process, int output, int errors, int clock, const ChildLimits& limits);
@@ -98,6 +100,7 @@ class Child {
   std::string errors_;
   End end_ = End::kRunning;
   int code_ = 0;
+  Nanoseconds processor_time_ = 0;
 };
 
 }  // namespace orrery::sim

@@ -310,8 +310,10 @@ void EventLog::Fold(uint64_t kind, const Event& event, uint64_t text_hash) {
       text_hash,
   };
   for (const uint64_t word : words) hash_ = Combine(hash_, word);
-  ++count_;
   ++count_by_kind_[kind];
+  if (++count_ == limits_.events_max) {
+    OnViolation("endless", fmt::format("the run has not ended after {} events", count_));
+  }
 }
 
 void EventLog::Keep(const LoggedEvent& event, std::optional<uint64_t> connection) {

@@ -149,6 +149,16 @@ TEST(EventLog, TheFirstViolationStays) {
   EXPECT_FALSE(log.violation()->has_connection);
 }
 
+TEST(EventLog, TooManyEventsAreAViolation) {
+  EventLog log({.events_max = 3});
+  for (int64_t step = 0; step < 2; ++step) log.Note("step", 1, step, 0);
+  EXPECT_FALSE(log.violation().has_value());
+  for (int64_t step = 0; step < 2; ++step) log.Note("step", 1, step, 0);
+  ASSERT_TRUE(log.violation().has_value());
+  EXPECT_EQ(log.violation()->invariant, "endless");
+  EXPECT_EQ(log.violation()->event, 3u);
+}
+
 TEST(EventLog, AViolationMayNameItsCause) {
   EventLog log;
   log.ReportViolation("liveness/never-executed", "seen", 1);

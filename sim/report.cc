@@ -28,6 +28,13 @@ std::string RenderMoment(const char* name, Nanoseconds time, uint64_t event) {
   return line;
 }
 
+// How it was decided who goes first, and the command that runs it again.
+std::string RenderHow(const RunIdentity& identity) {
+  const std::string by =
+      identity.strategy.empty() ? std::string() : "  by:     " + identity.strategy + "\n";
+  return by + "  replay: " + ReplayCommand(identity) + "\n";
+}
+
 }  // namespace
 
 std::string ReplayCommand(const RunIdentity& identity) {
@@ -43,8 +50,7 @@ std::string RenderFailure(const RunIdentity& identity, const EventLog& log,
   std::string text = "violated: " + violation.invariant + "\n";
   text += "  seen:   " + violation.detail + "\n";
   text += RenderMoment("  at:    ", violation.time, violation.event);
-  if (!identity.strategy.empty()) text += "  by:     " + identity.strategy + "\n";
-  text += "  replay: " + ReplayCommand(identity) + "\n";
+  text += RenderHow(identity);
   if (violation.has_connection) {
     AppendEvents("last events of connection " + std::to_string(violation.connection) + ":",
                  log.RecentOf(violation.connection, options.connection_events_max), text);
@@ -63,7 +69,7 @@ ScopedCheckReport::~ScopedCheckReport() { SetCheckFailureHook(nullptr, nullptr);
 void ScopedCheckReport::Print(void* context) {
   const auto& report = *static_cast<const ScopedCheckReport*>(context);
   std::string text = RenderMoment("  at:    ", report.log_.now(), report.log_.count());
-  text += "  replay: " + ReplayCommand(report.identity_) + "\n";
+  text += RenderHow(report.identity_);
   AppendEvents("last events:", report.log_.Recent(ReportOptions{}.recent_events_max), text);
   std::fputs(text.c_str(), stderr);
 }

@@ -44,10 +44,12 @@ TEST(ScopedCheckReportDeathTest, AFailedCheckPrintsTheCommand) {
       {
         EventLog log;
         log.OnEvent({.kind = model::EventKind::kAccepted, .entity = 3, .a = 9});
-        const ScopedCheckReport report({.scenario = "server", .seed = 16, .plan_path = ""}, log);
+        const ScopedCheckReport report(
+            {.scenario = "server", .seed = 16, .plan_path = "", .strategy = "pct-2"}, log);
         ORRERY_CHECK_MSG(log.count() == 7, "on purpose");
       },
-      "check failed(.|\n)*on purpose(.|\n)*--scenario=server --seed=0x10(.|\n)*descriptor 9");
+      "check failed(.|\n)*on purpose(.|\n)*by: +pct-2\n(.|\n)*--scenario=server "
+      "--seed=0x10(.|\n)*descriptor 9");
 }
 
 TEST(ScopedCheckReportDeathTest, TheHookIsGoneAfterIt) {

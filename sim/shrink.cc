@@ -355,6 +355,18 @@ class Shrinker {
 
 }  // namespace
 
+std::string_view NameOf(ShrinkEnd end) {
+  switch (end) {
+    case ShrinkEnd::kSmallest:
+      return "nothing more can go";
+    case ShrinkEnd::kRunsUsedUp:
+      return "the runs are used up";
+    case ShrinkEnd::kOutOfTime:
+      return "the time is over";
+  }
+  return "?";
+}
+
 uint64_t LinesOf(const Plan& plan) { return 1 + plan.workload.size() + plan.choices.size(); }
 
 ShrinkResult Shrink(const Plan& plan, const RunPlanAgain& run, const ShrinkLimits& limits) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string_view>
 
 #include "sim/plan.h"
 
@@ -29,6 +30,7 @@ struct ShrinkLimits {
 };
 
 enum class ShrinkEnd : uint8_t { kSmallest, kRunsUsedUp, kOutOfTime };
+std::string_view NameOf(ShrinkEnd end);
 
 struct ShrinkResult {
   Plan plan;  // As its last run returned it.

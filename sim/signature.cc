@@ -51,7 +51,7 @@ std::string SignatureIn(std::string_view errors) {
 
 std::string SignatureOfEnd(const Child& child) {
   ORRERY_CHECK(child.end() != Child::End::kRunning && child.end() != Child::End::kReturned);
-  if (child.end() == Child::End::kOutOfTime) return "hang";
+  if (child.end() == Child::End::kOutOfTime) return std::string(kHangSignature);
   std::string said = SignatureIn(child.errors());
   if (!said.empty()) return said;
   const char* const how = child.end() == Child::End::kSignalled ? "signal " : "exit ";

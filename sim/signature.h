@@ -21,6 +21,9 @@
 
 namespace orrery::sim {
 
+// Of a run that was stopped because it did not end.
+inline constexpr std::string_view kHangSignature = "hang";
+
 std::string SignatureOf(const Violation& violation);
 
 // Of a child that did not return. REQUIRES: child.end() is neither kRunning nor kReturned.

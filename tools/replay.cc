@@ -7,7 +7,6 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <expected>
@@ -25,6 +24,7 @@
 #include "tests/scenarios/registry.h"
 #include "tests/scenarios/scenario.h"
 #include "tools/from_caller.h"
+#include "tools/shrink_to_file.h"
 
 namespace {
 
@@ -38,8 +38,6 @@ using orrery::sim::ChildLimits;
 using orrery::sim::HexOf;
 using orrery::sim::LinesOf;
 using orrery::sim::Plan;
-using orrery::sim::ShrinkEnd;
-using orrery::sim::ShrinkLimits;
 using orrery::tools::FromCaller;
 
 constexpr int kFailed = 1;
@@ -50,9 +48,7 @@ struct Arguments {
   std::string seed;
   std::string plan;
   std::string write_plan;
-  std::string shrink;
-  uint64_t shrink_runs = 20'000;
-  uint64_t shrink_seconds = 300;
+  orrery::tools::ShrinkToFileOptions shrink;
   uint64_t runs = 1;
   size_t events = 0;
   bool json = false;
@@ -142,18 +138,6 @@ int Judge(const Arguments& arguments, const Scenario& scenario, const Plan* plan
   return 0;
 }
 
-std::string_view NameOf(ShrinkEnd end) {
-  switch (end) {
-    case ShrinkEnd::kSmallest:
-      return "nothing more can go";
-    case ShrinkEnd::kRunsUsedUp:
-      return "the runs are used up (--shrink-runs)";
-    case ShrinkEnd::kOutOfTime:
-      return "the time is over (--shrink-seconds)";
-  }
-  return "?";
-}
-
 // Shrinks a run that failed, crashed or hung, and writes what is left of its plan.
 int ShrinkRun(const Arguments& arguments, const Scenario& scenario, IsolatedRunner& runner,
               const std::expected<IsolatedResult, std::string>& first) {
@@ -162,22 +146,14 @@ int ShrinkRun(const Arguments& arguments, const Scenario& scenario, IsolatedRunn
   fmt::print("signature     {}\n", first->signature);
   fmt::print("first plan    {} lines\n", LinesOf(first->plan));
   std::fflush(stdout);
-  const auto start = std::chrono::steady_clock::now();
-  const auto elapsed = [start] { return std::chrono::steady_clock::now() - start; };
-  const ShrinkLimits limits{.runs_max = arguments.shrink_runs, .out_of_time = [&] {
-                              return elapsed() > std::chrono::seconds(arguments.shrink_seconds);
-                            }};
-  const auto result = ShrinkIsolated(runner, scenario, first->plan, limits);
-  if (!result) return WrongUse(result.error());
-  const std::string path = FromCaller(arguments.shrink);
-  if (const auto written = WritePlanFile(path, result->plan); !written) {
-    return WrongUse(written.error());
-  }
-  fmt::print("shrunk plan   {} lines, {}\n", LinesOf(result->plan), arguments.shrink);
-  fmt::print("runs          {} in {:.1f} s; {}\n", result->runs,
-             std::chrono::duration<double>(elapsed()).count(), NameOf(result->end));
-  fmt::print("replay        {}\n", orrery::sim::ReplayCommand(
-                                       {.scenario = {}, .seed = 0, .plan_path = arguments.shrink}));
+  const auto shrunk = ShrinkToFile(runner, scenario, first->plan, arguments.shrink);
+  if (!shrunk) return WrongUse(shrunk.error());
+  fmt::print("shrunk plan   {} lines, {}\n", shrunk->lines, arguments.shrink.path);
+  fmt::print("runs          {} in {:.1f} s; {}\n", shrunk->runs, shrunk->seconds,
+             NameOf(shrunk->end));
+  fmt::print(
+      "replay        {}\n",
+      orrery::sim::ReplayCommand({.scenario = {}, .seed = 0, .plan_path = arguments.shrink.path}));
   return kFailed;
 }
 
@@ -189,7 +165,7 @@ int RunPlanFile(const Arguments& arguments) {
   if (scenario == nullptr) {
     return WrongUse(path + ": there is no scenario \"" + plan->scenario + "\" (see --list)");
   }
-  if (!arguments.shrink.empty()) {
+  if (!arguments.shrink.path.empty()) {
     IsolatedRunner runner(ChildLimits{});
     return ShrinkRun(arguments, *scenario, runner, runner.RunPlan(*scenario, *plan));
   }
@@ -240,7 +216,7 @@ int Run(const Arguments& arguments) {
   if (arguments.runs != 1 && !arguments.write_plan.empty()) {
     return WrongUse("--write-plan writes one run: leave --runs out");
   }
-  if (!arguments.shrink.empty()) {
+  if (!arguments.shrink.path.empty()) {
     if (arguments.runs != 1) return WrongUse("--shrink shrinks one run: leave --runs out");
     IsolatedRunner runner(ChildLimits{});
     return ShrinkRun(arguments, *scenario, runner, runner.RunSeed(*scenario, *seed));
@@ -270,16 +246,17 @@ int main(int argc, char** argv) {
                  "Writes what happened as a plan, to be replayed, edited or kept")
       ->type_name("FILE");
   app.add_option(
-         "--shrink", arguments.shrink,
+         "--shrink", arguments.shrink.path,
          "Takes away from a failing run what its failure does not need, and writes the plan "
          "that is left; runs that crash or hang as well")
       ->type_name("FILE");
-  app.add_option("--shrink-runs", arguments.shrink_runs, "Ends the shrinking after so many runs")
+  app.add_option("--shrink-runs", arguments.shrink.runs_max,
+                 "Ends the shrinking after so many runs")
       ->capture_default_str()
       ->check(CLI::Range(uint64_t{1}, uint64_t{10'000'000}))
       ->type_name("N");
   app.add_option(
-         "--shrink-seconds", arguments.shrink_seconds,
+         "--shrink-seconds", arguments.shrink.seconds_max,
          "Ends the shrinking after so long; only this makes its result depend on the machine")
       ->capture_default_str()
       ->check(CLI::Range(uint64_t{1}, uint64_t{1'000'000}))

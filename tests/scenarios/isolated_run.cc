@@ -1,5 +1,6 @@
 #include "tests/scenarios/isolated_run.h"
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -51,6 +52,22 @@ std::expected<IsolatedResult, std::string> ReadResult(const std::string& text) {
   return result;
 }
 
+// For what is tried instead of `first`.
+IsolatedRunner RunnerForCandidates(const IsolatedResult& first, sim::ChildLimits limits,
+                                   Nanoseconds patience) {
+  static constexpr uint64_t kTimesFirst = 20;
+  static constexpr uint64_t kEventsLeast = 10'000;
+  const bool hangs = first.signature == sim::kHangSignature;
+  const Nanoseconds time = hangs ? 0 : first.processor_time * Nanoseconds{kTimesFirst};
+  limits.processor_time_max = std::min(limits.processor_time_max, std::max(patience, time));
+  uint64_t events_max = RunOptions{}.events_max;
+  // A run that crashed or hung has not counted them.
+  if (first.events != 0) {
+    events_max = std::min(events_max, std::max(kEventsLeast, first.events * kTimesFirst));
+  }
+  return IsolatedRunner(limits, events_max);
+}
+
 }  // namespace
 
 std::expected<IsolatedResult, std::string> IsolatedRunner::Run(const Scenario& scenario,
@@ -60,14 +77,20 @@ std::expected<IsolatedResult, std::string> IsolatedRunner::Run(const Scenario& s
   const auto body = [&](const sim::ChildSide& side) {
     RunOptions options;
     options.journal = &journal_;
+    options.events_max = events_max_;
     side.Write(WriteResult(choices == Choices::kOfPlan
                                ? scenarios::RunPlan(scenario, plan, options)
                                : scenarios::RunSeed(scenario, plan.seed, options)));
   };
   const auto child = sim::Child::Start(body, limits_);
   child->PumpToTheEnd();
-  if (child->end() == sim::Child::End::kReturned) return ReadResult(child->output());
+  if (child->end() == sim::Child::End::kReturned) {
+    auto result = ReadResult(child->output());
+    if (result) result->processor_time = child->processor_time();
+    return result;
+  }
   IsolatedResult result;
+  result.processor_time = child->processor_time();
   result.signature = SignatureOfEnd(*child);
   result.report = child->errors();
   result.plan = plan;
@@ -90,16 +113,25 @@ std::expected<IsolatedResult, std::string> IsolatedRunner::RunPlan(const Scenari
 std::expected<sim::ShrinkResult, std::string> ShrinkIsolated(IsolatedRunner& runner,
                                                              const Scenario& scenario,
                                                              const sim::Plan& plan,
-                                                             const sim::ShrinkLimits& limits) {
+                                                             const sim::ShrinkLimits& limits,
+                                                             Nanoseconds patience) {
   const auto first = runner.RunPlan(scenario, plan);
   if (!first) return std::unexpected(first.error());
   if (first->signature.empty()) return std::unexpected("the plan breaks no rule");
-  const auto run = [&](const sim::Plan& candidate) -> std::optional<sim::Plan> {
-    auto result = runner.RunPlan(scenario, candidate);
-    if (!result || result->signature != first->signature) return std::nullopt;
-    return std::move(result->plan);
+  const auto shrink_by = [&](IsolatedRunner& candidates) {
+    const auto run = [&](const sim::Plan& candidate) -> std::optional<sim::Plan> {
+      auto result = candidates.RunPlan(scenario, candidate);
+      if (!result || result->signature != first->signature) return std::nullopt;
+      return std::move(result->plan);
+    };
+    return sim::Shrink(first->plan, run, limits);
   };
-  return sim::Shrink(first->plan, run, limits);
+  IsolatedRunner impatient = RunnerForCandidates(*first, runner.limits(), patience);
+  sim::ShrinkResult result = shrink_by(impatient);
+  // What hangs for so long might only be slow.
+  const auto confirmed = runner.RunPlan(scenario, result.plan);
+  if (confirmed && confirmed->signature == first->signature) return result;
+  return shrink_by(runner);
 }
 
 }  // namespace orrery::scenarios

@@ -21,6 +21,8 @@ struct IsolatedResult {
   std::string signature;
   // What to print about it.
   std::string report;
+  // What it used of a processor.
+  Nanoseconds processor_time = 0;
   // Unknown (0) of a run that crashed or hung.
   uint64_t hash = 0;
   uint64_t events = 0;
@@ -33,7 +35,12 @@ struct IsolatedResult {
 
 class IsolatedRunner {
  public:
-  explicit IsolatedRunner(const sim::ChildLimits& limits) : limits_(limits) {}
+  // `events_max`: as many are the violation "endless".
+  explicit IsolatedRunner(const sim::ChildLimits& limits,
+                          uint64_t events_max = RunOptions{}.events_max)
+      : limits_(limits), events_max_(events_max) {}
+
+  const sim::ChildLimits& limits() const { return limits_; }
 
   // As in scenario.h. The error is what is wrong with the plan.
   std::expected<IsolatedResult, std::string> RunSeed(const Scenario& scenario, uint64_t seed);
@@ -47,14 +54,18 @@ class IsolatedRunner {
                                                  Choices choices);
 
   sim::ChildLimits limits_;
+  uint64_t events_max_;
   sim::SharedJournal journal_;
 };
 
-// Shrinks a plan that breaks a rule, crashes or hangs, keeping its signature (sim/shrink.h). The
-// error is what is wrong with the plan, or that it breaks nothing.
+// Shrinks a plan that breaks a rule, crashes or hangs, keeping its signature (sim/shrink.h). What
+// is tried should be smaller than the plan, so it is given up when it makes many times as many
+// events; and when it uses many times as much of a processor, but `patience` at least. The error is
+// what is wrong with the plan, or that it breaks nothing.
 std::expected<sim::ShrinkResult, std::string> ShrinkIsolated(IsolatedRunner& runner,
                                                              const Scenario& scenario,
                                                              const sim::Plan& plan,
-                                                             const sim::ShrinkLimits& limits);
+                                                             const sim::ShrinkLimits& limits,
+                                                             Nanoseconds patience = kSecond);
 
 }  // namespace orrery::scenarios

@@ -103,6 +103,59 @@ TEST(IsolatedRun, AFailingCheckHasASignatureAndAPlanThatShrinks) {
 
 TEST(IsolatedRun, AHangHasASignatureAndAPlanThatShrinks) { ExpectShrinks(Fragile::kHangs, "hang"); }
 
+// Breaks when a send is partial, and hangs or goes on for long when nothing was scheduled oddly.
+class Slow final : public Scenario {
+ public:
+  enum class How : uint8_t { kManyEvents, kBusy };
+  explicit Slow(How how) : how_(how) {}
+  std::string_view name() const override { return "slow"; }
+  std::string_view description() const override { return "a test"; }
+  sim::Plan Draw(uint64_t) const override {
+    sim::Plan plan;
+    plan.scenario = "slow";
+    for (const Site site : {Site::kSchedule, Site::kSendPartial}) {
+      plan.choices.push_back({.site = site, .entity = 1, .ordinal = 0, .value = 1});
+    }
+    return plan;
+  }
+  std::expected<RunResult, std::string> Run(const sim::Plan&, sim::RecordingChoice& choice,
+                                            sim::EventLog& log) const override {
+    log.Note("step", 1, 0, 0);
+    const bool odd = choice.Choose(Site::kSchedule, 1, 0, 2) != 0;
+    const bool partial = choice.Choose(Site::kSendPartial, 1, 0, 2) != 0;
+    if (how_ == How::kManyEvents) {
+      for (int event = 0; !odd && event < 20'000; ++event) log.Note("step", 1, event, 0);
+      if (partial) log.OnViolation("broken", "on purpose");
+    } else {
+      // Much less than the runner's limit, when it ends.
+      for (volatile int64_t left = odd ? INT64_MAX : 150'000'000; partial && left > 0;)
+        left = left - 1;
+    }
+    return RunResult{};
+  }
+
+ private:
+  How how_;
+};
+
+TEST(IsolatedRun, ShrinkingGivesUpOnWhatMakesManyTimesAsManyEvents) {
+  const Slow scenario(Slow::How::kManyEvents);
+  IsolatedRunner runner({});
+  const auto small = ShrinkIsolated(runner, scenario, scenario.Draw(0), {.out_of_time = {}});
+  ASSERT_TRUE(small.has_value()) << small.error();
+  // Without the odd schedule it fails as well, but later.
+  EXPECT_EQ(small->plan.choices.size(), 2u);
+}
+
+TEST(IsolatedRun, WhatIsOnlySlowIsNotTakenForAHang) {
+  const Slow scenario(Slow::How::kBusy);
+  IsolatedRunner runner({.processor_time_max = 2 * kSecond});
+  const auto small = ShrinkIsolated(runner, scenario, scenario.Draw(0),
+                                    {.runs_max = 4, .out_of_time = {}}, 20 * kMillisecond);
+  ASSERT_TRUE(small.has_value()) << small.error();
+  EXPECT_EQ(small->plan.choices.size(), 2u);
+}
+
 TEST(IsolatedRun, ARunThatBreaksNothingHasAHashAndNoSignature) {
   const Fragile scenario(Fragile::kViolates);
   IsolatedRunner runner(kLimits);

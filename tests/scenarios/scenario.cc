@@ -33,6 +33,7 @@ std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const si
                                               const std::string& strategy, model::Choice& choice,
                                               const RunOptions& options) {
   sim::EventLog::Limits limits;
+  limits.events_max = options.events_max;
   limits.recent_max = std::max(limits.recent_max, options.events_shown);
   sim::EventLog log(limits);
   const sim::RunIdentity identity{.scenario = plan.scenario,

@@ -31,6 +31,8 @@ struct RunOptions {
   size_t events_shown = 0;
   // Where the plan came from, for the report; empty for a seed.
   std::string plan_path;
+  // As many events are a violation: for plans that can be told to be too long.
+  uint64_t events_max = sim::EventLog::Limits{}.events_max;
   // Where decisions go as well, if anywhere: for a run whose process may not survive it.
   sim::SharedJournal* journal = nullptr;
 };
