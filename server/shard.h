@@ -79,6 +79,8 @@ class Shard final : public Application, private ServerHost {
   uint16_t port() const { return port_; }
   const Reactor& reactor() const { return *reactor_; }
   const Keyspace& keyspace() const { return keyspace_; }
+  // Clients have the ids from 1 to this, in the order of their connections.
+  uint64_t last_client_id() const { return last_client_id_; }
 
   // Application.
   void OnEvents(std::span<const ConnectionEvent> events) override;

@@ -510,7 +510,10 @@ class ServerRun {
         executions_(accepts_, kernel_, judge_),
         world_(kernel_, choice, log, {.interrupts = setup.prompt, .spin_turns_max = 2000}),
         start_(kernel_.MonotonicNow()) {
-    judge_.FindClientsBy([this](uint64_t id) { return accepts_.ConnectionOf(id); });
+    // The kernel may have accepted a connection of which the server does not know yet.
+    judge_.FindClientsBy([this](uint64_t id) {
+      return id <= shard_->last_client_id() ? accepts_.ConnectionOf(id) : std::nullopt;
+    });
   }
 
   void Populate(const Setup& setup, Workload workload) {
