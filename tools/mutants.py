@@ -207,7 +207,7 @@ def table(rows):
              "|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
         by = ", ".join(name if count == 1 else f"{name} × {count}" for name, count in row["by"].items())
-        cpu = None if row["cpu_seconds"] is None else f"{row['cpu_seconds']:.2f}"
+        cpu = None if row["cpu_seconds"] is None else f"{row['cpu_seconds']:.3f}"
         cells = [row["entry"], row["mechanism"], f"{row['kills']} of {row['hunts']}", row["seeds"], cpu, by or None,
                  row["signature"], row["lines"], row["shrunk_lines"]]
         lines.append(f"| {' | '.join(cell(one) for one in cells)} |")
@@ -243,7 +243,7 @@ def with_table(document, body):
 def report(row):
     if row["kills"] == 0:
         return f"SURVIVED {row['hunts']} hunts"
-    middle = "more than the budget" if row["seeds"] is None else f"{row['seeds']} seeds, {row['cpu_seconds']:.2f} s"
+    middle = "more than the budget" if row["seeds"] is None else f"{row['seeds']} seeds, {row['cpu_seconds']:.3f} s"
     return (f"found from {row['kills']} of {row['hunts']}, median {middle}; {row['signature']}; "
             f"{row['lines']} lines shrunk to {cell(row['shrunk_lines'])} in {row['shrink_seconds']:.1f} s")
 

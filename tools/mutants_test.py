@@ -125,7 +125,7 @@ class Tool(unittest.TestCase):
         self.write("tests/mutants/a1_lost.patch", patch("A1", [12, far + 2, 2 * far + 4]))
         result = self.run_tool("--base-seeds=3", f"--json={self.root}/rows.json", f"--update={self.root}/document.md")
         self.assertEqual(result.returncode, 0, result.stderr)
-        row = "| A1 | it breaks | 3 of 3 | 5 | 0.05 | server uniform × 3 | liveness | 80 | 2 |"
+        row = "| A1 | it breaks | 3 of 3 | 5 | 0.050 | server uniform × 3 | liveness | 80 | 2 |"
         self.assertIn(row, result.stdout)
         self.assertIn("1 of 1 found; the median bug after 5 seeds", result.stdout)
         self.assertIn(row, (self.root / "document.md").read_text(encoding="utf-8"))
