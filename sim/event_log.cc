@@ -244,7 +244,7 @@ void EventLog::OnEvent(const Event& event) {
   const bool about_connection = IsAboutConnection(event.kind);
   if (IsMovement(event)) ++progress_;
   if (IsActivity(event)) ++activity_;
-  Keep({.number = count_, .time = now_, .event = event, .note = {}, .text = {}},
+  Keep({.number = count_, .hash = hash_, .time = now_, .event = event, .note = {}, .text = {}},
        about_connection ? std::optional(event.entity) : std::nullopt);
 }
 
@@ -264,6 +264,7 @@ void EventLog::Note(std::string_view name, uint64_t connection, int64_t a, int64
   ++activity_;
   static constexpr size_t kTextMax = 120;
   Keep({.number = count_,
+        .hash = hash_,
         .time = now_,
         .event = event,
         .note = name,

@@ -47,6 +47,7 @@ struct Violation {
 // An event as it is kept for people.
 struct LoggedEvent {
   uint64_t number = 0;  // From 1, over the whole run.
+  uint64_t hash = 0;    // Of all events up to this one.
   Nanoseconds time = 0;
   model::Event event{};   // For a note only entity, a and b.
   std::string_view note;  // Empty for an event of the model.

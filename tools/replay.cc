@@ -51,6 +51,7 @@ struct Arguments {
   orrery::tools::ShrinkToFileOptions shrink;
   uint64_t runs = 1;
   size_t events = 0;
+  bool hashes = false;
   bool json = false;
   bool list = false;
 };
@@ -65,7 +66,7 @@ void PrintText(const Scenario& scenario, const RunResult& result) {
   fmt::print("scenario      {}\n", scenario.name());
   fmt::print("seed          {}\n", HexOf(result.plan.seed));
   fmt::print("strategy      {}\n", result.strategy);
-  fmt::print("event hash    0x{:016x}\n", result.hash);
+  fmt::print("event hash    {}\n", HexOf(result.hash));
   fmt::print("events        {}\n", result.events);
   fmt::print("virtual time  {:.6f} ms\n",
              static_cast<double>(result.virtual_time) / orrery::kMillisecond);
@@ -171,6 +172,7 @@ int RunPlanFile(const Arguments& arguments) {
   }
   RunOptions options;
   options.events_shown = arguments.events;
+  options.hashes_shown = arguments.hashes;
   options.plan_path = arguments.plan;
   const auto result = RunPlan(*scenario, *plan, options);
   if (!result) return WrongUse(path + ": " + result.error());
@@ -181,6 +183,7 @@ int RunSeeds(const Arguments& arguments, const Scenario& scenario, uint64_t firs
   for (uint64_t run = 0; run < arguments.runs; ++run) {
     RunOptions options;
     options.events_shown = arguments.events;
+    options.hashes_shown = arguments.hashes;
     const auto result = RunSeed(scenario, first + run, options);
     if (!result) return WrongUse(result.error());
     if (const int code = Judge(arguments, scenario, nullptr, *result); code != 0) return code;
@@ -268,6 +271,7 @@ int main(int argc, char** argv) {
   app.add_option("--events", arguments.events, "Prints the last so many events as well")
       ->check(CLI::Range(size_t{0}, size_t{10'000'000}))
       ->type_name("N");
+  app.add_flag("--hashes", arguments.hashes, "Prints the hash up to each event with it");
   app.add_flag("--json", arguments.json, "Prints one JSON object for each run");
   app.add_flag("--list", arguments.list, "Lists the scenarios");
   try {

@@ -18,6 +18,9 @@ cp "$directory/out" "$directory/first"
 expect_code 0 "$replay" --scenario=server --seed=0x7 --events=5
 [[ "$(hash_of "$directory/first")" == "$(hash_of "$directory/out")" ]] || fail "a seed gave two hashes"
 [[ "$(grep -c '^#' "$directory/out")" == 5 ]] || fail "--events=5 did not print five events"
+expect_code 0 "$replay" --scenario=server --seed=7 --events=1 --hashes
+[[ "$(sed -n 's/^event hash *//p' "$directory/out")" == "$(sed -n 's/ #.*//p' "$directory/out")" ]] ||
+  fail "the last event's hash is not that of the run"
 expect_code 0 "$replay" --plan="$directory/7.jsonl"
 [[ "$(hash_of "$directory/first")" == "$(hash_of "$directory/out")" ]] || fail "the plan gave another hash"
 expect_code 0 "$replay" --scenario=server --seed=1 --runs=2 --json

@@ -13,9 +13,12 @@ namespace {
 
 std::string RateName(const model::SiteInfo& info) { return "rate." + std::string(info.name); }
 
-std::string RenderAll(const std::vector<sim::LoggedEvent>& events) {
+std::string RenderAll(const std::vector<sim::LoggedEvent>& events, bool hashes) {
   std::string text;
-  for (const sim::LoggedEvent& event : events) text += sim::Render(event) + "\n";
+  for (const sim::LoggedEvent& event : events) {
+    if (hashes) text += sim::HexOf(event.hash) + " ";
+    text += sim::Render(event) + "\n";
+  }
   return text;
 }
 
@@ -53,7 +56,7 @@ std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const si
   result->virtual_time = log.now();
   result->violation = log.violation();
   if (log.violation().has_value()) result->report = sim::RenderFailure(identity, log, {});
-  result->last_events = RenderAll(log.Recent(options.events_shown));
+  result->last_events = RenderAll(log.Recent(options.events_shown), options.hashes_shown);
   result->marks = MarksSince(marks_before);
   result->questions = recorder.asked();
   result->plan = plan;

@@ -29,6 +29,8 @@ namespace orrery::scenarios {
 struct RunOptions {
   // The last events to return as text, of the whole run.
   size_t events_shown = 0;
+  // With the hash up to each of them.
+  bool hashes_shown = false;
   // Where the plan came from, for the report; empty for a seed.
   std::string plan_path;
   // As many events are a violation: for plans that can be told to be too long.
