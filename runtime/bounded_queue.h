@@ -76,6 +76,9 @@ class BoundedQueue {
     }
   }
 
+  // How many pushes there have been.
+  size_t pushed() const { return push_at_.load(std::memory_order_relaxed) / kStep; }
+
   // --- On the consumer's thread.
 
   // Nothing: empty, or the oldest push is not done.

@@ -56,6 +56,9 @@ class BasicWaker {
     return (before & kAsleep) != 0 && TakeIntent();
   }
 
+  // How many publications there have been, modulo the sequence.
+  Word published() const { return word_.load(std::memory_order_relaxed) / kOne; }
+
   // --- For the sleeper.
 
   // Before it looks for work. False: nobody will publish any more, and what has been published is

@@ -203,6 +203,8 @@ void Operations::End(RingOperation& operation, Outcome outcome,
     case Outcome::kCancelled:
       ++counters_.cancelled;
       break;
+    case Outcome::kLost:
+      CheckFailed(__FILE__, __LINE__, "outcome", "an operation that is lost does not end");
   }
   operation.abandoned_ ? operation.OnReleased() : operation.OnDone(outcome, result);
 }

@@ -61,6 +61,7 @@ enum class Outcome : uint8_t {
   kCompleted,  // The result is the kernel's: a value, or an error.
   kTimedOut,   // The deadline passed; the result is ETIME.
   kCancelled,  // Cancel() or Abandon() was called; the result is ECANCELED.
+  kLost,       // Lose() was called. For those who pass OnLost() on; OnDone() never says it.
 };
 
 // How a deadline is kept.
