@@ -10,11 +10,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "base/intrusive_list.h"
 #include "base/slab.h"
 #include "base/units.h"
+#include "runtime/incoming_body.h"
 #include "runtime/pending_output.h"
 #include "runtime/ring/user_data.h"
 
@@ -46,6 +48,9 @@ class Connection {
   bool open() const { return phase_ == Phase::kOpen; }
   bool reads_paused() const { return reads_paused_; }
 
+  // What is being received in its own memory (Reactor::ReceiveBody()), or null.
+  const IncomingBody* body() const { return body_.get(); }
+
   // Where replies go. After appending, call Reactor::Flush().
   PendingOutput& output() { return output_; }
 
@@ -64,6 +69,9 @@ class Connection {
     return static_cast<uint16_t>(1u << static_cast<unsigned>(operation));
   }
 
+  // Whether receives are to write into the body; otherwise they take provided buffers.
+  bool receives_in_place() const { return open() && body_ != nullptr && !body_->complete(); }
+
   // What can be submitted for it now. The arm queue holds it while one of these holds.
   bool wants_receive() const {
     return phase_ <= Phase::kDraining && !reads_paused_ && !end_of_input_ &&
@@ -72,7 +80,8 @@ class Connection {
   }
   bool wants_receive_cancel() const {
     return in_flight(Operation::kReceive) && !receive_cancel_sent_ &&
-           (reads_paused_ || phase_ == Phase::kClosing);
+           (reads_paused_ || phase_ == Phase::kClosing ||
+            in_place_in_flight_ != receives_in_place());
   }
   bool wants_send() const {
     return phase_ <= Phase::kFlushing && !output_.empty() && !in_flight(Operation::kSend) &&
@@ -99,10 +108,14 @@ class Connection {
   bool reads_paused_ = false;
   bool end_of_input_ = false;  // The peer's stream has ended: there is nothing more to receive.
   bool receive_cancel_sent_ = false;  // For the receive in flight.
+  bool in_place_in_flight_ = false;   // The receive in flight writes into body_.
   bool send_cancel_sent_ = false;     // For the send in flight.
   size_t drained_bytes_ = 0;          // Input discarded while finishing.
   bool flush_clock_ = false;          // Which of the reactor's clocks the deadline is of.
   Nanoseconds linger_deadline_ = kNever;
+
+  // What the kernel may write to is not touched until the receive in flight has ended.
+  std::unique_ptr<IncomingBody> body_;
 
   // The message in the send slab that the front of the output has been pinned in. While there is
   // one, sends continue it.

@@ -300,6 +300,7 @@ void Reactor::HandleWaker(const Completion& completion) {
 }
 
 void Reactor::HandleReceive(Connection& connection, const Completion& completion) {
+  if (connection.in_place_in_flight_) return HandleReceiveInPlace(connection, completion);
   const std::string_view data = TakeBuffer(completion);
   if (!data.empty()) {
     counters_.received_bytes += data.size();
@@ -315,6 +316,23 @@ void Reactor::HandleReceive(Connection& connection, const Completion& completion
   // well (fact O5).
   if (completion.more()) return;
   ORRERY_MARK_IF(!data.empty(), "receive.ended-with-data");
+  HandleReceiveEnd(connection, completion);
+}
+
+void Reactor::HandleReceiveInPlace(Connection& connection, const Completion& completion) {
+  connection.in_place_in_flight_ = false;
+  const size_t bytes = completion.ok() ? completion.value() : 0;
+  // One that is cancelled or ended by its peer says how far it has come (fact R5).
+  ORRERY_MARK_IF(bytes > 0 && connection.receive_cancel_sent_, "body.cancelled-with-bytes");
+  counters_.received_bytes += bytes;
+  connection.body_->Fill(bytes);
+  if (connection.open()) {
+    ORRERY_MARK_IF(bytes > 0 && !connection.body_->complete(), "body.comes-in-parts");
+    if (connection.body_->complete()) Emit(ConnectionEvent::Kind::kBody, connection);
+  } else {
+    connection.body_.reset();
+    Discard(connection, bytes);
+  }
   HandleReceiveEnd(connection, completion);
 }
 
@@ -503,12 +521,7 @@ bool Reactor::Arm(Connection& connection) {
     }
     connection.send_cancel_sent_ = true;
   }
-  if (connection.wants_receive() &&
-      !Submitted(connection, Operation::kReceive,
-                 submission_.ReceiveMultishot(socket, kBufferGroup,
-                                              Tag(connection, Operation::kReceive)))) {
-    return false;
-  }
+  if (connection.wants_receive() && !ArmReceive(connection)) return false;
   if (connection.wants_send() && !ArmSend(connection)) return false;
   if (connection.wants_shutdown() &&
       !Submitted(connection, Operation::kShutdown,
@@ -521,6 +534,20 @@ bool Reactor::Arm(Connection& connection) {
     return false;
   }
   return true;
+}
+
+bool Reactor::ArmReceive(Connection& connection) {
+  const File socket = File::Descriptor(connection.descriptor());
+  const UserData tag = Tag(connection, Operation::kReceive);
+  if (!connection.receives_in_place()) {
+    return Submitted(connection, Operation::kReceive,
+                     submission_.ReceiveMultishot(socket, kBufferGroup, tag));
+  }
+  // All of the room at once: what is missing is known, and nothing can be done before it is there.
+  const bool queued = submission_.Receive(socket, connection.body_->Room(), MSG_WAITALL, tag);
+  ORRERY_MARK_IF(!queued, "sq-full.receive-in-place");
+  connection.in_place_in_flight_ = queued;
+  return Submitted(connection, Operation::kReceive, queued);
 }
 
 bool Reactor::ArmSend(Connection& connection) {
@@ -639,6 +666,36 @@ void Reactor::ResumeReads(Connection& connection) {
   ORRERY_MARK_IF(connection.in_flight(Operation::kReceive), "receive.resumed-before-cancelled");
   connection.reads_paused_ = false;
   Queue(connection);
+}
+
+void Reactor::ReceiveBody(Connection& connection, IncomingBody body) {
+  ORRERY_CHECK(connection.body() == nullptr);
+  ORRERY_CHECK(!body.complete());
+  if (!connection.open()) return;
+  connection.body_ = std::make_unique<IncomingBody>(std::move(body));
+  // It needs no provided buffer.
+  ORRERY_MARK_IF(connection.starved_link_.linked(), "body.of-a-starved-connection");
+  if (connection.starved_link_.linked()) starved_.Remove(connection);
+  Queue(connection);
+}
+
+size_t Reactor::FeedBody(Connection& connection, std::string_view data) {
+  ORRERY_CHECK(connection.body() != nullptr);
+  ORRERY_CHECK(!connection.in_place_in_flight_);
+  const size_t bytes = connection.body_->Append(data);
+  ORRERY_MARK("body.fed-meanwhile");
+  ORRERY_MARK_IF(connection.body_->complete(), "body.complete-before-the-switch");
+  Queue(connection);
+  return bytes;
+}
+
+std::optional<SharedBytes> Reactor::TakeBody(Connection& connection) {
+  ORRERY_CHECK(connection.body() != nullptr);
+  if (!connection.body_->complete()) return std::nullopt;
+  ORRERY_CHECK(!connection.in_place_in_flight_);
+  SharedBytes body = std::move(*connection.body_).Take();
+  connection.body_.reset();
+  return body;
 }
 
 void Reactor::Finish(Connection& connection) {

@@ -31,17 +31,20 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "base/errno.h"
 #include "base/intrusive_list.h"
+#include "base/shared_bytes.h"
 #include "base/slab.h"
 #include "base/units.h"
 #include "runtime/arm_queue.h"
 #include "runtime/buffer_ring.h"
 #include "runtime/connection.h"
+#include "runtime/incoming_body.h"
 #include "runtime/pending_output.h"
 #include "runtime/ring/completion.h"
 #include "runtime/ring/kernel.h"
@@ -75,6 +78,7 @@ struct ConnectionEvent {
   enum class Kind : uint8_t {
     kOpened,      // Accepted. The first event of a connection.
     kData,        // `data` was received; it is valid until OnEvents() returns.
+    kBody,        // The body is complete: TakeBody().
     kEndOfInput,  // The peer will send nothing more; it may still read.
     kSent,        // Output went out while reads are paused: there may be room again.
     kClosed,      // Gone. The last event; the connection dies when OnEvents() returns.
@@ -158,6 +162,15 @@ class Reactor {
   // Stops and resumes receiving. What arrives until the kernel has stopped is still delivered.
   void PauseReads(Connection& connection);
   void ResumeReads(Connection& connection);
+  // Receives the next `body.total_bytes()` bytes of the stream, less those that are filled, into
+  // the body instead of events. What had arrived before still comes by events: its front belongs to
+  // the body, see FeedBody(). kBody says when it is complete; the stream then goes on by events.
+  // REQUIRES: none is being received, and `body` is not complete.
+  void ReceiveBody(Connection& connection, IncomingBody body);
+  // Puts the front of an event's data into the body that is being received; how many bytes.
+  size_t FeedBody(Connection& connection, std::string_view data);
+  // The body, once it is complete; then none is being received any more.
+  std::optional<SharedBytes> TakeBody(Connection& connection);
   // Sends the output, then ends the connection so that the peer receives all of it. Input is
   // discarded from now on.
   void Finish(Connection& connection);
@@ -197,6 +210,7 @@ class Reactor {
   void HandleAccept(const Completion& completion);
   void HandleWaker(const Completion& completion);
   void HandleReceive(Connection& connection, const Completion& completion);
+  void HandleReceiveInPlace(Connection& connection, const Completion& completion);
   void HandleReceiveEnd(Connection& connection, const Completion& completion);
   void HandleSend(Connection& connection, const Completion& completion);
   void HandleZeroCopySend(const Completion& completion);
@@ -212,6 +226,7 @@ class Reactor {
   // False: the submission queue is full; the same for all below.
   [[nodiscard]] bool ArmSource(Source& source, Operation operation, Operation cancel);
   [[nodiscard]] bool Arm(Connection& connection);
+  [[nodiscard]] bool ArmReceive(Connection& connection);
   [[nodiscard]] bool ArmSend(Connection& connection);
   [[nodiscard]] bool ArmPlainSend(Connection& connection, size_t body_bytes_end);
   // Notes that `operation` is in flight if it was `queued`.

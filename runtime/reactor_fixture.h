@@ -101,6 +101,9 @@ class Echo final : public Application {
         found.received += event.data;
         ++found.data_events;
         break;
+      case Kind::kBody:
+        EXPECT_FALSE(found.end_of_input);
+        break;
       case Kind::kEndOfInput:
         EXPECT_FALSE(found.end_of_input);
         found.end_of_input = true;

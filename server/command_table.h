@@ -32,6 +32,8 @@ struct CommandCall {
   size_t size() const { return arguments.size(); }
   std::string_view operator[](size_t index) const { return arguments[index]; }
   HashedKey first_key() const;
+  // The argument, to be stored.
+  NewValue value(size_t index) const { return {arguments[index], arguments.BodyAt(index)}; }
 };
 
 using CommandHandler = void (*)(CommandCall& call);

@@ -170,17 +170,18 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
         // The frame behind the batch, if one has begun, is presented again with what comes before.
         ORRERY_MARK_IF(last.status == ParseStatus::kNeedMore,
                        "output.full-before-an-unfinished-frame");
-        client.parser.Reset();
+        client.parser.Rewind(batch_[i].command);
         return {consumed, ProcessEnd::kOutputFull};
       }
-      const Prepared& prepared = batch_[i];
+      Prepared& prepared = batch_[i];
       if (MustWait(prepared)) {
         ORRERY_MARK("command.waits-for-a-pause");
-        client.parser.Reset();
+        client.parser.Rewind(prepared.command);
         return {consumed, ProcessEnd::kPaused};
       }
       reply.set_muted(client.reply_off || client.skip_reply);
       Execute(prepared.command, prepared.spec, prepared.first_key_hash, client, server_, reply);
+      prepared.command.DropBodies();
       client.skip_reply = std::exchange(client.skip_next_reply, false);
       consumed = batch_start + prepared.end;
       if (client.closing) return {consumed, ProcessEnd::kClosing};

@@ -32,7 +32,7 @@ void GetDel(CommandCall& call) {
 
 void GetSet(CommandCall& call) {
   const Keyspace::Place place = ReplyFirst(call);
-  call.server.keyspace.Assign(place, call.first_key(), call[2], kNoExpiry);
+  call.server.keyspace.Assign(place, call.first_key(), call.value(2), kNoExpiry);
 }
 
 void StrLen(CommandCall& call) {
@@ -137,7 +137,7 @@ void Set(CommandCall& call) {
   Keyspace& keyspace = call.server.keyspace;
   const HashedKey key = call.first_key();
   if (call.size() == 3) {
-    keyspace.Assign(keyspace.Find(key, call.server.now_ms), key, call[2], kNoExpiry);
+    keyspace.Assign(keyspace.Find(key, call.server.now_ms), key, call.value(2), kNoExpiry);
     call.reply.Ok();
     return;
   }
@@ -163,14 +163,14 @@ void Set(CommandCall& call) {
   }
   if (refused) return;
   const bool keep = options->keep_expiry && present;
-  keyspace.Assign(place, key, call[2], keep ? place->expires_at_ms() : *expires_at_ms);
+  keyspace.Assign(place, key, call.value(2), keep ? place->expires_at_ms() : *expires_at_ms);
 }
 
 void SetNx(CommandCall& call) {
   Keyspace& keyspace = call.server.keyspace;
   const HashedKey key = call.first_key();
   const Keyspace::Place place = keyspace.Find(key, call.server.now_ms);
-  if (!place) keyspace.Assign(place, key, call[2], kNoExpiry);
+  if (!place) keyspace.Assign(place, key, call.value(2), kNoExpiry);
   call.reply.Integer(place ? 0 : 1);
 }
 
@@ -180,7 +180,7 @@ void SetWithExpiry(CommandCall& call, ExpiryUnit unit) {
   if (!expires_at_ms) return;
   Keyspace& keyspace = call.server.keyspace;
   const HashedKey key = call.first_key();
-  keyspace.Assign(keyspace.Find(key, call.server.now_ms), key, call[3], *expires_at_ms);
+  keyspace.Assign(keyspace.Find(key, call.server.now_ms), key, call.value(3), *expires_at_ms);
   call.reply.Ok();
 }
 
@@ -225,7 +225,7 @@ void Append(CommandCall& call) {
   const std::string_view bytes = call[2];
   const Keyspace::Place place = keyspace.Find(key, call.server.now_ms);
   if (!place) {
-    keyspace.Assign(place, key, bytes, kNoExpiry);
+    keyspace.Assign(place, key, call.value(2), kNoExpiry);
     call.reply.Integer(static_cast<int64_t>(bytes.size()));
     return;
   }
@@ -293,7 +293,7 @@ void MSet(CommandCall& call) {
   if (!ArePairsOrReply(call)) return;
   Keyspace& keyspace = call.server.keyspace;
   ForEachKey(call, [&](size_t index, HashedKey key) {
-    keyspace.Assign(keyspace.Find(key, call.server.now_ms), key, call[index + 1], kNoExpiry);
+    keyspace.Assign(keyspace.Find(key, call.server.now_ms), key, call.value(index + 1), kNoExpiry);
   });
   call.reply.Ok();
 }
@@ -307,7 +307,8 @@ void MSetNx(CommandCall& call) {
   });
   if (!any) {
     ForEachKey(call, [&](size_t index, HashedKey key) {
-      keyspace.Assign(keyspace.Find(key, call.server.now_ms), key, call[index + 1], kNoExpiry);
+      keyspace.Assign(keyspace.Find(key, call.server.now_ms), key, call.value(index + 1),
+                      kNoExpiry);
     });
   }
   call.reply.Integer(any ? 0 : 1);

@@ -44,6 +44,15 @@ void InputBuffer::ConsumeFront(size_t bytes) {
   }
 }
 
+void InputBuffer::Truncate(size_t bytes) {
+  ORRERY_CHECK_OP(bytes, <=, size());
+  if (bytes == 0) {
+    Clear();
+  } else {
+    block_->end = block_->begin + bytes;
+  }
+}
+
 void InputBuffer::Clear() {
   ::operator delete(block_);
   block_ = nullptr;

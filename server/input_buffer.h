@@ -33,6 +33,8 @@ class InputBuffer {
   void Append(std::string_view bytes);
   // The first `bytes` are done. REQUIRES: bytes <= size().
   void ConsumeFront(size_t bytes);
+  // Only the first `bytes` are kept. REQUIRES: bytes <= size().
+  void Truncate(size_t bytes);
   void Clear();
 
  private:

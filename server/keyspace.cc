@@ -97,7 +97,7 @@ void Keyspace::SetBody(Entry& entry, SharedBytes body) {
   body_bytes_ += entry.body_bytes();
 }
 
-Entry* Keyspace::MakeEntry(std::string_view key, std::string_view value, int64_t expires_at_ms) {
+Entry* Keyspace::MakeEntry(std::string_view key, const NewValue& value, int64_t expires_at_ms) {
   const bool is_shared = value.size() >= kSharedValueMin;
   Entry* entry = NewEntry({.key_bytes = key.size(),
                            .inline_capacity = is_shared ? 0 : value.size(),
@@ -105,9 +105,9 @@ Entry* Keyspace::MakeEntry(std::string_view key, std::string_view value, int64_t
                            .is_shared = is_shared},
                           key);
   if (is_shared) {
-    SetBody(*entry, SharedBytes::Copy(value));
+    SetBody(*entry, value.Body());
   } else {
-    entry->set_inline_value(value);
+    entry->set_inline_value(value.bytes);
   }
   entry->set_expires_at_ms(expires_at_ms);
   return entry;
@@ -184,28 +184,28 @@ void Keyspace::SetAccessed(Place place, uint32_t accessed) {
   EntryOf(*place.slot_)->accessed_ = accessed;
 }
 
-bool Keyspace::AssignInPlace(uint64_t& slot, std::string_view value, int64_t expires_at_ms) {
+bool Keyspace::AssignInPlace(uint64_t& slot, const NewValue& value, int64_t expires_at_ms) {
   Entry& entry = *EntryOf(slot);
   if (expires_at_ms != kNoExpiry && !entry.has_expiry_field_) return false;
   if (entry.is_shared()) {
     if (value.size() < kSharedValueMin) return false;
-    if (entry.shared().unique() && entry.shared().size() == value.size() &&
+    if (value.body == nullptr && entry.shared().unique() && entry.shared().size() == value.size() &&
         entry.shared().capacity_bytes() == value.size()) {
-      std::memcpy(entry.mutable_shared().mutable_bytes().data(), value.data(), value.size());
+      std::memcpy(entry.mutable_shared().mutable_bytes().data(), value.bytes.data(), value.size());
     } else {
       ORRERY_MARK_IF(!entry.shared().unique(), "keyspace.assigned-while-borrowed");
-      SetBody(entry, SharedBytes::Copy(value));
+      SetBody(entry, value.Body());
     }
   } else {
     const size_t capacity = entry.inline_capacity_;
     if (value.size() > capacity || !FillsEnough(value.size(), capacity)) return false;
-    entry.set_inline_value(value);
+    entry.set_inline_value(value.bytes);
   }
   SetSlotExpiry(slot, expires_at_ms);
   return true;
 }
 
-void Keyspace::Assign(Place place, HashedKey key, std::string_view value, int64_t expires_at_ms,
+void Keyspace::Assign(Place place, HashedKey key, const NewValue& value, int64_t expires_at_ms,
                       Encoding encoding) {
   if (!place) {
     Entry* entry = MakeEntry(key.bytes, value, expires_at_ms);

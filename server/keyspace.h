@@ -13,6 +13,7 @@
 // Owned and used by one thread.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -37,6 +38,25 @@ class ExpiryObserver {
   virtual ~ExpiryObserver() = default;
   // `key` is valid during the call.
   virtual void OnExpired(std::string_view key, int64_t expires_at_ms) = 0;
+};
+
+// Bytes to be stored.
+struct NewValue {
+  NewValue() = default;
+  // They are copied. Implicit: the usual case.
+  template <typename Text>
+    requires std::convertible_to<const Text&, std::string_view>
+  NewValue(const Text& its_bytes) : bytes(its_bytes) {}
+  // They are kept as they are, where the keyspace keeps large values so. `its_body` (may be null)
+  // holds exactly `its_bytes`.
+  NewValue(std::string_view its_bytes, const SharedBytes* its_body)
+      : bytes(its_bytes), body(its_body) {}
+
+  SharedBytes Body() const { return body != nullptr ? *body : SharedBytes::Copy(bytes); }
+  size_t size() const { return bytes.size(); }
+
+  std::string_view bytes;
+  const SharedBytes* body = nullptr;
 };
 
 class Keyspace {
@@ -105,9 +125,9 @@ class Keyspace {
   void SetAccessed(Place place, uint32_t accessed);
 
   // Stores `value` under `key`, at `place`, which Find(key) has just given. Replaces what is there,
-  // in its own memory where it fits. `value` is copied, and must not lie in the keyspace. `place`
+  // in its own memory where it fits. `value` must not lie in the keyspace. `place`
   // is no longer valid.
-  void Assign(Place place, HashedKey key, std::string_view value, int64_t expires_at_ms,
+  void Assign(Place place, HashedKey key, const NewValue& value, int64_t expires_at_ms,
               Encoding encoding = Encoding::kNatural);
   // Adds `bytes` behind the value. REQUIRES: found. `bytes` must not lie in the keyspace.
   void Append(Place place, std::string_view bytes);
@@ -216,8 +236,8 @@ class Keyspace {
   // Puts `entry`, whose key was `old`'s, in its place.
   void Replace(uint64_t& slot, Entry* entry);
   Entry* CopyEntry(const Entry& old, const Entry::Shape& shape);
-  bool AssignInPlace(uint64_t& slot, std::string_view value, int64_t expires_at_ms);
-  Entry* MakeEntry(std::string_view key, std::string_view value, int64_t expires_at_ms);
+  bool AssignInPlace(uint64_t& slot, const NewValue& value, int64_t expires_at_ms);
+  Entry* MakeEntry(std::string_view key, const NewValue& value, int64_t expires_at_ms);
   void SetSlotExpiry(uint64_t& slot, int64_t expires_at_ms);
   void SetBody(Entry& entry, SharedBytes body);
   enum class Fill : uint8_t { kNone, kZeros };

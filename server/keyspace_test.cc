@@ -44,6 +44,29 @@ class KeyspaceTest : public testing::Test {
   Keyspace keyspace_{kHashKey};
 };
 
+TEST_F(KeyspaceTest, KeepsALargeBodyAsItIs) {
+  const HashedKey key = keyspace_.WithHash("a");
+  const auto assign = [&](const SharedBytes& body) {
+    keyspace_.Assign(keyspace_.Find(key, kNow), key, {body.view(), &body}, kNoExpiry);
+  };
+  SharedBytes first = SharedBytes::Copy(std::string(kSharedValueMin, 'f'));
+  const char* const memory = first.data();
+  assign(first);
+  EXPECT_EQ(Find("a")->value().data(), memory);
+  // While it is somebody else's, too, nothing is written into it.
+  assign(SharedBytes::Copy(std::string(kSharedValueMin, 's')));
+  EXPECT_EQ(Find("a")->value()[0], 's');
+  EXPECT_EQ(first.view()[0], 'f');
+  EXPECT_TRUE(first.unique());
+  // A small one is copied, as any small value.
+  const SharedBytes small = SharedBytes::Copy("small");
+  assign(small);
+  EXPECT_EQ(Find("a")->value(), "small");
+  EXPECT_TRUE(small.unique());
+  keyspace_.Erase(Find("a"));
+  keyspace_.CheckInvariants();
+}
+
 TEST_F(KeyspaceTest, FindsWhatWasAssigned) {
   EXPECT_FALSE(Find("a"));
   Set("a", "1");

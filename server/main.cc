@@ -153,6 +153,14 @@ int Main(int argc, char** argv, Host& host) {
       ->type_name("BYTES")
       ->group("Tuning");
 
+  size_t in_place_from = options.in_place_bytes_min;
+  app.add_option(
+         "--in-place-from", in_place_from,
+         "Receive arguments of which this much is still to come in their own memory; 0 never "
+         "does")
+      ->type_name("BYTES")
+      ->group("Tuning");
+
   host.AddOptions(app);
   try {
     app.parse(argc, argv);
@@ -169,6 +177,7 @@ int Main(int argc, char** argv, Host& host) {
                 std::to_string(kReceiveMemoryMax) + " (--help lists the options)");
   }
   options.reactor.connections_max = kConnectionsMax;
+  options.in_place_bytes_min = in_place_from > 0 ? in_place_from : ShardOptions::kNeverInPlace;
   if (zero_copy_from > 0) options.reactor.zero_copy.body_bytes_min = zero_copy_from;
   options.program = IdentifyProgram();
   const auto kernel = host.Open();

@@ -17,6 +17,8 @@ void Command::Clear() {
   } else {
     spans_.clear();
   }
+  if (!bodies_.empty()) [[unlikely]]
+    bodies_ = {};
   if (inline_text_.capacity() > kInlineTextKept) [[unlikely]] {
     inline_text_ = {};
   }
@@ -131,13 +133,16 @@ RespParser::Step RespParser::ReadArray(std::string_view frame, const ParserLimit
       position.bulk_known = true;
       position.bulk_bytes = static_cast<uint64_t>(*step.length);
     }
-    const uint64_t wanted = position.bulk_bytes + 2;
+    const bool apart = position.bodies_used < command.bodies_.size() &&
+                       command.bodies_[position.bodies_used].offset == position.next;
+    const uint64_t wanted = (apart ? 0 : position.bulk_bytes) + 2;
     const uint64_t available = frame.size() - position.next;
     if (available < wanted) {
       position.missing_bytes = wanted - available;
       return {};
     }
-    command.spans_.push_back({.offset = position.next, .bytes = position.bulk_bytes});
+    const uint64_t offset = apart ? Command::kInBodies + position.bodies_used++ : position.next;
+    command.spans_.push_back({.offset = offset, .bytes = position.bulk_bytes});
     position.next += wanted;  // As in Redis, the two bytes behind a bulk are not looked at.
     position.bulk_known = false;
     --position.arguments_left;
@@ -174,6 +179,35 @@ RespParser::Step RespParser::ReadFrame(std::string_view frame, const ParserLimit
                          : ReadInline(frame, position, command);
 }
 
+void RespParser::Rewind(Command& first) {
+  unfinished_.reset();
+  if (first.bodies_.empty()) return;
+  ORRERY_MARK("parse.rewound-with-a-body");
+  unfinished_ = std::make_unique<Unfinished>();
+  unfinished_->bodies.swap(first.bodies_);
+}
+
+std::optional<RespParser::OpenBulk> RespParser::open_bulk() const {
+  if (unfinished_ == nullptr || !unfinished_->bulk_known) return std::nullopt;
+  // Supplied already.
+  if (unfinished_->bodies_used < unfinished_->bodies.size()) return std::nullopt;
+  return OpenBulk{.offset = unfinished_->next, .bytes = unfinished_->bulk_bytes};
+}
+
+void RespParser::SupplyBulk(SharedBytes body) {
+  const auto bulk = open_bulk();
+  ORRERY_CHECK(bulk.has_value());
+  ORRERY_CHECK_OP(bulk->bytes, ==, body.size());
+  unfinished_->bodies.push_back({.offset = bulk->offset, .bytes = std::move(body)});
+}
+
+uint64_t RespParser::supplied_bytes() const {
+  uint64_t bytes = 0;
+  if (unfinished_ == nullptr) return bytes;
+  for (const Command::Body& body : unfinished_->bodies) bytes += body.bytes.size();
+  return bytes;
+}
+
 ParseResult RespParser::Parse(std::string_view input, const ParserLimits& limits,
                               Command& command) {
   command.Clear();
@@ -187,6 +221,8 @@ ParseResult RespParser::Parse(std::string_view input, const ParserLimits& limits
     ORRERY_MARK_IF(!position.count_known, "parse.resumed-in-the-first-line");
     position.missing_bytes = 0;
     command.spans_.swap(unfinished_->spans);
+    if (!unfinished_->bodies.empty()) [[unlikely]]
+      command.bodies_.swap(unfinished_->bodies);
   }
   size_t frame_start = 0;
   while (frame_start < input.size()) {
@@ -203,6 +239,7 @@ ParseResult RespParser::Parse(std::string_view input, const ParserLimits& limits
       static_cast<Position&>(*unfinished_) = position;
       unfinished_->spans.swap(command.spans_);
       command.spans_.clear();
+      unfinished_->bodies.swap(command.bodies_);
       return {.consumed_bytes = frame_start};
     }
     frame_start += position.next;

@@ -12,18 +12,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/check.h"
+#include "base/shared_bytes.h"
 #include "base/units.h"
 
 namespace orrery::server {
 
 // One command: its arguments, the name first. The arguments point into the input of the call that
-// completed the command, or into the Command itself (an inline command), and are valid until either
-// changes. Meant to be reused: the steady state allocates nothing.
+// completed the command, or into the Command itself (an inline command, a body that was received
+// apart), and are valid until either changes. Meant to be reused: the steady state allocates
+// nothing.
 class Command {
  public:
   Command() = default;
@@ -35,10 +38,23 @@ class Command {
   std::string_view operator[](size_t index) const {
     ORRERY_DCHECK(index < spans_.size());
     const Span& span = spans_[index];
+    if (span.offset >= kInBodies) [[unlikely]]
+      return bodies_[span.offset - kInBodies].bytes.view();
     return {base_ + span.offset, span.bytes};
+  }
+  // The argument as a value of its own, which may be kept instead of copied. Null when it is part
+  // of the input.
+  const SharedBytes* BodyAt(size_t index) const {
+    const Span& span = spans_[index];
+    return span.offset < kInBodies ? nullptr : &bodies_[span.offset - kInBodies].bytes;
   }
 
   void Clear();
+  // Lets go of the bodies. The arguments are not used any more.
+  void DropBodies() {
+    if (!bodies_.empty()) [[unlikely]]
+      Clear();
+  }
 
  private:
   friend class RespParser;
@@ -51,9 +67,19 @@ class Command {
     uint64_t bytes;
   };
 
+  // An argument that was received apart from its frame, which has nothing but its end of line at
+  // `offset`.
+  struct Body {
+    uint64_t offset;
+    SharedBytes bytes;
+  };
+  // Offsets from here on count in bodies_.
+  static constexpr uint64_t kInBodies = uint64_t{1} << 63;
+
   const char* base_ = nullptr;
   std::vector<Span> spans_;
-  std::string inline_text_;  // The decoded arguments of an inline command.
+  std::vector<Body> bodies_;  // In the order of the arguments.
+  std::string inline_text_;   // The decoded arguments of an inline command.
 };
 
 enum class ParseStatus : uint8_t {
@@ -100,8 +126,23 @@ class RespParser {
   // the parser is not used again.
   ParseResult Parse(std::string_view input, const ParserLimits& limits, Command& command);
 
-  // Forgets what is known of an unfinished frame, which will be presented from its start again.
-  void Reset() { unfinished_.reset(); }
+  // Forgets what is known of an unfinished frame, which will be presented again, from its start or
+  // from that of `first`, a command before it. The bodies of `first` are kept for that.
+  void Rewind(Command& first);
+
+  // The bulk whose bytes an unfinished frame ends with, some of them or none: where in the frame it
+  // starts, and how long it will be.
+  struct OpenBulk {
+    uint64_t offset;
+    uint64_t bytes;
+  };
+  std::optional<OpenBulk> open_bulk() const;
+  // `body` is the open bulk. The frame goes on with the end of line behind it, at the offset where
+  // the bulk would have started: the caller has cut what had arrived of it off. REQUIRES: the frame
+  // is the first of the input, and body.size() == open_bulk()->bytes.
+  void SupplyBulk(SharedBytes body);
+  // Bytes of bodies that an unfinished frame holds.
+  uint64_t supplied_bytes() const;
 
   // Whether a frame has begun and not ended.
   bool in_frame() const { return unfinished_ != nullptr; }
@@ -120,9 +161,11 @@ class RespParser {
     bool bulk_known = false;
     uint64_t bulk_bytes = 0;
     uint64_t missing_bytes = 0;
+    uint32_t bodies_used = 0;  // Those of the command that stand before `next`.
   };
   struct Unfinished : Position {
     std::vector<Command::Span> spans;
+    std::vector<Command::Body> bodies;
   };
   struct Step;
 

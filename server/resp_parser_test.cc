@@ -46,11 +46,51 @@ std::string Encode(const Arguments& arguments) {
   return frame;
 }
 
-// Feeds a stream as a connection does: what a call leaves is moved elsewhere and appended to.
+// Feeds a stream as a connection does: what a call leaves is moved elsewhere and appended to. With
+// `apart`, bulks that have not arrived as a whole are put together elsewhere and supplied.
 class Feeder {
  public:
+  explicit Feeder(bool apart = false) : apart_(apart) {}
+
   void Feed(std::string_view piece) {
     if (!outcome_.error.empty()) return;
+    if (apart_ && !FeedBody(piece)) return;
+    FeedFrame(piece);
+    if (apart_ && outcome_.error.empty()) OpenBody();
+  }
+
+  const Outcome& outcome() const { return outcome_; }
+  const std::string& unread() const { return unread_; }
+  RespParser& parser() { return parser_; }
+
+ private:
+  void OpenBody() {
+    const auto bulk = parser_.open_bulk();
+    if (!bulk || bulk->bytes == 0) return;
+    body_ = unread_.substr(bulk->offset, bulk->bytes);
+    body_bytes_ = bulk->bytes;
+    if (unread_.size() > bulk->offset + body_.size()) return;  // It is there, and a byte behind it.
+    unread_.resize(bulk->offset);
+    body_open_ = true;
+    std::string_view nothing;
+    (void)FeedBody(nothing);
+  }
+
+  // Takes what belongs to the body off `piece`. False: the body is not complete.
+  bool FeedBody(std::string_view& piece) {
+    if (!body_open_) return true;
+    const size_t part = std::min(piece.size(), body_bytes_ - body_.size());
+    body_ += piece.substr(0, part);
+    piece.remove_prefix(part);
+    if (body_.size() < body_bytes_) return false;
+    body_open_ = false;
+    parser_.SupplyBulk(SharedBytes::Copy(body_));
+    EXPECT_FALSE(parser_.open_bulk());
+    EXPECT_GE(parser_.supplied_bytes(), body_bytes_);
+    return true;
+  }
+
+  void FeedFrame(std::string_view piece) {
     // Memory of its own, exactly as long as what there is to read: a sanitizer sees any step
     // beyond.
     const size_t size = unread_.size() + piece.size();
@@ -70,17 +110,20 @@ class Feeder {
       ASSERT_GT(result.consumed_bytes, 0u);
       ASSERT_FALSE(command_.empty());
       Arguments& arguments = outcome_.commands.emplace_back();
-      for (size_t i = 0; i < command_.size(); ++i) arguments.emplace_back(command_[i]);
+      for (size_t i = 0; i < command_.size(); ++i) {
+        arguments.emplace_back(command_[i]);
+        const SharedBytes* body = command_.BodyAt(i);
+        ASSERT_TRUE(body == nullptr || body->view() == command_[i]);
+      }
     }
     ASSERT_EQ(parser_.in_frame(), !rest.empty());
     unread_ = rest;
   }
 
-  const Outcome& outcome() const { return outcome_; }
-  const std::string& unread() const { return unread_; }
-  RespParser& parser() { return parser_; }
-
- private:
+  bool apart_;
+  bool body_open_ = false;
+  std::string body_;
+  size_t body_bytes_ = 0;
   ParserLimits limits_;
   RespParser parser_;
   Command command_;
@@ -100,10 +143,19 @@ Outcome ParseBytewise(std::string_view stream) {
   return feeder.outcome();
 }
 
-// Both ways of feeding must agree.
+Outcome ParseWithBodiesApart(std::string_view stream, size_t piece) {
+  Feeder feeder(/*apart=*/true);
+  for (; !stream.empty(); stream.remove_prefix(std::min(piece, stream.size()))) {
+    feeder.Feed(stream.substr(0, piece));
+  }
+  return feeder.outcome();
+}
+
+// All ways of feeding must agree.
 Outcome Parse(std::string_view stream) {
   const Outcome whole = ParseWhole(stream);
   EXPECT_EQ(whole, ParseBytewise(stream));
+  for (const size_t piece : {1, 2, 3, 7}) EXPECT_EQ(whole, ParseWithBodiesApart(stream, piece));
   return whole;
 }
 
@@ -118,6 +170,37 @@ TEST(RespParserTest, ReadsArraysAndLines) {
   const std::string binary("\0\r\n$3\xff", 6);
   EXPECT_EQ(Parse(Encode({"SET", binary, ""})),
             (Outcome{.commands = {{"SET", binary, ""}}, .error = ""}));
+}
+
+TEST(RespParserTest, ASuppliedBodyIsTheArgumentAndSurvivesARewind) {
+  RespParser parser;
+  Command command;
+  const std::string head = "*4\r\n$4\r\nMSET\r\n$1\r\na\r\n$5\r\n";
+  EXPECT_FALSE(parser.open_bulk());
+  EXPECT_EQ(parser.Parse(head + "va", {}, command).status, ParseStatus::kNeedMore);
+  ASSERT_TRUE(parser.open_bulk());
+  EXPECT_EQ(parser.open_bulk()->offset, head.size());
+  EXPECT_EQ(parser.open_bulk()->bytes, 5u);
+  const SharedBytes body = SharedBytes::Copy("value");
+  parser.SupplyBulk(body);
+  EXPECT_EQ(parser.supplied_bytes(), 5u);
+  const std::string frame = head + "\r\n$1\r\nb\r\n";
+  EXPECT_EQ(parser.Parse(head + "\r", {}, command).status, ParseStatus::kNeedMore);
+  for (int round = 0; round < 2; ++round) {
+    const ParseResult result = parser.Parse(frame + "PING\r\n", {}, command);
+    ASSERT_EQ(result.status, ParseStatus::kCommand);
+    EXPECT_EQ(result.consumed_bytes, frame.size());
+    ASSERT_EQ(command.size(), 4u);
+    EXPECT_EQ(command[1], "a");
+    EXPECT_EQ(command[2], "value");
+    EXPECT_EQ(command[3], "b");
+    ASSERT_NE(command.BodyAt(2), nullptr);
+    EXPECT_EQ(command.BodyAt(2)->data(), body.data());
+    EXPECT_EQ(command.BodyAt(1), nullptr);
+    if (round == 0) parser.Rewind(command);
+  }
+  command.DropBodies();
+  EXPECT_TRUE(body.unique());
 }
 
 TEST(RespParserTest, SkipsEmptyCommands) {
@@ -208,13 +291,13 @@ TEST(RespParserTest, ReadsATrickledFrameInLinearTime) {
   EXPECT_EQ(parser.Parse(large, {}, command).status, ParseStatus::kCommand);
 }
 
-TEST(RespParserTest, ForgetsAnUnfinishedFrameOnReset) {
+TEST(RespParserTest, ForgetsAnUnfinishedFrameOnRewind) {
   RespParser parser;
   Command command;
   const std::string frame = Encode({"GET", "key"});
   EXPECT_EQ(parser.Parse(frame.substr(0, 12), {}, command).status, ParseStatus::kNeedMore);
   EXPECT_TRUE(parser.in_frame());
-  parser.Reset();
+  parser.Rewind(command);
   EXPECT_FALSE(parser.in_frame());
   EXPECT_EQ(parser.Parse(frame, {}, command).consumed_bytes, frame.size());
   EXPECT_EQ(command[1], "key");

@@ -119,6 +119,10 @@ void Shard::OnEvents(std::span<const ConnectionEvent> events) {
         ++context_.stats.reads_processed;
         if (connection.open()) Receive(connection, SessionOf(connection), event.data);
         break;
+      case ConnectionEvent::Kind::kBody:
+        // Nothing is to be done before the end of line behind it has come.
+        if (connection.open()) (void)SupplyBody(connection, SessionOf(connection));
+        break;
       case ConnectionEvent::Kind::kSent:
         if (connection.open()) Resume(connection, SessionOf(connection));
         break;
@@ -161,6 +165,11 @@ void Shard::Open(Connection& connection) {
 
 void Shard::Receive(Connection& connection, Session& session, std::string_view data) {
   ORRERY_MARK_IF(!session.input.empty(), "input.unfinished-frame-goes-on");
+  if (connection.body() != nullptr) {
+    // It arrived before the kernel had stopped receiving elsewhere.
+    data.remove_prefix(reactor_->FeedBody(connection, data));
+    if (!SupplyBody(connection, session)) return;
+  }
   // While reads are paused: it arrived before the kernel had stopped receiving.
   if (!session.input.empty() || connection.reads_paused()) {
     session.input.Append(data);
@@ -203,15 +212,38 @@ void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd
         ORRERY_MARK_IF(connection.reads_paused(), "output.full-at-the-end-of-input");
         ORRERY_MARK_IF(!session.input.empty(), "input.ends-inside-a-frame");
         reactor_->Finish(connection);
-      } else if (session.input.size() > options_.input_bytes_max) {
+      } else if (session.input.size() + session.client.parser.supplied_bytes() >
+                 options_.input_bytes_max) {
         session.input.Clear();
         reactor_->Abort(connection);
-      } else if (connection.reads_paused()) {
-        reactor_->ResumeReads(connection);
+      } else {
+        if (connection.reads_paused()) reactor_->ResumeReads(connection);
+        ReceiveInPlace(connection, session);
       }
       break;
   }
   reactor_->Flush(connection);
+}
+
+void Shard::ReceiveInPlace(Connection& connection, Session& session) {
+  const std::optional<RespParser::OpenBulk> bulk = session.client.parser.open_bulk();
+  if (!bulk || connection.body() != nullptr) return;
+  const std::string_view arrived = session.input.view().substr(bulk->offset);
+  if (arrived.size() >= bulk->bytes || bulk->bytes - arrived.size() < options_.in_place_bytes_min) {
+    return;
+  }
+  ORRERY_MARK_IF(arrived.empty(), "body.from-its-first-byte");
+  IncomingBody body(bulk->bytes, options_.in_place_trusted_bytes);
+  body.Append(arrived);
+  session.input.Truncate(bulk->offset);
+  reactor_->ReceiveBody(connection, std::move(body));
+}
+
+bool Shard::SupplyBody(Connection& connection, Session& session) {
+  std::optional<SharedBytes> body = reactor_->TakeBody(connection);
+  if (!body) return false;
+  session.client.parser.SupplyBulk(*std::move(body));
+  return true;
 }
 
 void Shard::Close(Connection& connection) {
@@ -242,7 +274,9 @@ void Shard::FindAddresses(Client& client) {
 
 ClientMemory Shard::MemoryOf(const Client& client) const {
   const Session& session = SessionOf(client);
-  return {.input_bytes = session.input.size(),
+  const IncomingBody* body = session.connection.body();
+  return {.input_bytes = session.input.size() + session.client.parser.supplied_bytes() +
+                         (body == nullptr ? 0 : body->filled_bytes()),
           .output_bytes = session.connection.output().size_bytes()};
 }
 

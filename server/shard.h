@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "runtime/incoming_body.h"
 #include "runtime/reactor.h"
 #include "runtime/ring/kernel.h"
 #include "runtime/ring/ring.h"
@@ -40,6 +42,12 @@ struct ShardOptions {
   size_t output_pause_bytes = 1 * kMiB;
   // and is read again when less than this is left.
   size_t output_resume_bytes = 256 * kKiB;
+  // An argument of which this much or more has not arrived is received in its own memory, which
+  // then becomes the value. kNeverInPlace: none is.
+  static constexpr size_t kNeverInPlace = std::numeric_limits<size_t>::max();
+  size_t in_place_bytes_min = 32 * kKiB;
+  // For so much of it memory is there before it has come; for more, as it comes.
+  size_t in_place_trusted_bytes = IncomingBody::kTrustedBytes;
   // Time between two rounds of background work (expired keys, growth of the table), also while much
   // is left to do, and what each of the two may cost (Keyspace::ExpireSome(), Keyspace::Step()).
   Nanoseconds background_period = 100 * kMillisecond;
@@ -98,6 +106,10 @@ class Shard final : public Application, private ServerHost {
   void Resume(Connection& connection, Session& session);
   // What follows from the state that processing has left: send, pause or resume, finish, cut off.
   void AfterProcessing(Connection& connection, Session& session, ProcessEnd end);
+  // Has a long argument at the end of the input received in its own memory.
+  void ReceiveInPlace(Connection& connection, Session& session);
+  // Hands a body that is complete to the parser. False: it is not.
+  bool SupplyBody(Connection& connection, Session& session);
   void Close(Connection& connection);
   void CountExpiration(const Keyspace::Expiration& seen);
   // Goes on with who waited for the end of a pause. Returns when to look again.

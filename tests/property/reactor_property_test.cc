@@ -7,15 +7,18 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/shared_bytes.h"
 #include "gtest/gtest.h"
 #include "kernel_model/model_kernel.h"
 #include "rapidcheck/gtest.h"
+#include "runtime/incoming_body.h"
 #include "runtime/model_world.h"
 #include "runtime/reactor.h"
 #include "tests/property/output_steps.h"
@@ -168,6 +171,7 @@ struct Step {
     kResume,
     kFinish,
     kAbort,
+    kBody,  // The next bytes of the stream are received in place.
     kWake,
     kTurns,
   };
@@ -177,8 +181,9 @@ struct Step {
 };
 
 std::ostream& operator<<(std::ostream& out, const Step& step) {
-  constexpr const char* kNames[] = {"connect", "send",   "read",   "shutdown", "close", "reset",
-                                    "pause",   "resume", "finish", "abort",    "wake",  "turns"};
+  constexpr const char* kNames[] = {"connect", "send",  "read",   "shutdown", "close",
+                                    "reset",   "pause", "resume", "finish",   "abort",
+                                    "body",    "wake",  "turns"};
   return out << kNames[static_cast<int>(step.kind)] << "(" << step.who << ", " << step.size << ")";
 }
 
@@ -195,6 +200,7 @@ rc::Gen<Step> AnyStep() {
                                                                 {4, Kind::kResume},
                                                                 {1, Kind::kFinish},
                                                                 {1, Kind::kAbort},
+                                                                {4, Kind::kBody},
                                                                 {1, Kind::kWake},
                                                                 {8, Kind::kTurns}})),
       rc::gen::set(&Step::who, rc::gen::inRange<uint32_t>(0, 12)),
@@ -233,16 +239,17 @@ class EchoApplication final : public Application {
       switch (event.kind) {
         case ConnectionEvent::Kind::kData:
           data_after_end |= session.ended;
-          if (!connection.open()) break;
-          session.received += event.data;
-          // Half copied, half borrowed.
-          connection.output().Append(event.data.substr(0, event.data.size() / 2));
-          connection.output().AppendBody(
-              SharedBytes::Copy(event.data.substr(event.data.size() / 2)));
-          reactor->Flush(connection);
+          if (connection.open()) Take(session, event.data);
+          break;
+        case ConnectionEvent::Kind::kBody:
+          data_after_end |= session.ended;
+          if (connection.open()) TakeBody(session);
           break;
         case ConnectionEvent::Kind::kEndOfInput:
           session.ended = true;
+          if (connection.open() && connection.body() != nullptr) {
+            Echo(session, connection.body()->filled());
+          }
           reactor->Finish(connection);
           break;
         case ConnectionEvent::Kind::kClosed:
@@ -269,6 +276,33 @@ class EchoApplication final : public Application {
   Session* aborted = nullptr;  // The one that was aborted in the last turn.
 
  private:
+  void Take(Session& session, std::string_view data) {
+    if (session.connection->body() != nullptr) {
+      data.remove_prefix(reactor->FeedBody(*session.connection, data));
+      if (!session.connection->body()->complete()) {
+        RC_ASSERT(data.empty());
+        return;
+      }
+      TakeBody(session);
+    }
+    if (!data.empty()) Echo(session, data);
+  }
+
+  void TakeBody(Session& session) {
+    const std::optional<SharedBytes> body = reactor->TakeBody(*session.connection);
+    RC_ASSERT(body.has_value());
+    Echo(session, body->view());
+  }
+
+  // Half copied, half borrowed.
+  void Echo(Session& session, std::string_view data) {
+    session.received += data;
+    PendingOutput& output = session.connection->output();
+    output.Append(data.substr(0, data.size() / 2));
+    output.AppendBody(SharedBytes::Copy(data.substr(data.size() / 2)));
+    reactor->Flush(*session.connection);
+  }
+
   void Do(const Step& step) {
     if (sessions.empty()) return;
     Session& session = sessions[step.who % sessions.size()];
@@ -281,6 +315,9 @@ class EchoApplication final : public Application {
       case Step::Kind::kFinish:
         session.cut_short = true;
         return reactor->Finish(*session.connection);
+      case Step::Kind::kBody:
+        if (session.connection->body() != nullptr) return;
+        return reactor->ReceiveBody(*session.connection, IncomingBody(1 + step.size));
       default:
         session.cut_short = true;
         aborted = &session;
@@ -324,6 +361,7 @@ class EchoRun {
       case Kind::kPause:
       case Kind::kResume:
       case Kind::kFinish:
+      case Kind::kBody:
         application_.next = &step;
         return rig_.Turn();
       case Kind::kAbort:

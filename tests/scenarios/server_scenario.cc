@@ -224,6 +224,20 @@ void DrawZeroCopy(Prng& prng, sim::Configuration& configuration, WorkloadOptions
   set("copy_bytes", PowerOfTwo(prng, 0, 9));
 }
 
+// From which size on arguments are received in place: in some worlds from almost none. Drawn from a
+// sequence of its own.
+void DrawInPlace(Prng& prng, sim::Configuration& configuration, WorkloadOptions& options) {
+  if (!prng.Chance(1, 3)) return;
+  const uint64_t bytes_min = PowerOfTwo(prng, 0, prng.Chance(1, 2) ? 4 : 16);
+  configuration["in_place_bytes_min"] = static_cast<int64_t>(bytes_min + prng.Below(bytes_min));
+  if (prng.Chance(1, 2)) {
+    configuration["in_place_trusted_bytes"] = static_cast<int64_t>(PowerOfTwo(prng, 0, 16));
+  }
+  if (prng.Chance(1, 2)) options.big_value_odds = prng.Between(1, 4);
+  // From one byte to megabytes, where they can pass in large pieces.
+  if (prng.Chance(1, 8)) options.value_bytes_max = 8 * kMiB;
+}
+
 // --- Running.
 
 struct WallJump {
@@ -283,6 +297,9 @@ Setup ReadSetup(const sim::Plan& plan) {
   Take(configuration, "send_guards", zero_copy.slab.guards);
   Take(configuration, "copy_slots", zero_copy.copy_slots);
   Take(configuration, "copy_bytes", zero_copy.copy_bytes);
+  Take(configuration, "in_place_bytes_min", "in_place_trusted_bytes",
+       setup.shard.in_place_bytes_min);
+  Take(configuration, "in_place_trusted_bytes", setup.shard.in_place_trusted_bytes);
   Take(configuration, "output_pause_bytes", setup.shard.output_pause_bytes);
   Take(configuration, "output_resume_bytes", setup.shard.output_resume_bytes);
   Take(configuration, "table_segment_bits", setup.shard.table_segment_bits);
@@ -305,7 +322,7 @@ std::optional<std::string> ProblemOf(const sim::Configuration& configuration) {
   for (const char* name :
        {"sq_entries", "cq_entries", "socket_buffer_bytes", "buffers", "buffer_bytes", "iovecs_max",
         "output_pause_bytes", "zero_copy_bytes_min", "send_slots", "send_iovecs", "send_guards",
-        "copy_slots", "copy_bytes", "background_buckets"}) {
+        "copy_slots", "copy_bytes", "in_place_bytes_min", "background_buckets"}) {
     if (auto problem = at_least(name, 1)) return problem;
   }
   const int64_t segment_bits = sim::ValueOr(configuration, "table_segment_bits", kSegmentBitsMin);
@@ -666,6 +683,8 @@ sim::Plan ServerScenario::Draw(uint64_t seed) const {
   if (small_segments) DrawSmallSegments(table_prng, plan.configuration);
   Prng zero_copy_prng(Combine(seed, 8));
   DrawZeroCopy(zero_copy_prng, plan.configuration, options);
+  Prng in_place_prng(Combine(seed, 9));
+  DrawInPlace(in_place_prng, plan.configuration, options);
   FitToBuffers(plan.configuration, options);
   Workload workload = GenerateWorkload(workload_prng, options);
   if (traits.many_keys) AddCleaner(options.keys, workload);
