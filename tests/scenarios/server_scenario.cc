@@ -297,8 +297,7 @@ Setup ReadSetup(const sim::Plan& plan) {
   Take(configuration, "send_guards", zero_copy.slab.guards);
   Take(configuration, "copy_slots", zero_copy.copy_slots);
   Take(configuration, "copy_bytes", zero_copy.copy_bytes);
-  Take(configuration, "in_place_bytes_min", "in_place_trusted_bytes",
-       setup.shard.in_place_bytes_min);
+  Take(configuration, "in_place_bytes_min", setup.shard.in_place_bytes_min);
   Take(configuration, "in_place_trusted_bytes", setup.shard.in_place_trusted_bytes);
   Take(configuration, "output_pause_bytes", setup.shard.output_pause_bytes);
   Take(configuration, "output_resume_bytes", setup.shard.output_resume_bytes);
@@ -322,7 +321,8 @@ std::optional<std::string> ProblemOf(const sim::Configuration& configuration) {
   for (const char* name :
        {"sq_entries", "cq_entries", "socket_buffer_bytes", "buffers", "buffer_bytes", "iovecs_max",
         "output_pause_bytes", "zero_copy_bytes_min", "send_slots", "send_iovecs", "send_guards",
-        "copy_slots", "copy_bytes", "in_place_bytes_min", "background_buckets"}) {
+        "copy_slots", "copy_bytes", "in_place_bytes_min", "in_place_trusted_bytes",
+        "background_buckets"}) {
     if (auto problem = at_least(name, 1)) return problem;
   }
   const int64_t segment_bits = sim::ValueOr(configuration, "table_segment_bits", kSegmentBitsMin);
