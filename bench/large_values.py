@@ -19,8 +19,9 @@ import sys
 from compare import Server, load
 
 CONFIGURATIONS = {
-    "copying": ["--zero-copy-from", "0"],
-    "zero copy": ["--zero-copy-from", "4096"],
+    "copying": ["--zero-copy-from", "0", "--in-place-from", "0"],
+    "in place": ["--zero-copy-from", "0"],
+    "and zero copy": ["--zero-copy-from", "4096"],
 }
 REQUESTS_MIN = 60
 

@@ -1,8 +1,8 @@
 // A body of known size that is being received into its own memory, which then becomes the stored
 // value without a copy.
 //
-// Memory follows what has arrived, not what was announced: beyond what is trusted, the body holds at
-// most kGrowth times the bytes that have come. Growing moves what is there, so it happens only
+// Memory follows what has arrived, not what was announced: beyond what is trusted, the body holds
+// at most kGrowth times the bytes that have come. Growing moves what is there, so it happens only
 // while the kernel does not write (between two calls of Room()). Invariant: the first
 // filled_bytes() of the body are the bytes that came, in order. Owned by a connection; used by the
 // shard's thread only.

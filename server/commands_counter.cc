@@ -29,7 +29,8 @@ void AddToValue(CommandCall& call, int64_t increment) {
   }
   std::array<char, kIntegerTextMax> text;
   const size_t length = FormatInteger(value, text);
-  keyspace.Assign(place, key, std::string_view(text.data(), length), place ? place->expires_at_ms() : kNoExpiry);
+  keyspace.Assign(place, key, std::string_view(text.data(), length),
+                  place ? place->expires_at_ms() : kNoExpiry);
   call.reply.Integer(value);
 }
 
