@@ -26,12 +26,12 @@ import pathlib
 import re
 import shlex
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
-import threading
 import time
+
+from script import Commands, Problem, from_caller, positive
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HUNT = "//tools:hunt"
@@ -39,41 +39,6 @@ HUNT = "//tools:hunt"
 BASE_SEED_DISTANCE = 1 << 32
 UNPATCHED = "(unpatched)"
 BEGIN, END = "<!-- mutants: begin -->", "<!-- mutants: end -->"
-
-
-class Problem(Exception):
-    """Something that the caller has to mend; the text says how."""
-
-
-class Commands:
-    """Runs commands; when it is stopped, none of them is left."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._running = set()
-        self._stopped = False
-
-    def run(self, command, cwd):
-        with self._lock:
-            if self._stopped:
-                raise KeyboardInterrupt
-            process = subprocess.Popen(command, cwd=cwd, text=True, errors="replace", stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            self._running.add(process)
-        try:
-            output, errors = process.communicate()
-        finally:
-            with self._lock:
-                self._running.discard(process)
-        if self._stopped:
-            raise KeyboardInterrupt
-        return subprocess.CompletedProcess(command, process.returncode, output, errors)
-
-    def stop(self):
-        with self._lock:
-            self._stopped = True
-            for process in self._running:
-                process.send_signal(signal.SIGINT)
 
 
 class Scratch:
@@ -324,18 +289,6 @@ def write_results(run, options):
         body = f"`{command}` on {today}: {conclusion(run.rows)}\n\n{table(run.rows)}"
         document = options.update.read_text(encoding="utf-8")
         options.update.write_text(with_table(document, body), encoding="utf-8")
-
-
-def positive(text):
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
-
-
-def from_caller(text):
-    """A path as the caller means it, who may be elsewhere when Bazel runs this."""
-    return pathlib.Path(os.environ.get("BUILD_WORKING_DIRECTORY", "."), text)
 
 
 def parse(arguments):
