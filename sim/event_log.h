@@ -61,7 +61,7 @@ class EventLog final : public model::Observer {
  public:
   struct Limits {
     // More than any run that ends; as many are the violation "endless".
-    uint64_t events_max = 20'000'000;
+    uint64_t events_max = 100'000'000;
     // How many events are kept: of the whole run, and of each connection.
     size_t recent_max = 256;
     size_t recent_per_connection_max = 64;
