@@ -34,5 +34,22 @@ TEST_P(Echo, EverybodyReadsWhatTheySent) {
   ASSERT_EQ(world.program().status(), 0) << world.Story();
 }
 
+// The signal comes while everybody talks: what is in flight is cancelled, and nothing is left of it.
+TEST_P(Echo, StopsInTheMiddle) {
+  sim::ProgramWorld world(GetParam());
+  world.Start([] { return RunServer(7); });
+  std::vector<const sim::StreamPeer*> peers;
+  for (int i = 0; i < 6; ++i) peers.push_back(&world.AddPeer(7, world.Bytes(100'000)));
+  const size_t enough = world.prng().Below(50'000);
+  ASSERT_TRUE(world.RunUntil([&] { return peers[0]->received().size() >= enough; }))
+      << world.Story();
+  ASSERT_TRUE(world.Stop(SIGTERM)) << world.Story();
+  ASSERT_EQ(world.program().status(), 0) << world.Story();
+  ASSERT_EQ(world.kernel().requests_in_flight(), 0u) << world.Story();
+  for (const sim::StreamPeer* peer : peers) {
+    ASSERT_TRUE(peer->sent().starts_with(peer->received())) << world.Story();
+  }
+}
+
 }  // namespace
 }  // namespace orrery::examples::echo
