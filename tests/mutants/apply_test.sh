@@ -5,7 +5,8 @@ root="$TEST_SRCDIR/$TEST_WORKSPACE"
 copy="$TEST_TMPDIR/tree"
 failed=0
 count=0
-for patch in "$root"/tests/mutants/*.patch; do
+folder="${1:-tests/mutants}"
+for patch in "$root/$folder"/*.patch; do
   count=$((count + 1))
   rm -rf "$copy" && mkdir -p "$copy"
   grep -q '^# [A-Z][0-9]*: ' "$patch" || { echo "$(basename "$patch"): its first line does not name its mechanism"; failed=1; }
