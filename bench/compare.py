@@ -35,10 +35,11 @@ def free_port():
 
 
 class Server:
-    """A running server; `command` is a list with {port} where its port goes."""
+    """A running server; `command` is a list with {port} where its port goes, `answer` what it says to PING."""
 
-    def __init__(self, name, command, cpu):
+    def __init__(self, name, command, cpu, answer=b"+PONG\r\n"):
         self.name = name
+        self.answer = answer
         self.port = free_port()
         self.scratch = tempfile.TemporaryDirectory(prefix="orrery-bench-")
         self.process = subprocess.Popen(
@@ -60,7 +61,7 @@ class Server:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                     connection.sendall(b"PING\r\n")
-                    if connection.recv(7) == b"+PONG\r\n":
+                    if connection.recv(len(self.answer)) == self.answer:
                         return
             except OSError:
                 time.sleep(0.02)
