@@ -8,8 +8,10 @@
 #include <signal.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <vector>
 
+#include "base/prng.h"
 #include "sim/program_world.h"
 
 namespace orrery::examples::echo {
@@ -34,7 +36,8 @@ TEST_P(Echo, EverybodyReadsWhatTheySent) {
   ASSERT_EQ(world.program().status(), 0) << world.Story();
 }
 
-// The signal comes while everybody talks: what is in flight is cancelled, and nothing is left of it.
+// The signal comes while everybody talks: what is in flight is cancelled, and nothing is left of
+// it.
 TEST_P(Echo, StopsInTheMiddle) {
   sim::ProgramWorld world(GetParam());
   world.Start([] { return RunServer(7); });
@@ -49,6 +52,26 @@ TEST_P(Echo, StopsInTheMiddle) {
   for (const sim::StreamPeer* peer : peers) {
     ASSERT_TRUE(peer->sent().starts_with(peer->received())) << world.Story();
   }
+}
+
+// A run is a function of its seed: nothing in a task depends on addresses, or on what ran before.
+TEST(EchoRuns, AreAFunctionOfTheirSeeds) {
+  const auto run = [](uint64_t seed) {
+    sim::ProgramWorld world(seed);
+    world.Start([] { return RunServer(7); });
+    for (int i = 0; i < 6; ++i) (void)world.AddPeer(7, world.Bytes(10'000));
+    EXPECT_TRUE(world.RunUntilPeersLeave()) << world.Story();
+    EXPECT_TRUE(world.Stop(SIGTERM)) << world.Story();
+    return world.hash();
+  };
+  std::vector<uint64_t> hashes;
+  for (uint64_t seed = 0; seed < 50; ++seed) hashes.push_back(run(seed));
+  uint64_t all = 0;
+  for (uint64_t seed = 50; seed-- > 0;) {  // The other way round, in memory that has been used.
+    EXPECT_EQ(run(seed), hashes[seed]) << "seed " << seed;
+    all = Combine(all, hashes[seed]);
+  }
+  std::printf("hash of 50 runs: %016lx\n", all);  // For comparing builds.
 }
 
 }  // namespace

@@ -75,7 +75,19 @@ TEST_P(FileServer, SendsTheFileOrSaysThatItCannot) {
   ASSERT_EQ(world.program().status(), 0) << world.Story();
 }
 
-// The same on a machine without any fault, where every answer must be whole.
+// A request that never ends is not waited for longer than the server says.
+TEST_P(FileServer, EndsASlowRequest) {
+  sim::ProgramWorld world(GetParam());
+  world.Start([] { return coro::RunMain("file_server_test", WriteAndServe); });
+  const sim::StreamPeer& peer = world.AddPeer(80, "GET /numbers HTT", {.ends = false});
+  ASSERT_TRUE(world.RunUntilPeersLeave()) << world.Story();
+  ASSERT_EQ(peer.received(), "") << world.Story();
+  ASSERT_GE(world.log().now(), kRequestMax);
+  ASSERT_LT(world.log().now(), 2 * kRequestMax) << world.Story();
+  ASSERT_TRUE(world.Stop(SIGTERM)) << world.Story();
+}
+
+// A machine without any fault, where every answer must be whole.
 TEST(FileServerRuns, AreWholeWithoutFaults) {
   sim::ProgramWorld world(1, {});
   world.Start([] { return coro::RunMain("file_server_test", WriteAndServe); });

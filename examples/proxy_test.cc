@@ -44,5 +44,17 @@ TEST_P(Proxy, PassesBothWays) {
   ASSERT_EQ(world.program().status(), 0) << world.Story();
 }
 
+// Who says nothing more is not waited for longer than the proxy says, however the clock gets there.
+TEST_P(Proxy, EndsWhatDoesNotMove) {
+  sim::ProgramWorld world(GetParam());
+  world.Start([] { return coro::RunMain("proxy_test", Both); });
+  const sim::StreamPeer& peer = world.AddPeer(8, "hello", {.ends = false});
+  ASSERT_TRUE(world.RunUntilPeersLeave()) << world.Story();
+  ASSERT_EQ(peer.received(), "hello") << world.Story();
+  ASSERT_GE(world.log().now(), kIdleMax);
+  ASSERT_LT(world.log().now(), 2 * kIdleMax) << world.Story();
+  ASSERT_TRUE(world.Stop(SIGTERM)) << world.Story();
+}
+
 }  // namespace
 }  // namespace orrery::examples::proxy

@@ -50,6 +50,7 @@ class EchoServer final : public Application {
         case ConnectionEvent::Kind::kEndOfInput:
           reactor_->Finish(connection);
           break;
+        case ConnectionEvent::Kind::kBody:  // Nobody asks for one here.
         case ConnectionEvent::Kind::kOpened:
         case ConnectionEvent::Kind::kClosed:
           break;

@@ -44,7 +44,7 @@ class Semaphore {
 
    private:
     friend class Semaphore;
-    explicit Permit(Semaphore& semaphore) : semaphore_(&semaphore) { ++semaphore.out_; }
+    explicit Permit(Semaphore& semaphore) : semaphore_(&semaphore) {}
     Semaphore* semaphore_;
   };
 
@@ -56,16 +56,16 @@ class Semaphore {
 
  private:
   void Release() {
-    --out_;
     if (Waiter* const next = waiters_.front()) {
       waiters_.Serve(*next);  // The permit is its own now.
     } else {
+      --out_;
       ++available_;
     }
   }
 
   size_t available_;
-  size_t out_ = 0;  // Permits that somebody holds.
+  size_t out_ = 0;  // Permits that somebody holds, or was just given.
   WaitQueue waiters_;
 };
 
@@ -79,6 +79,7 @@ class Semaphore::AcquireAwaiter final : private Waiter {
       return semaphore_.waiters_.Wait(*this, task.promise());
     }
     --semaphore_.available_;
+    ++semaphore_.out_;
     return false;
   }
   std::expected<Permit, Errno> await_resume() {
