@@ -18,6 +18,7 @@
 #include "base/units.h"
 #include "runtime/incoming_body.h"
 #include "runtime/pending_output.h"
+#include "runtime/ring/submission_queue.h"
 #include "runtime/ring/user_data.h"
 
 namespace orrery {
@@ -34,14 +35,16 @@ enum class Phase : uint8_t {
 
 class Connection {
  public:
-  Connection(SlotHandle handle, int descriptor, OutputBlockPool& blocks)
-      : output_(blocks), handle_(handle), descriptor_(descriptor) {}
+  Connection(SlotHandle handle, File file, OutputBlockPool& blocks)
+      : output_(blocks), handle_(handle), file_(file) {}
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
   // Names the connection for its life; the index is that of its slot and is reused by later ones.
   SlotHandle handle() const { return handle_; }
-  int descriptor() const { return descriptor_; }
+  File file() const { return file_; }
+  // -1 when the socket is in the ring's fixed-file table and has none.
+  int descriptor() const { return file_.fixed ? -1 : file_.number; }
   Phase phase() const { return phase_; }
   // Whether the application should still care: false once Finish() or Abort() was called or the
   // peer is gone.
@@ -102,7 +105,7 @@ class Connection {
 
   PendingOutput output_;
   SlotHandle handle_;
-  int descriptor_;
+  File file_;
   uint16_t in_flight_ = 0;  // A bit for each Operation.
   Phase phase_ = Phase::kOpen;
   bool reads_paused_ = false;

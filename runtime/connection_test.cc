@@ -11,8 +11,9 @@ namespace {
 TEST(Connection, StartsOpenAndIdle) {
   OutputBlockPool blocks;
   Slab<Connection> slab(2);
-  Connection* connection = slab.Allocate(7, blocks);
+  Connection* connection = slab.Allocate(File::Descriptor(7), blocks);
   EXPECT_EQ(connection->descriptor(), 7);
+  EXPECT_FALSE(connection->file().fixed);
   EXPECT_EQ(slab.Find(connection->handle()), connection);
   EXPECT_EQ(connection->phase(), Phase::kOpen);
   EXPECT_TRUE(connection->open());
@@ -26,7 +27,7 @@ TEST(Connection, ItsOutputDiesWithIt) {
   OutputBlockPool blocks;
   Slab<Connection> slab(1);
   const SharedBytes body = SharedBytes::Copy("body");
-  Connection* connection = slab.Allocate(7, blocks);
+  Connection* connection = slab.Allocate(File::Descriptor(7), blocks);
   connection->output().Append("header");
   connection->output().AppendBody(body);
   EXPECT_EQ(blocks.blocks_in_use(), 1U);

@@ -67,6 +67,10 @@ std::expected<std::unique_ptr<Reactor>, Errno> Reactor::Create(Ring& ring, Kerne
   auto buffers = BufferRing::Create(ring, kBufferGroup, options.buffers, options.buffer_bytes);
   if (!buffers) return std::unexpected(buffers.error());
   reactor->buffers_ = std::move(*buffers);
+  if (options.fixed_files > 0) {
+    const auto registered = RegisterSparseFiles(ring, options.fixed_files);
+    if (!registered) return std::unexpected(registered.error());
+  }
   if (options.zero_copy.body_bytes_min != ZeroCopyOptions::kNever &&
       Supports(ring, IORING_OP_SENDMSG_ZC)) {
     reactor->zero_copy_ = std::make_unique<ZeroCopySender>(options.zero_copy);
@@ -277,17 +281,23 @@ void Reactor::HandleAccept(const Completion& completion) {
     listener_.retry_at = now_ + options_.accept_retry;
     return;
   }
-  const int descriptor = static_cast<int>(completion.value());
-  Connection* connection = stopping_ ? nullptr : connections_.Allocate(descriptor, blocks_);
+  const File file{.number = static_cast<int>(completion.value()),
+                  .fixed = options_.fixed_files > 0};
+  Connection* connection = stopping_ ? nullptr : connections_.Allocate(file, blocks_);
   if (connection == nullptr) {
     ORRERY_MARK_IF(stopping_, "accept.while-stopping");
     ++counters_.connections_refused;
-    kernel_.Close(descriptor);
+    CloseNow(file);
     return;
   }
   ++counters_.accepted;
   Emit(ConnectionEvent::Kind::kOpened, *connection);
   Queue(*connection);
+}
+
+void Reactor::CloseNow(File file) {
+  if (!file.fixed) return kernel_.Close(file.number);
+  ORRERY_CHECK(UpdateFixedFile(ring_, static_cast<unsigned>(file.number), -1).has_value());
 }
 
 void Reactor::HandleWaker(const Completion& completion) {
@@ -478,12 +488,18 @@ bool Reactor::ArmSource(Source& source, Operation operation, Operation cancel) {
   if (source.in_flight || source.retry_at > now_) return true;
   const File file = File::Descriptor(source.descriptor);
   const bool queued = operation == Operation::kAccept
-                          ? submission_.AcceptMultishot(file, SOCK_CLOEXEC, SourceTag(operation))
+                          ? SubmitAccept(file)
                           : submission_.PollMultishot(file, POLLIN, SourceTag(operation));
   if (queued) source.in_flight = true;
   ORRERY_MARK_IF(!queued && &source == &waker_, "sq-full.waker");
   ORRERY_MARK_IF(queued && source.retry_at != 0, "accept.retried-after-pause");
   return queued;
+}
+
+bool Reactor::SubmitAccept(File listener) {
+  const UserData tag = SourceTag(Operation::kAccept);
+  if (options_.fixed_files > 0) return submission_.AcceptMultishotFixed(listener, tag);
+  return submission_.AcceptMultishot(listener, SOCK_CLOEXEC, tag);
 }
 
 bool Reactor::CloseSource(Source& source) {
@@ -504,7 +520,7 @@ bool Reactor::Submitted(Connection& connection, Operation operation, bool queued
 }
 
 bool Reactor::Arm(Connection& connection) {
-  const File socket = File::Descriptor(connection.descriptor());
+  const File socket = connection.file();
   if (connection.wants_receive_cancel()) {
     if (!Submitted(connection, Operation::kReceiveCancel,
                    submission_.Cancel(Tag(connection, Operation::kReceive),
@@ -537,7 +553,7 @@ bool Reactor::Arm(Connection& connection) {
 }
 
 bool Reactor::ArmReceive(Connection& connection) {
-  const File socket = File::Descriptor(connection.descriptor());
+  const File socket = connection.file();
   const UserData tag = Tag(connection, Operation::kReceive);
   if (!connection.receives_in_place()) {
     return Submitted(connection, Operation::kReceive,
@@ -565,8 +581,8 @@ bool Reactor::ArmSend(Connection& connection) {
   ++counters_.zero_copy_sends;
   return Submitted(connection, Operation::kSend,
                    submission_.SendMessageZeroCopy(
-                       File::Descriptor(connection.descriptor()),
-                       zero_copy_->slab().Begin(*connection.pinned_send_), 0, SendTag(connection)));
+                       connection.file(), zero_copy_->slab().Begin(*connection.pinned_send_), 0,
+                       SendTag(connection)));
 }
 
 bool Reactor::ArmPlainSend(Connection& connection, size_t body_bytes_end) {
@@ -583,9 +599,9 @@ bool Reactor::ArmPlainSend(Connection& connection, size_t body_bytes_end) {
   message.msg_iovlen = chunk.iovecs;
   iovecs_used_ += chunk.iovecs;
   ++messages_used_;
-  return Submitted(connection, Operation::kSend,
-                   submission_.SendMessage(File::Descriptor(connection.descriptor()), message, 0,
-                                           Tag(connection, Operation::kSend)));
+  return Submitted(
+      connection, Operation::kSend,
+      submission_.SendMessage(connection.file(), message, 0, Tag(connection, Operation::kSend)));
 }
 
 // --- Starving, lingering, ending

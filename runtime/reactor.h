@@ -58,6 +58,9 @@ struct ReactorOptions {
   uint32_t connections_max = 65536;  // Above it, an accepted connection is closed at once.
   unsigned buffers = 1024;           // Provided buffers for receiving; a power of two.
   size_t buffer_bytes = 16 * kKiB;
+  // Connections are accepted into this many slots of the ring's fixed-file table, and have no
+  // descriptors. Who comes when it is full is disconnected by the kernel. 0: no table.
+  unsigned fixed_files = 0;
   // A chunk's iovecs: at most IOV_MAX, above which the kernel refuses the send.
   unsigned iovecs_max = 1024;
   // How long the output of a finishing connection may stand still before the connection is closed:
@@ -225,6 +228,7 @@ class Reactor {
   void ArmSources();
   // False: the submission queue is full; the same for all below.
   [[nodiscard]] bool ArmSource(Source& source, Operation operation, Operation cancel);
+  [[nodiscard]] bool SubmitAccept(File listener);
   [[nodiscard]] bool Arm(Connection& connection);
   [[nodiscard]] bool ArmReceive(Connection& connection);
   [[nodiscard]] bool ArmSend(Connection& connection);
@@ -256,6 +260,8 @@ class Reactor {
 
   void WakeStarved();
   void ExpireLingering();
+  // Closes a connection that nothing was submitted for.
+  void CloseNow(File file);
   // Whether all of a stopped source has ended; closes its descriptor.
   bool CloseSource(Source& source);
   bool MustNotSleep() const;

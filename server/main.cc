@@ -147,6 +147,12 @@ int Main(int argc, char** argv, Host& host) {
       ->check(CLI::Range(size_t{64}, size_t{1} << 24).description(""))
       ->type_name("BYTES")
       ->group("Tuning");
+  app.add_option("--fixed-files", options.reactor.fixed_files,
+                 "Slots of a fixed-file table to accept clients into, who have no addresses then; "
+                 "0: no table")
+      ->check(CLI::Range(0u, 1u << 20).description(""))
+      ->type_name("N")
+      ->group("Tuning");
   size_t zero_copy_from = 0;
   app.add_option("--zero-copy-from", zero_copy_from,
                  "Send values of this size or more without copying them; 0 never does")

@@ -266,6 +266,7 @@ void Shard::Kill(Client& client) {
 }
 
 void Shard::FindAddresses(Client& client) {
+  if (client.descriptor < 0) return;  // A slot of the fixed-file table cannot be asked.
   const auto ends = kernel_.Ends(client.descriptor);
   if (!ends) return;  // Its peer has gone, and so will it.
   client.address = ends->peer;

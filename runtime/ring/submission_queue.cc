@@ -131,6 +131,13 @@ bool SubmissionQueue::AcceptMultishot(File listener, int flags, UserData user_da
   return Tag(sqe, listener, user_data);
 }
 
+bool SubmissionQueue::AcceptMultishotFixed(File listener, UserData user_data) {
+  io_uring_sqe* sqe = Acquire();
+  if (sqe == nullptr) return false;
+  io_uring_prep_multishot_accept_direct(sqe, listener.number, nullptr, nullptr, 0);
+  return Tag(sqe, listener, user_data);
+}
+
 bool SubmissionQueue::Timeout(const __kernel_timespec& duration, unsigned completions,
                               UserData user_data) {
   io_uring_sqe* sqe = Acquire();

@@ -85,6 +85,9 @@ class SubmissionQueue {
   // Accepted sockets get `flags` (SOCK_CLOEXEC, SOCK_NONBLOCK).
   [[nodiscard]] bool Accept(File listener, int flags, UserData user_data);
   [[nodiscard]] bool AcceptMultishot(File listener, int flags, UserData user_data);
+  // Accepts into free slots of the fixed-file table: the results are slots. When none is free, the
+  // connection is lost and the operation ends with ENFILE.
+  [[nodiscard]] bool AcceptMultishotFixed(File listener, UserData user_data);
 
   // Completes with ETIME after `duration`, or with 0 after `completions` other completions if not
   // 0. Relative, monotonic. `duration` must live until Enter has consumed the SQE.

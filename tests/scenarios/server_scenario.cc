@@ -224,6 +224,15 @@ void DrawZeroCopy(Prng& prng, sim::Configuration& configuration, WorkloadOptions
   set("copy_bytes", PowerOfTwo(prng, 0, 9));
 }
 
+// In some worlds connections have slots of a fixed-file table. There are more than clients: of who
+// finds it full the server never learns.
+void DrawFixedFiles(Prng& prng, sim::Configuration& configuration) {
+  constexpr int64_t kSlots = 1000;
+  if (prng.Chance(1, 4) && configuration["descriptors_max"] >= kSlots) {
+    configuration["fixed_files"] = kSlots;
+  }
+}
+
 // From which size on arguments are received in place: in some worlds from almost none. Drawn from a
 // sequence of its own.
 void DrawInPlace(Prng& prng, sim::Configuration& configuration, WorkloadOptions& options) {
@@ -286,6 +295,7 @@ Setup ReadSetup(const sim::Plan& plan) {
   setup.shard.listen.port = kPort;
   Take(configuration, "buffers", setup.shard.reactor.buffers);
   Take(configuration, "buffer_bytes", setup.shard.reactor.buffer_bytes);
+  Take(configuration, "fixed_files", setup.shard.reactor.fixed_files);
   Take(configuration, "iovecs_max", setup.shard.reactor.iovecs_max);
   Take(configuration, "linger_ns", setup.shard.reactor.linger);
   setup.shard.reactor.flush_timeout = setup.shard.reactor.linger;
@@ -685,6 +695,8 @@ sim::Plan ServerScenario::Draw(uint64_t seed) const {
   DrawZeroCopy(zero_copy_prng, plan.configuration, options);
   Prng in_place_prng(Combine(seed, 9));
   DrawInPlace(in_place_prng, plan.configuration, options);
+  Prng fixed_files_prng(Combine(seed, 10));
+  DrawFixedFiles(fixed_files_prng, plan.configuration);
   FitToBuffers(plan.configuration, options);
   Workload workload = GenerateWorkload(workload_prng, options);
   if (traits.many_keys) AddCleaner(options.keys, workload);
