@@ -50,7 +50,7 @@ def main():
     print(f"{options.clients} connections, {options.keys} keys, {options.rounds} rounds, medians; "
           f"servers on {'a core of their own' if pin else 'any core'}")
     print(f"{'':14}{'':12}" + "".join(f"{name:>18}" for name in commands)
-          + "".join(f"{name + ' / redis':>20}" for name in CONFIGURATIONS))
+          + "".join(f"{name + ' / redis':>23}" for name in CONFIGURATIONS))
     try:
         for name, command in commands.items():
             servers.append(Server(name, command, cores[0] if pin else None))
@@ -75,7 +75,7 @@ def measure(servers, test, size, options):
         line = f"{test.upper()} {size:<10}{unit:>12}"
         line += "".join(f"{statistics.median(column):18.1f}" for column in zip(*values))
         ratios = ([ours / row[0] if row[0] > 0 else float("nan") for ours in row[1:]] for row in values)
-        line += "".join(f"{statistics.median(column):20.2f}" for column in zip(*ratios))
+        line += "".join(f"{statistics.median(column):23.2f}" for column in zip(*ratios))
         print(line)
         sys.stdout.flush()
 

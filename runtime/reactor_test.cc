@@ -522,6 +522,49 @@ TEST_P(ReactorTest, ManyLargeOutputsShareOneEnter) {
   EXPECT_TRUE(RunUntil([&body] { return body.unique(); }));
 }
 
+// A hundred megabytes behind a peer that takes a byte at first: what is left is not copied for it.
+TEST_P(ReactorExactTest, NothingIsCopiedAfterAShortWrite) {
+  constexpr int kReplies = 100;
+  constexpr size_t kCopiedMax = 64 * kKiB;
+  // The model sums up what is sent at every send.
+  const bool is_model = std::string(GetParam().name) != "Linux";
+  const SharedBytes body = SharedBytes::Copy(Pattern(is_model ? 10'000 : 1 * kMiB));
+  const std::string header = "$" + std::to_string(body.size()) + "\r\n";
+  Options options;
+  options.world.socket_buffer_bytes = 65'536;
+  SetUpWorld(options);
+  const std::vector<Peer> peers = ConnectAll(1);
+  InTurn([&] {
+    for (int count = 0; count < kReplies; ++count) {
+      connection(0).output().Append(header);
+      connection(0).output().AppendBody(body);
+      connection(0).output().Append("\r\n");
+    }
+    reactor_->Flush(connection(0));
+  });
+  PeerInput input;
+  EXPECT_TRUE(RunUntil([&] {
+    world_->Receive(peers[0], input, 1 - input.bytes.size());
+    return input.bytes.size() == 1 && reactor_->counters().sent_bytes > 0;
+  }));
+  const size_t expected_bytes = kReplies * (header.size() + body.size() + 2);
+  ASSERT_LT(reactor_->counters().sent_bytes, expected_bytes) << "it was no short write";
+  const uint64_t copied_bytes = connection(0).output().copied_bytes();
+  size_t read_bytes = 1;
+  EXPECT_TRUE(RunUntil([&] {
+    input.bytes.clear();
+    world_->Receive(peers[0], input, 4 * kMiB);
+    read_bytes += input.bytes.size();
+    return read_bytes == expected_bytes;
+  })) << read_bytes;
+  EXPECT_TRUE(RunUntil([this] { return connection(0).output().empty(); }));
+  const uint64_t copied_later = connection(0).output().copied_bytes() - copied_bytes;
+  RecordProperty("copied_after_the_short_write", std::to_string(copied_later));
+  EXPECT_LT(copied_later, kCopiedMax);
+  EXPECT_LT(copied_bytes, kCopiedMax);
+  EXPECT_TRUE(body.unique());
+}
+
 TEST_P(ReactorTest, AppendingWhileASendIsInFlightKeepsTheOrder) {
   Options options;
   options.world.socket_buffer_bytes = 4096;

@@ -66,6 +66,24 @@ bool SubmissionQueue::Write(File file, std::span<const std::byte> bytes, uint64_
   return Tag(sqe, file, user_data);
 }
 
+bool SubmissionQueue::ReadFixed(File file, FixedBuffer buffer, uint64_t offset,
+                                UserData user_data) {
+  io_uring_sqe* sqe = Acquire();
+  if (sqe == nullptr) return false;
+  io_uring_prep_read_fixed(sqe, file.number, buffer.bytes.data(),
+                           static_cast<unsigned>(buffer.bytes.size()), offset, buffer.region);
+  return Tag(sqe, file, user_data);
+}
+
+bool SubmissionQueue::WriteFixed(File file, FixedBuffer buffer, uint64_t offset,
+                                 UserData user_data) {
+  io_uring_sqe* sqe = Acquire();
+  if (sqe == nullptr) return false;
+  io_uring_prep_write_fixed(sqe, file.number, buffer.bytes.data(),
+                            static_cast<unsigned>(buffer.bytes.size()), offset, buffer.region);
+  return Tag(sqe, file, user_data);
+}
+
 bool SubmissionQueue::WriteVector(File file, std::span<const iovec> iovecs, uint64_t offset,
                                   UserData user_data) {
   io_uring_sqe* sqe = Acquire();

@@ -35,6 +35,12 @@ struct File {
   static constexpr File Fixed(int slot) { return {.number = slot, .fixed = true}; }
 };
 
+// A part of the registered region number `region`.
+struct FixedBuffer {
+  std::span<std::byte> bytes;
+  uint16_t region = 0;
+};
+
 class SubmissionQueue {
  public:
   explicit SubmissionQueue(Ring& ring) : ring_(ring) {}
@@ -61,6 +67,9 @@ class SubmissionQueue {
                           UserData user_data);
   [[nodiscard]] bool Write(File file, std::span<const std::byte> bytes, uint64_t offset,
                            UserData user_data);
+  // The same for parts of registered regions. EFAULT: `buffer` is not within its region.
+  [[nodiscard]] bool ReadFixed(File file, FixedBuffer buffer, uint64_t offset, UserData user_data);
+  [[nodiscard]] bool WriteFixed(File file, FixedBuffer buffer, uint64_t offset, UserData user_data);
   // At most IOV_MAX iovecs, or the kernel answers EINVAL.
   [[nodiscard]] bool WriteVector(File file, std::span<const iovec> iovecs, uint64_t offset,
                                  UserData user_data);
