@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/shared_bytes.h"
 #include "server/bit_offset.h"
 #include "server/command_families.h"
 #include "server/command_support.h"
@@ -217,7 +218,7 @@ void CombineBytes(std::string_view source, char* to, Operation operation) {
 }
 
 // result = result (operation) source; what is missing at the end of `source` is zero.
-void Combine(BitOperation operation, std::string_view source, std::string& result) {
+void Combine(BitOperation operation, std::string_view source, std::span<char> result) {
   switch (operation) {
     case BitOperation::kAnd:
       CombineBytes(source, result.data(), [](auto left, auto right) { return left & right; });
@@ -247,29 +248,31 @@ void BitOp(CommandCall& call) {
     return;
   }
   Keyspace& keyspace = call.server.keyspace;
-  std::string result;
   size_t bytes = 0;
   // Twice over the keys: what the first look has taken away, the second does not find.
   for (size_t i = kFirstSource; i < call.size(); ++i) {
     const Keyspace::Place place = LookUp(call, keyspace.WithHash(call[i]));
     if (place) bytes = std::max(bytes, place->value().size());
   }
+  // A large result is made in the memory in which it will be kept.
+  const bool is_large = bytes >= kSharedValueMin;
+  std::string small(is_large ? 0 : bytes, '\0');
+  SharedBytes large = is_large ? SharedBytes::Allocate(bytes, bytes) : SharedBytes();
+  const std::span<char> result = is_large ? large.mutable_bytes() : std::span<char>(small);
   for (size_t i = kFirstSource; i < call.size(); ++i) {
     const Keyspace::Place place = keyspace.Find(keyspace.WithHash(call[i]), call.server.now_ms);
     const std::string_view source = place ? place->value() : std::string_view();
     if (i == kFirstSource) {
-      result.reserve(bytes);
-      result = source;
-      result.resize(bytes);
-      if (*operation == BitOperation::kNot) Combine(*operation, source, result);
-    } else {
-      Combine(*operation, source, result);
+      const auto end = std::copy(source.begin(), source.end(), result.begin());
+      std::fill(end, result.end(), '\0');
     }
+    if (i > kFirstSource || *operation == BitOperation::kNot) Combine(*operation, source, result);
   }
   const HashedKey destination = call.first_key();
   const Keyspace::Place place = keyspace.Find(destination, call.server.now_ms);
   if (bytes > 0) {
-    keyspace.Assign(place, destination, result, kNoExpiry, Encoding::kRaw);
+    const NewValue value = is_large ? NewValue(large.view(), &large) : NewValue(small);
+    keyspace.Assign(place, destination, value, kNoExpiry, Encoding::kRaw);
   } else if (place) {
     keyspace.Erase(place);
   }

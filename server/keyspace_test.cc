@@ -145,6 +145,25 @@ TEST_F(KeyspaceTest, NeverChangesABorrowedValue) {
   EXPECT_TRUE(last.unique());
 }
 
+TEST_F(KeyspaceTest, TakesALargeValueWithoutCopyingIt) {
+  const auto assign = [this](std::string_view name, int64_t expires_at_ms) {
+    const SharedBytes body = SharedBytes::Copy(std::string(kSharedValueMin, 'b'));
+    const HashedKey key = keyspace_.WithHash(name);
+    keyspace_.Assign(keyspace_.Find(key, kNow), key, {body.view(), &body}, expires_at_ms,
+                     Encoding::kRaw);
+    ASSERT_TRUE(Find(name));
+    EXPECT_EQ(Find(name)->value().data(), body.data());
+    EXPECT_EQ(Find(name)->expires_at_ms(), expires_at_ms);
+    EXPECT_EQ(Find(name)->encoding(), Encoding::kRaw);
+  };
+  assign("new", kNoExpiry);
+  assign("new", kNow + 1);
+  Set("small", "s", kNow + 5);
+  assign("small", kNoExpiry);
+  EXPECT_EQ(keyspace_.size(), 2u);
+  keyspace_.CheckInvariants();
+}
+
 TEST_F(KeyspaceTest, AppendsOverEveryBorder) {
   std::string model;
   Set("key", "", kNow + 5);

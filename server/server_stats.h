@@ -2,7 +2,7 @@
 //
 // Calls, failures and errors are counted each; how long a command takes is measured of one call in
 // kTimedOneIn, because two looks at the clock cost more than a GET's own work
-// (docs/decisions/0007-time-is-sampled.md). Owned by the shard, used by its thread only.
+// (docs/decisions/0009-time-is-sampled.md). Owned by the shard, used by its thread only.
 #pragma once
 
 #include <array>

@@ -22,7 +22,8 @@ enum class Comparison : uint8_t {
   kWithoutId,      // A map in which the value of "id" may differ.
   kDocumentation,  // Of each command: what ours says is what Redis says.
   kTableEntries,   // Entries of the command table: of each command that both have, the same.
-  kAnything,
+  kNewer,          // Redis does not know the command; ours answers as the sequential model.
+  kHelp,           // Ours has lines of Redis's, in its order, and those about what is newer.
 };
 
 struct AcceptedDifference {

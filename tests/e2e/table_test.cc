@@ -1,9 +1,10 @@
 // The command table beside redis-server's: for every command and subcommand of ours, COMMAND INFO
-// and COMMAND DOCS, and the keys that COMMAND GETKEYS finds in example command lines.
+// and COMMAND DOCS, the keys that COMMAND GETKEYS finds in example command lines, and what is said
+// to any number of arguments and to the options of commands about the server.
 //
 // What would break: clients that route by key positions, proxies that obey flags and tips, and
-// redis-cli's hints, all of which believe this table. What may differ stands in the rows of COMMAND
-// in reply_comparison.cc and in the lists below.
+// redis-cli's hints, all of which believe this table; and people who mistype. What may differ
+// stands in reply_comparison.cc and in the lists below.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -96,6 +97,96 @@ constexpr auto kLines = std::to_array<std::string_view>({
     "nosuch k",
 });
 
+// Options of the commands about connections and the server, which the generated sequences of
+// differential_test have less of.
+constexpr auto kOptionLines = std::to_array<std::string_view>({
+    "OBJECT HELP",
+    "OBJECT FREQ nokey",
+    "OBJECT ENCODING a b",
+    "OBJECT help x",
+    "CLIENT HELP",
+    "CLIENT KILL ID abc",
+    "CLIENT KILL ID -1",
+    "CLIENT KILL ID 0",
+    "CLIENT KILL ID 999999",
+    "CLIENT KILL TYPE nosuch",
+    "CLIENT KILL TYPE pubsub",
+    "CLIENT KILL TYPE master",
+    "CLIENT KILL TYPE replica SKIPME no",
+    "CLIENT KILL TYPE normal SKIPME maybe",
+    "CLIENT KILL ADDR 1.2.3.4:5",
+    "CLIENT KILL LADDR 1.2.3.4:5",
+    "CLIENT KILL USER nosuch",
+    "CLIENT KILL USER default ID 999999",
+    "CLIENT KILL ADDR 1.2.3.4:5 LADDR 1.2.3.4:6 TYPE normal USER default SKIPME no",
+    "CLIENT KILL MAXAGE 10",
+    "CLIENT KILL 1.2.3.4:5",
+    "CLIENT KILL ID 1 ADDR",
+    "CLIENT KILL ID 999999 ID 888888 SKIPME yes",
+    "CLIENT KILL foo bar",
+    "CLIENT LIST TYPE nosuch",
+    "CLIENT LIST TYPE pubsub",
+    "CLIENT LIST TYPE replica",
+    "CLIENT LIST TYPE master",
+    "CLIENT LIST TYPE normal x",
+    "CLIENT LIST ID",
+    "CLIENT LIST ID abc",
+    "CLIENT LIST ID 999999 888888",
+    "CLIENT LIST ID 0",
+    "CLIENT LIST FOO bar",
+    "CLIENT PAUSE -1",
+    "CLIENT PAUSE 0 FOO",
+    "CLIENT PAUSE 1.5",
+    "CLIENT PAUSE 1 WRITE",
+    "CLIENT PAUSE 1 all",
+    "CLIENT UNPAUSE",
+    "CLIENT NO-EVICT on",
+    "CLIENT NO-EVICT OFF",
+    "CLIENT SETNAME good",
+    "CLIENT GETNAME",
+    "CONFIG HELP",
+    "CONFIG GET maxmemory maxmemory",
+    "CONFIG GET save*",
+    "CONFIG GET [m]axclients",
+    "CONFIG GET maxclients maxclients MAXCLIENTS",
+    "CONFIG GET nosuch*",
+    "CONFIG SET maxclients 100 foo",
+    "CONFIG SET maxclients abc",
+    "CONFIG SET maxclients 10 maxclients 11",
+    "CONFIG SET nosuch 1",
+    "CONFIG SET databases 1",
+    "CONFIG SET proto-max-bulk-len 1mb maxclients 9999",
+    "CONFIG GET proto-max-bulk-len",
+    "CONFIG RESETSTAT",
+    "CONFIG REWRITE",
+    "COMMAND HELP",
+    "COMMAND LIST FILTERBY MODULE nosuch",
+    "COMMAND LIST FILTERBY NOSUCH x",
+    "COMMAND LIST FILTERBY ACLCAT bitmap x",
+    "COMMAND LIST FOO ACLCAT bitmap",
+    "COMMAND LIST FILTERBY PATTERN nosuch*",
+    "DEBUG SLEEP 0",
+    "DEBUG JMAP",
+    "DEBUG HELP",
+    "LOLWUT VERSION abc",
+    "SWAPDB a 0",
+    "SWAPDB 0 b",
+    "SWAPDB 0 0",
+    "SWAPDB 0 99999999999",
+    "SELECT 0",
+    "SELECT abc",
+    "SELECT -1",
+    "SELECT 99999999999",
+    "FLUSHDB SYNC",
+    "FLUSHALL async",
+    "INFO nosuch",
+    "HELLO 4",
+    "HELLO abc",
+    "HELLO 2 SETNAME",
+    "HELLO 2 AUTH a",
+    "HELLO 2 FOO",
+});
+
 class TableTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
@@ -135,6 +226,16 @@ class TableTest : public testing::TestWithParam<std::string> {
     Names shared = NamesIn(Ask(*ours_wire_, {"COMMAND", "LIST"}));
     std::erase_if(shared, [&](const std::string& name) { return !redis.contains(name); });
     return shared;
+  }
+
+  static Arguments Split(std::string_view line) {
+    Arguments words;
+    for (size_t at = 0; at <= line.size();) {
+      const size_t space = std::min(line.find(' ', at), line.size());
+      words.emplace_back(line.substr(at, space - at));
+      at = space + 1;
+    }
+    return words;
   }
 
   // Expects the same reply from both, but for the accepted differences.
@@ -214,15 +315,31 @@ TEST_P(TableTest, CategoriesHaveTheCommandsOfRedis) {
 TEST_P(TableTest, FindsTheKeysThatRedisFinds) {
   for (const std::string_view line : kLines) {
     for (const char* subcommand : {"GETKEYS", "GETKEYSANDFLAGS"}) {
-      Arguments arguments = {"COMMAND", subcommand};
-      for (size_t at = 0; at <= line.size();) {
-        const size_t space = std::min(line.find(' ', at), line.size());
-        arguments.emplace_back(line.substr(at, space - at));
-        at = space + 1;
-      }
+      Arguments arguments = Split(line);
+      arguments.insert(arguments.begin(), {"COMMAND", subcommand});
       ExpectSame(arguments);
     }
   }
+}
+
+TEST_P(TableTest, EveryNumberOfArgumentsIsAnsweredAsByRedis) {
+  constexpr size_t kMoreMax = 5;
+  size_t compared = 0;
+  for (const std::string& name : SharedNames()) {
+    if (name == "quit" || name == "reset") continue;  // Ends the connection, or its protocol.
+    const size_t bar = name.find('|');
+    Arguments arguments = {name.substr(0, bar)};
+    if (bar != std::string::npos) arguments.push_back(name.substr(bar + 1));
+    for (size_t more = 0; more <= kMoreMax; ++more, ++compared) {
+      ExpectSame(arguments);
+      arguments.push_back("x" + std::to_string(more));
+    }
+  }
+  EXPECT_GT(compared, 500u);
+}
+
+TEST_P(TableTest, OptionsAreAnsweredAsByRedis) {
+  for (const std::string_view line : kOptionLines) ExpectSame(Split(line));
 }
 
 // That the comparison sees a difference.

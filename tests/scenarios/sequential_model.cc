@@ -426,7 +426,8 @@ Expectation SequentialModel::ClientSetInfo(Call& call) {
   }
   const std::string& value = call.at(3);
   if (!std::all_of(value.begin(), value.end(), IsNameByte)) {
-    return Error("ERR " + attribute + " cannot contain spaces, newlines or special characters.");
+    return Error("ERR " + std::string(Clipped(call.at(2), SIZE_MAX)) +
+                 " cannot contain spaces, newlines or special characters.");
   }
   return Ok();
 }
