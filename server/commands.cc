@@ -60,14 +60,21 @@ const CommandSpec* ResolveOrReply(const Command& command, const CommandSpec* spe
   return spec;
 }
 
-// Calls the handler, once in a while with a look at the clock before and after.
+// Whether this call is one of those that are timed.
+bool IsTimed(const CommandSpec& spec, ServerContext& server) {
+  if (server.host == nullptr) return false;
+  const bool is_due = --server.calls_to_timed_one == 0;
+  if (is_due) server.calls_to_timed_one = ServerStats::kTimedOneIn;
+  return is_due || server.stats.commands[spec.number].calls < ServerStats::kTimedFirst;
+}
+
+// Calls the handler, if need be with a look at the clock before and after.
 void RunHandler(CommandCall& call) {
   ServerContext& server = call.server;
-  if (--server.calls_to_timed_one > 0 || server.host == nullptr) [[likely]] {
+  if (!IsTimed(call.spec, server)) [[likely]] {
     call.spec.handler(call);
     return;
   }
-  server.calls_to_timed_one = ServerStats::kTimedOneIn;
   const Nanoseconds start = server.host->MonotonicNow();
   call.spec.handler(call);
   server.stats.commands[call.spec.number].AddTime(server.host->MonotonicNow() - start);

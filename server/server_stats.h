@@ -1,7 +1,7 @@
 // What a server counts, for INFO: since its start or since CONFIG RESETSTAT.
 //
-// Calls, failures and errors are counted each; how long a command takes is measured of one call in
-// kTimedOneIn, because two looks at the clock cost more than a GET's own work
+// Calls, failures and errors are counted each; how long a command takes is measured of its first
+// calls, and then of one call in kTimedOneIn, because two looks at the clock cost as much as a GET
 // (docs/decisions/0009-time-is-sampled.md). Owned by the shard, used by its thread only.
 #pragma once
 
@@ -78,8 +78,10 @@ struct Traffic {
 };
 
 struct ServerStats {
-  // Calls between two that are timed. A prime, or of a repeated pipeline it might always be the
-  // same command.
+  // Of each command, the calls that are timed all.
+  static constexpr uint64_t kTimedFirst = 16;
+  // Of all the others, one in so many is timed. A prime, or of a repeated pipeline it might always
+  // be the same command.
   static constexpr uint32_t kTimedOneIn = 251;
 
   uint64_t connections_received = 0;
