@@ -56,6 +56,7 @@ class Port {
 
   Kernel& kernel() { return kernel_; }
   const LoopCounters& counters() const { return counters_; }
+  size_t queue_capacity() const { return queue_.capacity(); }
   // Requests that wait for the loop to take them; about so many while others submit.
   uint64_t queued() const;
   // Publications that needed no ring.

@@ -56,7 +56,7 @@ SubmissionLoop::SubmissionLoop(Port& port, const LoopOptions& options, std::uniq
           .deadline_by = options.linked_timeouts ? DeadlineBy::kLinkedTimeout : DeadlineBy::kWheel,
           .active = active_,
           .counters = port.counters_},
-      wake_(std::make_unique<WakePoll>(*this, port.eventfd_)) {
+      wake_(*this, port.eventfd_) {
   port_.AddUser();
 }
 
@@ -86,7 +86,6 @@ EnterRequest SubmissionLoop::Turn() {
   EnterRequest request = operations_->EndTurn(finished(), NextDeadline());
   if (request.min_complete > 0) {
     armed_ = port_.waker_.TryArm();
-    ORRERY_MARK_IF(!armed_, "loop.published-before-the-sleep");
     if (!armed_) request.min_complete = 0;
   }
   return request;
@@ -176,14 +175,9 @@ void SubmissionLoop::WakePoll::OnDone(Outcome outcome,
   if (!result) loop_.wake_retry_at_ = loop_.operations_->now() + kWakeRetry;
 }
 
-void SubmissionLoop::WakePoll::OnLost() {
-  // The kernel has nothing of it but its number; but it must not die as if it had ended.
-  (void)loop_.wake_.release();
-}
-
 void SubmissionLoop::ArmWake() {
-  if (phase_ >= Phase::kEnding || wake_->active() || wake_retry_at_ > operations_->now()) return;
-  wake_->Start(*operations_);
+  if (phase_ >= Phase::kEnding || wake_.active() || wake_retry_at_ > operations_->now()) return;
+  wake_.Start(*operations_);
 }
 
 // --- The end
@@ -219,9 +213,9 @@ void SubmissionLoop::StepShutdown() {
   if (limited && Drained()) {
     phase_ = Phase::kEnding;
     phase_ends_at_ = kNever;
-    if (wake_->active()) operations_->Cancel(*wake_);
+    if (wake_.active()) operations_->Cancel(wake_);
   }
-  if (phase_ == Phase::kEnding && !wake_->active() && operations_->idle()) {
+  if (phase_ == Phase::kEnding && !wake_.active() && operations_->idle()) {
     phase_ = Phase::kFinished;
   }
 }

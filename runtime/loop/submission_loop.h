@@ -92,7 +92,8 @@ class SubmissionLoop {
 
    private:
     void OnDone(Outcome outcome, const std::expected<uint32_t, Errno>& result) override;
-    void OnLost() override;
+    // Nothing of it is the kernel's but its number.
+    void OnLost() override { SurviveLoss(); }
 
     SubmissionLoop& loop_;
     const int eventfd_;
@@ -124,7 +125,7 @@ class SubmissionLoop {
   std::unique_ptr<Operations> operations_;
   Pending::List active_;
   Pending::Loop pending_loop_;
-  std::unique_ptr<WakePoll> wake_;
+  WakePoll wake_;
   Nanoseconds wake_retry_at_ = 0;
   Phase phase_ = Phase::kRunning;
   // When the phase ends at the latest, of those that have a limit.

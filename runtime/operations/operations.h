@@ -91,6 +91,13 @@ class RingOperation : private Timer {
   // IO_HARDLINK, IO_DRAIN, CQE_SKIP_SUCCESS. REQUIRES: !active(), or within OnTerminal().
   io_uring_sqe& sqe() { return sqe_; }
 
+  // It was lost, but the kernel has nothing of it that it could write to: it may be destroyed, or
+  // started again. REQUIRES: within OnLost().
+  void SurviveLoss() {
+    ORRERY_CHECK(state_ == State::kLost);
+    state_ = State::kIdle;
+  }
+
  private:
   friend class Operations;
 

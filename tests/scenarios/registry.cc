@@ -2,13 +2,15 @@
 
 #include <array>
 
+#include "tests/scenarios/loop_scenario.h"
 #include "tests/scenarios/server_scenario.h"
 
 namespace orrery::scenarios {
 
 std::span<const Scenario* const> AllScenarios() {
   static const ServerScenario server;
-  static constexpr std::array<const Scenario*, 1> kScenarios = {&server};
+  static const LoopScenario loop;
+  static constexpr std::array<const Scenario*, 2> kScenarios = {&server, &loop};
   return kScenarios;
 }
 
