@@ -42,7 +42,6 @@ BUILDS = {
     "gcc sanitizers": ["--config=asan"],
     "clang -O0": ["--config=clang", "--copt=-O0", "--copt=-U_FORTIFY_SOURCE"],
     "clang -O3": ["--config=clang", "--copt=-O3"],
-    "clang sanitizers": ["--config=clang", "--config=asan"],
 }
 # Where a program runs: what stands before its command, and what is in its environment. glibc fills what malloc() and
 # free() hand out with MALLOC_PERTURB_; the sanitizers have their own.

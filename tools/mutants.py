@@ -51,6 +51,7 @@ class Scratch:
         self.bazel = bazel
         self.jobs = jobs
         self.commands = commands
+        self.unpatched = {}  # What the patch at hand has changed: the bytes before, by path; None: no file.
         self.programs.mkdir(parents=True, exist_ok=True)
         self.tree.mkdir(parents=True, exist_ok=True)
 
@@ -67,31 +68,32 @@ class Scratch:
                 if str(path.relative_to(self.tree)) not in wanted:
                     path.unlink()
         for name in wanted:
-            self._copy(name)
-
-    def _copy(self, name):
-        source, copy = self.root / name, self.tree / name
-        content = source.read_bytes()
-        if not copy.is_file() or copy.read_bytes() != content:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(content)
-            copy.chmod(source.stat().st_mode)
+            source, copy = self.root / name, self.tree / name
+            content = source.read_bytes()
+            if not copy.is_file() or copy.read_bytes() != content:
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(content)
+                copy.chmod(source.stat().st_mode)
 
     def apply(self, patch):
+        paths = [self.tree / name for name in files_of(patch.read_text(encoding="utf-8"))]
+        self.unpatched = {path: path.read_bytes() if path.is_file() else None for path in paths}
         # As tests/mutants/apply_test.sh does.
         with_patch = ["patch", "-p1", "--forward", "--fuzz=0", "--silent", "--no-backup-if-mismatch", f"--input={patch}"]
         applied = self.commands.run(with_patch, self.tree)
         if applied.returncode != 0:
             raise Problem("it does not apply; make it anew, as tests/mutants/README.md says:\n" + applied.stdout)
 
-    def restore(self, patch):
-        for name in files_of(patch.read_text(encoding="utf-8")):
-            for reject in (f"{name}.rej", f"{name}.orig"):
-                (self.tree / reject).unlink(missing_ok=True)
-            if (self.root / name).is_file():
-                self._copy(name)
+    def restore(self):
+        """Takes the patch away again."""
+        for path, content in self.unpatched.items():
+            for reject in (".rej", ".orig"):
+                path.with_name(path.name + reject).unlink(missing_ok=True)
+            if content is None:
+                path.unlink(missing_ok=True)
             else:
-                (self.tree / name).unlink(missing_ok=True)
+                path.write_bytes(content)
+        self.unpatched = {}
 
     def build(self, name):
         """The hunting program as the scratch tree has it now."""
@@ -247,8 +249,7 @@ class Run:
             print(f"{name}: {problem}", file=sys.stderr, flush=True)
             return
         finally:
-            if patch is not None:
-                self.scratch.restore(patch)
+            self.scratch.restore()
         row["build_seconds"] = round(time.monotonic() - start, 1)
         print(f"{name}: built in {row['build_seconds']} s", flush=True)
         self.pending.append((row, program, measure(program, self.commands, self.pool, self.options)))
