@@ -7,6 +7,8 @@ them. The plan of the first failure is shrunk. At the end there is a table: how 
 failure, after how many seeds and seconds of a processor (medians; one that led to none counts as endless), which
 scenario and strategy found it, what broke, and how many lines the plan had before and after shrinking.
 
+A patch with a third line `# Tests: TARGETS` is for code that no scenario runs: those tests run instead of the hunt.
+
 Exit code 0: every bug was found. 1: one was not, or a patch does not apply or build. 2: wrong use.
 
     bazel run //tools:mutants                               # all of them
@@ -37,6 +39,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 HUNT = "//tools:hunt"
 # Starting points so far apart that nobody's seeds meet.
 BASE_SEED_DISTANCE = 1 << 32
+# Exit code of `bazel test` when all was built.
+TESTS_FAILED = 3
 UNPATCHED = "(unpatched)"
 BEGIN, END = "<!-- mutants: begin -->", "<!-- mutants: end -->"
 
@@ -106,6 +110,17 @@ class Scratch:
         shutil.copy(self.tree / "bazel-bin" / HUNT.removeprefix("//").replace(":", "/"), program)
         return program
 
+    def test(self, targets):
+        """(target, what it said) of the first test that fails; None when none does."""
+        tested = self.commands.run([*self.bazel, "test", f"--jobs={self.jobs}", "--curses=no", "--noshow_progress",
+                                    "--keep_going", "--test_summary=short", "--test_output=errors",
+                                    "--test_arg=--gtest_fail_fast", *targets], self.tree)
+        if tested.returncode == 0:
+            return None
+        if tested.returncode != TESTS_FAILED:
+            raise Problem("it does not build:\n" + tested.stderr[-4000:])
+        return first_failure(tested.stdout + tested.stderr)
+
     def close(self):
         """Ends Bazel's server of the scratch tree, which nobody else needs."""
         subprocess.run([*self.bazel, "shutdown"], cwd=self.tree, check=False, capture_output=True)
@@ -121,6 +136,20 @@ def describe(patch_text):
     if head is None:
         raise Problem("its first line is not '# A1: what goes wrong'")
     return head.group(1), head.group(2).strip()
+
+
+def tests_of(patch_text):
+    """The tests that have to find it; none: the hunt has to."""
+    line = re.search(r"^# Tests: (.+)$", patch_text, re.MULTILINE)
+    return line.group(1).split() if line else []
+
+
+def first_failure(output):
+    """(target, test case) of the first that failed. Where the process ended in a test, it is the last that had begun."""
+    target = re.search(r"^(//\S+) .*\b(?:FAILED|TIMEOUT)\b", output, re.MULTILINE)
+    case = re.search(r"^\[  FAILED  \] ([^\s,]+)", output, re.MULTILINE)
+    begun = re.findall(r"^\[ RUN      \] (\S+)", output, re.MULTILINE)
+    return target.group(1) if target else "?", case.group(1) if case else begun[-1] if begun else "?"
 
 
 def hunt(program, commands, arguments):
@@ -165,6 +194,13 @@ def summarise(hunts):
     }
 
 
+def summarise_tests(failure):
+    """The same of tests that ran instead; `failure` as Scratch.test() has it."""
+    target, case = failure or (None, None)
+    return {"hunts": 1, "kills": 1 if failure else 0, "seeds": None, "cpu_seconds": None,
+            "by": {target: 1} if target else {}, "signature": case, "lines": None, "shrunk_lines": None}
+
+
 def cell(value):
     return "-" if value is None else str(value).replace("|", "\\|")
 
@@ -189,7 +225,7 @@ def conclusion(rows):
         slowest = max((row for row in rows if row["seeds"] is not None), key=lambda row: row["seeds"])
         text += (f"; the median bug after {statistics.median_high(in_the_median)} seeds, "
                  f"the slowest, {slowest['name']}, after {slowest['seeds']}")
-    now_and_then = [row["name"] for row in found if row["seeds"] is None]
+    now_and_then = [row["name"] for row in found if row["seeds"] is None and not row["tests"]]
     if now_and_then:
         text += f"; found from fewer than half of the starting points: {', '.join(now_and_then)}"
     survivors = [row["name"] for row in rows if row["kills"] == 0]
@@ -209,7 +245,9 @@ def with_table(document, body):
 
 def report(row):
     if row["kills"] == 0:
-        return f"SURVIVED {row['hunts']} hunts"
+        return f"SURVIVED {' '.join(row['tests']) or str(row['hunts']) + ' hunts'}"
+    if row["tests"]:
+        return f"found by {', '.join(row['by'])}: {row['signature']}"
     middle = "more than the budget" if row["seeds"] is None else f"{row['seeds']} seeds, {row['cpu_seconds']:.3f} s"
     return (f"found from {row['kills']} of {row['hunts']}, median {middle}; {row['signature']}; "
             f"{row['lines']} lines shrunk to {cell(row['shrunk_lines'])} in {row['shrink_seconds']:.1f} s")
@@ -232,18 +270,22 @@ class Run:
         if not self.options.only:
             self.build(UNPATCHED, None)
         for patch in patches:
-            self.build(patch.stem, patch)
+            tests = tests_of(patch.read_text(encoding="utf-8"))
+            self.build(patch.stem, patch, tests)
             self.take_in(wait=False)
         self.take_in(wait=True)
 
-    def build(self, name, patch):
+    def build(self, name, patch, tests=()):
         start = time.monotonic()
-        row = {"name": name}
+        row = {"name": name, "tests": tests}
         try:
             if patch is not None:
                 row["entry"], row["mechanism"] = describe(patch.read_text(encoding="utf-8"))
                 self.scratch.apply(patch)
-            program = self.scratch.build(name)
+            if tests:
+                row.update(summarise_tests(self.scratch.test(tests)))
+            else:
+                program = self.scratch.build(name)
         except Problem as problem:
             self.problems.append(name)
             print(f"{name}: {problem}", file=sys.stderr, flush=True)
@@ -251,6 +293,9 @@ class Run:
         finally:
             self.scratch.restore()
         row["build_seconds"] = round(time.monotonic() - start, 1)
+        if tests:
+            self.add(row)
+            return
         print(f"{name}: built in {row['build_seconds']} s", flush=True)
         self.pending.append((row, program, measure(program, self.commands, self.pool, self.options)))
 
@@ -273,6 +318,9 @@ class Run:
             row.update({name: small[name] for name in ("shrunk_lines", "shrink_seconds", "shrink_runs", "shrink_end")})
             if self.options.verbose:
                 print(kill["report"])
+        self.add(row)
+
+    def add(self, row):
         self.rows.append(row)
         print(f"{row['name']}: {report(row)}", flush=True)
 
@@ -314,7 +362,7 @@ def parse(arguments):
                         help="with its start-up options, if any (bazel)")
     parser.add_argument("--root", type=pathlib.Path, default=ROOT, help="the tree (this one)")
     options = parser.parse_args(arguments)
-    patches = sorted(patch for patch in (options.root / "tests" / "mutants").glob("*.patch")
+    patches = sorted(patch for patch in (options.root / "tests" / "mutants").rglob("*.patch")
                      if options.only in patch.name)
     if not patches:
         parser.error(f"no patch in tests/mutants has '{options.only}' in its name")

@@ -21,6 +21,12 @@ import mutants  # noqa: E402
 
 # "Builds" the hunting program: copies it. `shutdown` does nothing.
 BAZEL = """#!/bin/sh
+if [ "$1" = test ]; then
+  for target in "$@"; do :; done
+  grep -q '^FAILING = \[\]' tools/hunt && exit 0
+  printf '[ RUN      ] Tasks.End\n[  FAILED  ] Tasks.End (3 ms)\n%s    FAILED in 0.1s\n' "$target"
+  exit 3
+fi
 [ "$1" = build ] || exit 0
 grep -q 'does not compile' tools/hunt && { echo 'error: it does not compile' >&2; exit 1; }
 mkdir -p bazel-bin/tools && cp tools/hunt bazel-bin/tools/hunt
@@ -141,6 +147,22 @@ class Tool(unittest.TestCase):
         self.assertIn("| B1 | it breaks | 0 of 1 | - | - | - | - | - | - |", result.stdout)
         self.assertIn("1 of 2 found", result.stdout)
         self.assertIn("SURVIVED: b1_twice", result.stdout)
+
+    def test_a_patch_may_name_tests_instead_of_the_hunt(self):
+        (self.root / "tests" / "mutants" / "tasks").mkdir()
+        for name, failing in (("b5_found", [7]), ("b6_missed", "[]  # Nothing.")):
+            text = patch("B5", failing).replace("# Caught by: liveness", "# Caught by: it\n# Tests: //x:y_test")
+            self.write(f"tests/mutants/tasks/{name}.patch", text)
+        result = self.run_tool("--base-seeds=1")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("b5_found: found by //x:y_test: Tasks.End\n", result.stdout)
+        self.assertIn("| B5 | it breaks | 1 of 1 | - | - | //x:y_test | Tasks.End | - | - |", result.stdout)
+        self.assertIn("b6_missed: SURVIVED //x:y_test\n", result.stdout)
+        self.assertIn("1 of 2 found; SURVIVED: b6_missed.", result.stdout)
+
+    def test_where_a_test_ends_the_process_the_last_begun_has_failed(self):
+        output = "[ RUN      ] A.One\n[       OK ] A.One\n[ RUN      ] A.Two\n//a:b   TIMEOUT in 60s\n"
+        self.assertEqual(mutants.first_failure(output), ("//a:b", "A.Two"))
 
     def test_patches_that_cannot_be_measured_do_not_pass(self):
         self.write("tests/mutants/a1_old.patch", patch("A1", [0]).replace("-FAILING = []", "-FAILING = ()"))
