@@ -260,10 +260,11 @@ std::vector<WallJump> JumpsIn(const sim::Configuration& configuration) {
   for (uint64_t index = 0; index < kJumpsMax; ++index) {
     const int64_t by = sim::ValueOr(configuration, JumpName(index, "by_ns"), 0);
     if (by == 0) continue;
-    jumps.push_back({.at = sim::ValueOr(configuration, JumpName(index, "at_ns"), 0), .by = by});
+    const WallJump jump{.at = sim::ValueOr(configuration, JumpName(index, "at_ns"), 0), .by = by};
+    const auto later = std::find_if(jumps.begin(), jumps.end(),
+                                    [&](const WallJump& other) { return other.at > jump.at; });
+    jumps.insert(later, jump);
   }
-  std::stable_sort(jumps.begin(), jumps.end(),
-                   [](const WallJump& left, const WallJump& right) { return left.at < right.at; });
   return jumps;
 }
 
