@@ -27,7 +27,7 @@ struct ZeroCopyOptions {
   static constexpr size_t kNever = std::numeric_limits<size_t>::max();
 
   // Replies with a borrowed body of this size or more go out by zero-copy sends. kNever: none do.
-  // On loopback they never pay (docs/decisions/0007-zero-copy-is-off.md).
+  // On loopback they never pay (docs/decisions/0010-zero-copy-is-off.md).
   size_t body_bytes_min = kNever;
   SendSlabOptions slab = {};
   uint32_t copy_slots = 512;
