@@ -18,6 +18,8 @@
 //     says and whether its connection still lives;
 //   - one send is in flight per connection; one terminal CQE ends each operation; a slot dies after
 //   its last one;
+//   - what a zero-copy send has pinned is held until its notification, also when the connection is
+//   gone;
 //   - while anything could be submitted, Turn() asks Enter not to sleep.
 //
 // Thread: everything is called on the ring's thread. The reactor allocates at start-up and when
@@ -81,7 +83,7 @@ struct ConnectionEvent {
   enum class Kind : uint8_t {
     kOpened,      // Accepted. The first event of a connection.
     kData,        // `data` was received; it is valid until OnEvents() returns.
-    kBody,        // The body is complete: TakeBody().
+    kBody,        // What was received in place has completed the body: TakeBody().
     kEndOfInput,  // The peer will send nothing more; it may still read.
     kSent,        // Output went out while reads are paused: there may be room again.
     kClosed,      // Gone. The last event; the connection dies when OnEvents() returns.
@@ -167,10 +169,11 @@ class Reactor {
   void ResumeReads(Connection& connection);
   // Receives the next `body.total_bytes()` bytes of the stream, less those that are filled, into
   // the body instead of events. What had arrived before still comes by events: its front belongs to
-  // the body, see FeedBody(). kBody says when it is complete; the stream then goes on by events.
-  // REQUIRES: none is being received, and `body` is not complete.
+  // the body, see FeedBody(). When it is complete the stream goes on by events. Does nothing to a
+  // connection that is not open. REQUIRES: none is being received, and `body` is not complete.
   void ReceiveBody(Connection& connection, IncomingBody body);
-  // Puts the front of an event's data into the body that is being received; how many bytes.
+  // Puts the front of an event's data into the body that is being received; how many bytes. This
+  // may complete it: no kBody comes then.
   size_t FeedBody(Connection& connection, std::string_view data);
   // The body, once it is complete; then none is being received any more.
   std::optional<SharedBytes> TakeBody(Connection& connection);
