@@ -110,7 +110,8 @@ TEST_P(ZeroCopyExactTest, SmallRepliesAreCopiedAndLargeOnesAreNot) {
   ReadAllOf(peers[0], ~size_t{0});
 }
 
-TEST_P(ZeroCopyExactTest, WhatThePeerHasNotReadIsHeld) {
+// Linux may let go of it earlier: it copies at times what it delivers on loopback.
+TEST_P(ZeroCopyModelTest, WhatThePeerHasNotReadIsHeld) {
   SetUpWorld(ZeroCopyFrom(1000));
   const std::vector<Peer> peers = ConnectAll(1);
   InTurn([&] {

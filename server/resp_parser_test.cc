@@ -186,8 +186,9 @@ TEST(RespParserTest, ASuppliedBodyIsTheArgumentAndSurvivesARewind) {
   EXPECT_EQ(parser.supplied_bytes(), 5u);
   const std::string frame = head + "\r\n$1\r\nb\r\n";
   EXPECT_EQ(parser.Parse(head + "\r", {}, command).status, ParseStatus::kNeedMore);
+  const std::string stream = frame + "PING\r\n";
   for (int round = 0; round < 2; ++round) {
-    const ParseResult result = parser.Parse(frame + "PING\r\n", {}, command);
+    const ParseResult result = parser.Parse(stream, {}, command);
     ASSERT_EQ(result.status, ParseStatus::kCommand);
     EXPECT_EQ(result.consumed_bytes, frame.size());
     ASSERT_EQ(command.size(), 4u);
