@@ -82,17 +82,27 @@ sim::Configuration DrawConfiguration(Prng& prng) {
   return configuration;
 }
 
+uint64_t BytesAtOnce(const sim::Configuration& configuration) {
+  return static_cast<uint64_t>(std::min(sim::ValueOr(configuration, "socket_buffer_bytes", 0),
+                                        sim::ValueOr(configuration, "buffer_bytes", 0)));
+}
+
 // Long values through tiny buffers would take most of the time of all seeds, for little.
 void FitToBuffers(const sim::Configuration& configuration, WorkloadOptions& options) {
-  const auto bytes_at_once =
-      static_cast<uint64_t>(std::min(sim::ValueOr(configuration, "socket_buffer_bytes", 0),
-                                     sim::ValueOr(configuration, "buffer_bytes", 0)));
+  const uint64_t bytes_at_once = BytesAtOnce(configuration);
   static constexpr uint64_t kPiecesMax = 2000;
   static constexpr uint64_t kBytesForGarbage = 16;
   static constexpr uint64_t kBytesForWide = 2000;
   options.value_bytes_max = std::min(options.value_bytes_max, bytes_at_once * kPiecesMax);
   if (bytes_at_once < kBytesForGarbage) options.protocol_error_odds = 0;
   if (bytes_at_once < kBytesForWide) options.wide_odds = 0;
+}
+
+// The model sums up all that is left of a message whenever a zero-copy send has sent a piece of it.
+void FitToSums(const sim::Configuration& configuration, WorkloadOptions& options) {
+  static constexpr uint64_t kSummedBytesMax = 4 * kMiB;
+  uint64_t& bytes = options.value_bytes_max;
+  while (bytes / BytesAtOnce(configuration) * bytes > kSummedBytesMax) bytes /= 2;
 }
 
 // What few worlds have. Drawn from a sequence of its own, so that all others stay as they are.
@@ -211,6 +221,7 @@ void DrawJumps(Prng& prng, sim::Configuration& configuration) {
 void DrawZeroCopy(Prng& prng, sim::Configuration& configuration, WorkloadOptions& options) {
   if (!prng.Chance(1, 3)) return;
   options.big_value_odds = prng.Between(1, 4);
+  FitToSums(configuration, options);
   const auto set = [&configuration](const char* name, uint64_t value) {
     configuration[name] = static_cast<int64_t>(value);
   };
@@ -236,6 +247,7 @@ void DrawFixedFiles(Prng& prng, sim::Configuration& configuration) {
 // From which size on arguments are received in place: in some worlds from almost none. Drawn from a
 // sequence of its own.
 void DrawInPlace(Prng& prng, sim::Configuration& configuration, WorkloadOptions& options) {
+  static constexpr int64_t kForMegabytes = 128 * kKiB;
   if (!prng.Chance(1, 3)) return;
   const uint64_t bytes_min = PowerOfTwo(prng, 0, prng.Chance(1, 2) ? 4 : 16);
   configuration["in_place_bytes_min"] = static_cast<int64_t>(bytes_min + prng.Below(bytes_min));
@@ -243,8 +255,13 @@ void DrawInPlace(Prng& prng, sim::Configuration& configuration, WorkloadOptions&
     configuration["in_place_trusted_bytes"] = static_cast<int64_t>(PowerOfTwo(prng, 0, 16));
   }
   if (prng.Chance(1, 2)) options.big_value_odds = prng.Between(1, 4);
-  // From one byte to megabytes, where they can pass in large pieces.
-  if (prng.Chance(1, 8)) options.value_bytes_max = 8 * kMiB;
+  // From one byte to megabytes, where they pass in large pieces, and few clients ask for them.
+  if (prng.Chance(1, 3) && configuration["socket_buffer_bytes"] >= kForMegabytes &&
+      !configuration.contains("zero_copy_bytes_min")) {
+    options.value_bytes_max = 8 * kMiB;
+    options.clients = prng.Between(1, 2);
+    options.pipeline_max = 2;
+  }
 }
 
 // --- Running.
