@@ -244,11 +244,26 @@ void DrawFixedFiles(Prng& prng, sim::Configuration& configuration) {
   }
 }
 
-// From which size on arguments are received in place: in some worlds from almost none. Drawn from a
-// sequence of its own.
+// Large values come in more completions than are taken at once.
+void ReceiveByHundreds(sim::Configuration& configuration, WorkloadOptions& options) {
+  configuration["cq_entries"] = 4096;
+  configuration["buffers"] = 1024;
+  configuration["buffer_bytes"] = 64;
+  configuration["socket_buffer_bytes"] = 64 * kKiB;
+  options.big_value_odds = 4;
+}
+
+// From which size on arguments are received in place: in some worlds from almost none, in some none
+// are. Drawn from a sequence of its own.
 void DrawInPlace(Prng& prng, sim::Configuration& configuration, WorkloadOptions& options) {
   static constexpr int64_t kForMegabytes = 128 * kKiB;
-  if (!prng.Chance(1, 3)) return;
+  static constexpr int64_t kNever = 1024 * kMiB;
+  if (!prng.Chance(1, 3)) {
+    if (!prng.Chance(1, 2)) return;
+    configuration["in_place_bytes_min"] = kNever;
+    if (prng.Chance(1, 16)) ReceiveByHundreds(configuration, options);
+    return;
+  }
   const uint64_t bytes_min = PowerOfTwo(prng, 0, prng.Chance(1, 2) ? 4 : 16);
   configuration["in_place_bytes_min"] = static_cast<int64_t>(bytes_min + prng.Below(bytes_min));
   if (prng.Chance(1, 2)) {
