@@ -100,9 +100,12 @@ void FitToBuffers(const sim::Configuration& configuration, WorkloadOptions& opti
 
 // The model sums up all that is left of a message whenever a zero-copy send has sent a piece of it.
 void FitToSums(const sim::Configuration& configuration, WorkloadOptions& options) {
-  static constexpr uint64_t kSummedBytesMax = 4 * kMiB;
+  static constexpr uint64_t kSummedBytesMax = 16 * kMiB;
+  static constexpr uint64_t kBytesMin = 16 * kKiB;
   uint64_t& bytes = options.value_bytes_max;
-  while (bytes / BytesAtOnce(configuration) * bytes > kSummedBytesMax) bytes /= 2;
+  while (bytes > kBytesMin && bytes / BytesAtOnce(configuration) * bytes > kSummedBytesMax) {
+    bytes /= 2;
+  }
 }
 
 // What few worlds have. Drawn from a sequence of its own, so that all others stay as they are.
@@ -171,6 +174,34 @@ void AddCleaner(uint64_t keys, Workload& workload) {
   workload.push_back(std::move(script));
 }
 
+// Clients that ask for a large value many times over, read slowly, and at times go in the middle.
+void AddLargeReaders(Prng& prng, uint64_t value_bytes, Workload& workload) {
+  const uint64_t readers = prng.Between(1, 3);
+  for (uint64_t reader = 0; reader < readers; ++reader) {
+    ScriptStep ask;
+    ask.kind = ScriptStep::Kind::kSend;
+    const uint64_t bytes = std::max<uint64_t>(value_bytes >> prng.Below(3), 1);
+    ask.commands.push_back({Bytes::Text("SET"), Bytes::Text("large"),
+                            Bytes{.text = "", .fill_bytes = bytes, .fill_seed = prng.Below(1000)}});
+    const uint64_t times = prng.Between(1, 8);
+    for (uint64_t count = 0; count < times; ++count) {
+      ask.commands.push_back({Bytes::Text("GET"), Bytes::Text("large")});
+    }
+    ScriptStep pause;
+    pause.kind = ScriptStep::Kind::kPause;
+    pause.duration = static_cast<Nanoseconds>(prng.Between(1, 20'000)) * kMicrosecond;
+    ScriptStep end;
+    constexpr std::array kEnds = {ScriptStep::Kind::kAwait, ScriptStep::Kind::kHalfClose,
+                                  ScriptStep::Kind::kClose, ScriptStep::Kind::kReset};
+    end.kind = kEnds[prng.Below(kEnds.size())];
+    Script script;
+    script.client = workload.back().client + 1;
+    script.connect_after = static_cast<Nanoseconds>(prng.Below(5'000)) * kMicrosecond;
+    script.steps = {std::move(ask), pause, end};
+    workload.push_back(std::move(script));
+  }
+}
+
 void TightenRing(Prng& prng, sim::Configuration& configuration) {
   configuration["sq_entries"] = static_cast<int64_t>(PowerOfTwo(prng, 0, 1));
   configuration["cq_entries"] =
@@ -225,13 +256,13 @@ void DrawZeroCopy(Prng& prng, sim::Configuration& configuration, WorkloadOptions
   const auto set = [&configuration](const char* name, uint64_t value) {
     configuration[name] = static_cast<int64_t>(value);
   };
-  const uint64_t bytes_min = PowerOfTwo(prng, 0, 16);
+  const uint64_t bytes_min = PowerOfTwo(prng, 0, 14);
   set("zero_copy_bytes_min", bytes_min + prng.Below(bytes_min));
   if (prng.Chance(1, 4)) return;
-  set("send_slots", PowerOfTwo(prng, 0, 4));
+  set("send_slots", PowerOfTwo(prng, 0, 2));
   set("send_iovecs", prng.Between(1, 8));
   set("send_guards", prng.Between(1, 4));
-  set("copy_slots", PowerOfTwo(prng, 0, 4));
+  set("copy_slots", PowerOfTwo(prng, 0, 2));
   set("copy_bytes", PowerOfTwo(prng, 0, 9));
 }
 
@@ -732,6 +763,9 @@ sim::Plan ServerScenario::Draw(uint64_t seed) const {
   DrawFixedFiles(fixed_files_prng, plan.configuration);
   FitToBuffers(plan.configuration, options);
   Workload workload = GenerateWorkload(workload_prng, options);
+  if (plan.configuration.contains("zero_copy_bytes_min")) {
+    AddLargeReaders(zero_copy_prng, options.value_bytes_max, workload);
+  }
   if (traits.many_keys) AddCleaner(options.keys, workload);
   if (small_segments) AddFiller(table_prng, options.keys, workload);
   if (traits.early_stop) {
