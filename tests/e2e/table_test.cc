@@ -342,6 +342,24 @@ TEST_P(TableTest, OptionsAreAnsweredAsByRedis) {
   for (const std::string_view line : kOptionLines) ExpectSame(Split(line));
 }
 
+// Of values that Redis does not share among keys. The clock may go on in between.
+TEST_P(TableTest, IdleTimesAreThoseOfRedis) {
+  constexpr int64_t kSlack_s = 2;
+  for (Wire* wire : {ours_wire_.get(), redis_wire_.get()}) Ask(*wire, {"SET", "k", "not a number"});
+  const std::string dump(TextIn(Ask(*redis_wire_, {"DUMP", "k"})).value_or(""));
+  for (const char* idle_s :
+       {"0", "1000", "100000", "16777000", "16777300", "20000000", "33555000", "40000000",
+        "4294968000", "9223372036854775", "9223372036854776", "9223372036854775807", "-1"}) {
+    const Arguments restore = {"RESTORE", "k", "0", dump, "REPLACE", "IDLETIME", idle_s};
+    ExpectSame(restore);
+    const Arguments asked = {"OBJECT", "IDLETIME", "k"};
+    const auto ours = scenarios::IntegerIn(Ask(*ours_wire_, asked));
+    const auto redis = scenarios::IntegerIn(Ask(*redis_wire_, asked));
+    ASSERT_TRUE(ours && redis) << idle_s;
+    EXPECT_NEAR(static_cast<double>(*ours), static_cast<double>(*redis), kSlack_s) << idle_s;
+  }
+}
+
 // That the comparison sees a difference.
 TEST_P(TableTest, AWrongEntryIsFound) {
   const auto expect_found = [&](const Arguments& arguments, std::string_view right,

@@ -234,14 +234,14 @@ Command CommandGenerator::DrawMany(std::string_view name, bool values) {
   return command;
 }
 
-// One of a few thousands of keys, so that some of them are there already.
+// So many keys that the server's table grows beyond its first segment, and some of them are there
+// already.
 Command CommandGenerator::DrawBulk() {
-  constexpr uint64_t kKeys = 1000;
-  constexpr uint64_t kParts = 6;
-  const uint64_t part = prng_.Below(kParts);
+  constexpr uint64_t kKeys = 3000;
+  const uint64_t first = prng_.Below(3) * (kKeys / 2);
   const bool deletes = prng_.Chance(1, 4);
   Command command = {Word(deletes ? "DEL" : "MSET")};
-  for (uint64_t key = part * kKeys; key < (part + 1) * kKeys; ++key) {
+  for (uint64_t key = first; key < first + kKeys; ++key) {
     command.push_back(Bytes::Text("b" + std::to_string(key)));
     if (!deletes) command.push_back(Bytes::Text(std::to_string(key)));
   }

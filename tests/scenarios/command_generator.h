@@ -22,7 +22,7 @@ struct CommandOptions {
   uint64_t bad_command_odds = 10;
   // Commands that end or silence connections, or make them wait: QUIT, CLIENT KILL, PAUSE, REPLY.
   uint64_t control_odds = 0;
-  // MSETs of a thousand keys, so that the table of keys grows by some thousands.
+  // MSETs and DELs of thousands of keys.
   uint64_t bulk_odds = 0;
   // Times to live are so long that the real clock ends none of them.
   bool far_times = false;
