@@ -2,6 +2,7 @@
 
 #include <cinttypes>
 #include <cstdio>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -59,8 +60,8 @@ std::string RenderFailure(const RunIdentity& identity, const EventLog& log,
   return text;
 }
 
-ScopedCheckReport::ScopedCheckReport(const RunIdentity& identity, const EventLog& log)
-    : identity_(identity), log_(log) {
+ScopedCheckReport::ScopedCheckReport(const RunIdentity& identity, const EventLog& log, Then then)
+    : identity_(identity), log_(log), then_(std::move(then)) {
   SetCheckFailureHook(&ScopedCheckReport::Print, this);
 }
 
@@ -72,6 +73,7 @@ void ScopedCheckReport::Print(void* context) {
   text += RenderHow(report.identity_);
   AppendEvents("last events:", report.log_.Recent(ReportOptions{}.recent_events_max), text);
   std::fputs(text.c_str(), stderr);
+  if (report.then_) report.then_(report.log_);
 }
 
 }  // namespace orrery::sim

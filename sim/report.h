@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "sim/event_log.h"
@@ -35,8 +36,11 @@ std::string RenderFailure(const RunIdentity& identity, const EventLog& log,
 // the process aborts. One at a time in a process.
 class ScopedCheckReport {
  public:
+  // What else is to be done with the log before the end.
+  using Then = std::function<void(const EventLog& log)>;
+
   // `log` must outlive this.
-  ScopedCheckReport(const RunIdentity& identity, const EventLog& log);
+  ScopedCheckReport(const RunIdentity& identity, const EventLog& log, Then then = {});
   ~ScopedCheckReport();
   ScopedCheckReport(const ScopedCheckReport&) = delete;
   ScopedCheckReport& operator=(const ScopedCheckReport&) = delete;
@@ -46,6 +50,7 @@ class ScopedCheckReport {
 
   RunIdentity identity_;
   const EventLog& log_;
+  Then then_;
 };
 
 }  // namespace orrery::sim

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <string>
 
 #include "base/check.h"
@@ -50,6 +51,20 @@ TEST(ScopedCheckReportDeathTest, AFailedCheckPrintsTheCommand) {
       },
       "check failed(.|\n)*on purpose(.|\n)*by: +pct-2\n(.|\n)*--scenario=server "
       "--seed=0x10(.|\n)*descriptor 9");
+}
+
+TEST(ScopedCheckReportDeathTest, WhatElseIsToBeDoneIsDone) {
+  EXPECT_DEATH(
+      {
+        EventLog log;
+        const ScopedCheckReport report(
+            {.scenario = "server", .seed = 16, .plan_path = ""}, log, [](const EventLog& failed) {
+              std::fprintf(stderr, "then %d\n", static_cast<int>(failed.count()));
+            });
+        log.Note("reply", 3, 1, 11);
+        ORRERY_CHECK_MSG(log.count() == 7, "on purpose");
+      },
+      "on purpose(.|\n)*then 1\n");
 }
 
 TEST(ScopedCheckReportDeathTest, TheHookIsGoneAfterIt) {
