@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,6 +49,13 @@ class Machine {
   void Emit(EventKind kind, uint64_t entity, int64_t a = 0, int64_t b = 0, int64_t c = 0) {
     if (observer_ != nullptr)
       observer_->OnEvent({.kind = kind, .entity = entity, .a = a, .b = b, .c = c});
+  }
+  // See Observer::OnSqe() and OnBytes().
+  void EmitSqe(const io_uring_sqe& sqe) {
+    if (observer_ != nullptr) observer_->OnSqe(sqe);
+  }
+  void EmitBytes(std::span<const std::byte> bytes) {
+    if (observer_ != nullptr) observer_->OnBytes(bytes);
   }
   // Ends the run when nobody observes it.
   void Violate(std::string_view invariant, const std::string& detail);

@@ -5,8 +5,12 @@
 // thread that drives the model, while it is inside a call: an observer must not call back.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
+
+struct io_uring_sqe;
 
 namespace orrery::model {
 
@@ -51,6 +55,14 @@ class Observer {
   // The program under test broke a rule of the ring. `invariant` is a short stable name such as
   // "provided-buffer-published-twice", `detail` says what was seen.
   virtual void OnViolation(std::string_view invariant, std::string_view detail) = 0;
+
+  // Details of the event that comes next, for whoever draws a run. They may hold addresses, and
+  // nothing that has to be the same in every build is made of them.
+
+  // What a kSubmit is about.
+  virtual void OnSqe([[maybe_unused]] const io_uring_sqe& sqe) {}
+  // The bytes that a kSent, kReceived or kPeer of a stream counts, in order, in one or more pieces.
+  virtual void OnBytes([[maybe_unused]] std::span<const std::byte> bytes) {}
 };
 
 }  // namespace orrery::model

@@ -311,6 +311,7 @@ unsigned RingCore::ConsumeBatch(unsigned to_submit) {
 
 bool RingCore::Consume(const io_uring_sqe& sqe) {
   if (machine.bystander != nullptr) machine.bystander->BeforeOperation(number, sqe);
+  machine.EmitSqe(sqe);
   machine.Emit(EventKind::kSubmit, number, static_cast<int64_t>(sqe.user_data), sqe.opcode);
   if (sqe.user_data == kReservedUserData) {
     machine.Violate("reserved-user-data",

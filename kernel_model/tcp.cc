@@ -90,6 +90,7 @@ int64_t Tcp::Receive(Connection& connection, std::byte* bytes, size_t count) {
   if (connection.arrived > 0) {
     const size_t taken = std::min(count, connection.arrived);
     connection.inbound.Take(bytes, taken);
+    machine_.EmitBytes({bytes, taken});
     connection.arrived -= taken;
     if (connection.other != nullptr) Pump(*connection.other);
     return static_cast<int64_t>(taken);
@@ -129,6 +130,7 @@ int64_t Tcp::BeginSend(Connection& connection, size_t count, const Request* requ
 }
 
 void Tcp::Send(Connection& connection, const std::byte* bytes, size_t count) {
+  machine_.EmitBytes({bytes, count});
   if (connection.peer_gone) return;
   connection.outbound.Append(bytes, count);
   connection.sent += count;
@@ -491,6 +493,7 @@ std::expected<size_t, Errno> Tcp::PeerSend(uint64_t peer, std::span<const std::b
   if (connection->program_reset) return std::unexpected(Errno(ECONNRESET));
   const size_t space = machine_.options.socket_buffer_bytes - connection->inbound.size();
   const size_t count = std::min(space, bytes.size());
+  machine_.EmitBytes(bytes.first(count));
   machine_.Emit(EventKind::kPeer, peer, static_cast<int64_t>(count));
   if (count == 0) return 0;
   if (connection->closed) {  // Nobody is there: the answer is a reset.
@@ -509,6 +512,7 @@ PeerRead Tcp::PeerReceive(uint64_t peer, std::span<std::byte> bytes) {
   const size_t count = std::min(bytes.size(), connection.outbound.size());
   connection.outbound.Take(bytes.data(), count);
   if (count > 0) {
+    machine_.EmitBytes(bytes.first(count));
     machine_.Emit(EventKind::kPeer, peer, static_cast<int64_t>(PeerAction::kRead),
                   static_cast<int64_t>(count));
     if (connection.closed) {
