@@ -16,6 +16,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,8 +24,11 @@
 
 #include "base/units.h"
 #include "kernel_model/observer.h"
+#include "sim/logged_event.h"
 
 namespace orrery::sim {
+
+class Transcript;
 
 // The kind that a note hashes as.
 inline constexpr uint64_t kNoteKind = 0xff;
@@ -44,19 +48,6 @@ struct Violation {
   bool has_connection = false;
 };
 
-// An event as it is kept for people.
-struct LoggedEvent {
-  uint64_t number = 0;  // From 1, over the whole run.
-  uint64_t hash = 0;    // Of all events up to this one.
-  Nanoseconds time = 0;
-  model::Event event{};   // For a note only entity, a and b.
-  std::string_view note;  // Empty for an event of the model.
-  std::string text;       // A note's detail.
-};
-
-// "#1204 12.000345 ms  conn 3  sent        512 bytes".
-std::string Render(const LoggedEvent& event);
-
 class EventLog final : public model::Observer {
  public:
   struct Limits {
@@ -68,13 +59,17 @@ class EventLog final : public model::Observer {
   };
 
   EventLog() : EventLog(Limits{}) {}
-  explicit EventLog(const Limits& limits) : limits_(limits) {}
+  // With a transcript everything is written there as well. It must outlive the log.
+  explicit EventLog(const Limits& limits, Transcript* transcript = nullptr)
+      : limits_(limits), transcript_(transcript) {}
   EventLog(const EventLog&) = delete;
   EventLog& operator=(const EventLog&) = delete;
 
   // --- model::Observer.
   void OnEvent(const model::Event& event) override;
   void OnViolation(std::string_view invariant, std::string_view detail) override;
+  void OnSqe(const io_uring_sqe& sqe) override;
+  void OnBytes(std::span<const std::byte> bytes) override;
 
   // The virtual time of what comes next. Called by the world when its clock moves.
   void set_now(Nanoseconds now) { now_ = now; }
@@ -100,6 +95,8 @@ class EventLog final : public model::Observer {
   // Events of one kind.
   uint64_t count(model::EventKind kind) const;
   const std::optional<Violation>& violation() const { return violation_; }
+  // Null for none.
+  Transcript* transcript() const { return transcript_; }
 
   // The last events, oldest first: of the run, and of one connection. At most `events_max` of those
   // kept.
@@ -112,6 +109,7 @@ class EventLog final : public model::Observer {
   void Violate(Violation violation);
 
   Limits limits_;
+  Transcript* transcript_;
   Nanoseconds now_ = 0;
   uint64_t hash_ = 0;
   uint64_t count_ = 0;

@@ -1,6 +1,7 @@
 #include "sim/world.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 
@@ -13,6 +14,9 @@ namespace {
 // due one after the other with nobody waiting for them; without end it would be a bug of a
 // participant that is due but not ready.
 constexpr unsigned kAdvancesWithoutStepMax = 1'000'000;
+
+// The group that reactors register their buffers in.
+constexpr uint16_t kBufferGroup = 0;
 
 }  // namespace
 
@@ -47,6 +51,7 @@ void World::AddShard(uint64_t number, Turnable& shard, model::ModelRing& ring) {
   participant.shard = &shard;
   participant.ring = &ring;
   participants_.push_back(participant);
+  if (Transcript* const transcript = log_.transcript()) transcript->OnShard(number, ring.number());
 }
 
 void World::AddActor(uint64_t number, Actor& actor) {
@@ -64,6 +69,7 @@ void World::CheckNumber(uint64_t number) const {
 
 StopReason World::RunUntil(const std::function<bool()>& done, const RunLimits& limits) {
   while (true) {
+    AnswerMaybe();
     if (log_.violation().has_value()) return StopReason::kViolation;
     if (done()) return StopReason::kPredicate;
     if (log_.count() >= limits.events_max) return StopReason::kEventLimit;
@@ -193,6 +199,37 @@ void World::NoteMovement() {
   if (log_.progress() == progress_seen_) return;
   progress_seen_ = log_.progress();
   for (Participant& participant : participants_) participant.idle_turns = 0;
+}
+
+void World::AnswerMaybe() const {
+  Transcript* const transcript = log_.transcript();
+  if (transcript == nullptr || !transcript->WantsAnswer(log_.count())) return;
+  transcript->Answer(Describe(transcript->asked_connection()));
+}
+
+Facts World::Describe(std::optional<uint64_t> connection) const {
+  Facts facts;
+  for (const Participant& participant : participants_) {
+    if (participant.shard == nullptr) continue;
+    static constexpr std::array kDoing = {"is about to run", "is about to enter the kernel",
+                                          "is in the kernel"};
+    const char* const doing = participant.shard->finished()
+                                  ? "has finished"
+                                  : kDoing[static_cast<size_t>(participant.phase)];
+    facts.emplace_back("shard " + std::to_string(participant.number), doing);
+    std::string ring =
+        std::to_string(participant.ring->requests_in_flight()) + " requests in flight";
+    if (const auto buffers = participant.ring->provided_buffers(kBufferGroup)) {
+      ring += ", " + std::to_string(*buffers) + " buffers with the kernel";
+    }
+    facts.emplace_back("ring " + std::to_string(participant.ring->number()), std::move(ring));
+  }
+  if (connection.has_value()) {
+    const std::string unread = std::to_string(kernel_.PeerReadable(*connection)) + " bytes to read";
+    facts.emplace_back("client",
+                       kernel_.PeerEnded(*connection) ? unread + ", then the end" : unread);
+  }
+  return facts;
 }
 
 }  // namespace orrery::sim

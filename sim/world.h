@@ -20,6 +20,7 @@
 #include "kernel_model/model_ring.h"
 #include "runtime/ring/ring.h"
 #include "sim/event_log.h"
+#include "sim/transcript.h"
 
 namespace orrery::sim {
 
@@ -124,6 +125,9 @@ class World {
   Nanoseconds NextDue() const;
   void Advance(Nanoseconds time);
   void NoteMovement();
+  // When the log's transcript asks what the world looks like.
+  void AnswerMaybe() const;
+  Facts Describe(std::optional<uint64_t> connection) const;
 
   model::ModelKernel& kernel_;
   EventLog& log_;

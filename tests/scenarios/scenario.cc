@@ -38,15 +38,18 @@ std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const si
   sim::EventLog::Limits limits;
   limits.events_max = options.events_max;
   limits.recent_max = std::max(limits.recent_max, options.events_shown);
-  sim::EventLog log(limits);
+  sim::EventLog log(limits, options.transcript);
   const sim::RunIdentity identity{.scenario = plan.scenario,
                                   .seed = plan.seed,
                                   .plan_path = options.plan_path,
                                   .strategy = strategy};
-  const sim::ScopedCheckReport check_report(identity, log);
+  const sim::ScopedCheckReport check_report(identity, log, options.on_failed_check);
+  model::Choice* decides = &choice;
   std::optional<sim::JournalChoice> journal;
-  if (options.journal != nullptr) journal.emplace(choice, *options.journal);
-  sim::RecordingChoice recorder(journal.has_value() ? *journal : choice);
+  if (options.journal != nullptr) decides = &journal.emplace(*decides, *options.journal);
+  std::optional<sim::TranscriptChoice> watched;
+  if (options.transcript != nullptr) decides = &watched.emplace(*decides, *options.transcript);
+  sim::RecordingChoice recorder(*decides);
   const std::vector<MarkCount> marks_before = MarkCounts();
   auto result = scenario.Run(plan, recorder, log);
   if (!result) return result;

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -23,6 +24,7 @@
 #include "sim/journal.h"
 #include "sim/plan.h"
 #include "sim/report.h"
+#include "sim/transcript.h"
 
 namespace orrery::scenarios {
 
@@ -37,6 +39,10 @@ struct RunOptions {
   uint64_t events_max = sim::EventLog::Limits{}.events_max;
   // Where decisions go as well, if anywhere: for a run whose process may not survive it.
   sim::SharedJournal* journal = nullptr;
+  // Where everything that happens goes as well, if anywhere.
+  sim::Transcript* transcript = nullptr;
+  // Called when an ORRERY_CHECK has failed, right before that ends the process.
+  std::function<void(const sim::EventLog& log)> on_failed_check = {};
 };
 
 struct RunResult {

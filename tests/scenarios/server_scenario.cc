@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -505,6 +506,8 @@ class AcceptWatcher final : public model::Observer {
   void OnViolation(std::string_view invariant, std::string_view detail) override {
     log_.OnViolation(invariant, detail);
   }
+  void OnSqe(const io_uring_sqe& sqe) override { log_.OnSqe(sqe); }
+  void OnBytes(std::span<const std::byte> bytes) override { log_.OnBytes(bytes); }
 
   // The connection of the server's client `id`; nothing when there was no such accept.
   std::optional<uint64_t> ConnectionOf(uint64_t id) const {
