@@ -5,11 +5,13 @@
 // expects. 2: wrong use, also a plan that cannot be read.
 
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <cstdio>
 #include <expected>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -19,11 +21,14 @@
 #include "sim/child.h"
 #include "sim/plan.h"
 #include "sim/report.h"
-#include "sim/shrink.h"
+#include "sim/transcript.h"
 #include "tests/scenarios/isolated_run.h"
 #include "tests/scenarios/registry.h"
 #include "tests/scenarios/scenario.h"
+#include "tools/command_line.h"
 #include "tools/from_caller.h"
+#include "tools/replay_step.h"
+#include "tools/replay_views.h"
 #include "tools/shrink_to_file.h"
 
 namespace {
@@ -39,27 +44,56 @@ using orrery::sim::HexOf;
 using orrery::sim::LinesOf;
 using orrery::sim::Plan;
 using orrery::tools::FromCaller;
+using orrery::tools::kFailed;
+using orrery::tools::StepSession;
+using orrery::tools::Views;
+using orrery::tools::WrongUse;
 
-constexpr int kFailed = 1;
-constexpr int kWrongUse = 2;
+// The tool's name, in what it says.
+constexpr std::string_view kReplay = "replay";
 
 struct Arguments {
   std::string scenario;
   std::string seed;
   std::string plan;
   std::string write_plan;
+  orrery::tools::ViewPaths views;
   orrery::tools::ShrinkToFileOptions shrink;
   uint64_t runs = 1;
   size_t events = 0;
   bool hashes = false;
+  bool step = false;
   bool json = false;
   bool list = false;
 };
 
-int WrongUse(const std::string& message) {
-  fmt::print(stderr, "replay: {}\n", message);
-  return kWrongUse;
-}
+// A plan, or a seed: what there is to run.
+struct Subject {
+  const Scenario* scenario = nullptr;
+  std::optional<Plan> plan;
+  uint64_t seed = 0;
+  std::string plan_path;  // As the caller gave it.
+
+  std::expected<RunResult, std::string> Run(RunOptions options) const {
+    options.plan_path = plan_path;
+    if (!plan.has_value()) return RunSeed(*scenario, seed, options);
+    auto result = RunPlan(*scenario, *plan, options);
+    if (!result) return std::unexpected(plan_path + ": " + result.error());
+    return result;
+  }
+
+  // The command that runs it again.
+  std::string Command() const {
+    return orrery::sim::ReplayCommand(
+        {.scenario = std::string(scenario->name()), .seed = seed, .plan_path = plan_path});
+  }
+
+  // How its choices are made.
+  std::string Strategy() const {
+    if (plan.has_value()) return "plan";
+    return orrery::scenarios::StrategyIn(scenario->Draw(seed).configuration);
+  }
+};
 
 void PrintText(const Scenario& scenario, const RunResult& result) {
   if (!result.last_events.empty()) fmt::print("{}\n", result.last_events);
@@ -102,36 +136,30 @@ void PrintJson(const Scenario& scenario, const RunResult& result) {
   fmt::print("{}\n", json.dump(-1, ' ', true, orrery::sim::Json::error_handler_t::replace));
 }
 
-// The command that runs this again.
-std::string WhatRuns(const Arguments& arguments, const RunResult& result) {
-  return orrery::sim::ReplayCommand(
-      {.scenario = result.plan.scenario, .seed = result.plan.seed, .plan_path = arguments.plan});
-}
-
 // Prints the result and says whether it is as it should be.
-int Judge(const Arguments& arguments, const Scenario& scenario, const Plan* plan,
-          const RunResult& result) {
+int Judge(const Arguments& arguments, const Subject& subject, const RunResult& result) {
   if (arguments.json) {
-    PrintJson(scenario, result);
+    PrintJson(*subject.scenario, result);
   } else {
-    PrintText(scenario, result);
+    PrintText(*subject.scenario, result);
   }
   if (!arguments.write_plan.empty()) {
     const auto written = WritePlanFile(FromCaller(arguments.write_plan), result.plan);
-    if (!written) return WrongUse(written.error());
+    if (!written) return WrongUse(kReplay, written.error());
   }
   std::fflush(stdout);
-  const bool expected = plan != nullptr && plan->expected_invariant.has_value();
+  const bool expected = subject.plan.has_value() && subject.plan->expected_invariant.has_value();
   if (!result.report.empty()) {
     fmt::print(stderr, "\n{}", result.report);
     if (!expected) {
-      fmt::print(stderr, "\nto make it small: {} --shrink=SMALL.jsonl\n",
-                 WhatRuns(arguments, result));
+      const std::string command = subject.Command();
+      fmt::print(stderr, "\nto see it:        {} --html=RUN.html\n", command);
+      fmt::print(stderr, "to make it small: {} --shrink=SMALL.jsonl\n", command);
       return kFailed;
     }
   }
-  if (plan != nullptr) {
-    if (const auto difference = orrery::scenarios::Difference(*plan, result)) {
+  if (subject.plan.has_value()) {
+    if (const auto difference = orrery::scenarios::Difference(*subject.plan, result)) {
       fmt::print(stderr, "replay: {}\n", *difference);
       return kFailed;
     }
@@ -139,16 +167,51 @@ int Judge(const Arguments& arguments, const Scenario& scenario, const Plan* plan
   return 0;
 }
 
+int RunOnce(const Arguments& arguments, const Subject& subject) {
+  RunOptions options;
+  options.events_shown = arguments.events;
+  options.hashes_shown = arguments.hashes;
+  Views views(arguments.views,
+              {.scenario = std::string(subject.scenario->name()),
+               .strategy = subject.Strategy(),
+               .replay = subject.Command(),
+               .seed = subject.plan.has_value() ? subject.plan->seed : subject.seed});
+  views.Watch(options);
+  const auto result = subject.Run(options);
+  if (!result) return WrongUse(kReplay, result.error());
+  const int code = Judge(arguments, subject, *result);
+  if (const auto written = views.Write(*result); !written) {
+    return WrongUse(kReplay, written.error());
+  }
+  return code;
+}
+
+int Step(const Subject& subject) {
+  const auto run = [&subject](orrery::sim::Transcript& transcript) {
+    RunOptions options;
+    options.transcript = &transcript;
+    return subject.Run(options);
+  };
+  StepSession session(run, std::cin, std::cout, isatty(STDIN_FILENO) != 0 ? "step> " : "");
+  const auto ended = session.Go();
+  return ended ? 0 : WrongUse(kReplay, ended.error());
+}
+
 // Shrinks a run that failed, crashed or hung, and writes what is left of its plan.
-int ShrinkRun(const Arguments& arguments, const Scenario& scenario, IsolatedRunner& runner,
-              const std::expected<IsolatedResult, std::string>& first) {
-  if (!first) return WrongUse(first.error());
-  if (first->signature.empty()) return WrongUse("the run breaks no rule: nothing to shrink");
+int Shrink(const Arguments& arguments, const Subject& subject) {
+  IsolatedRunner runner(ChildLimits{});
+  const Scenario& scenario = *subject.scenario;
+  const std::expected<IsolatedResult, std::string> first =
+      subject.plan.has_value() ? runner.RunPlan(scenario, *subject.plan)
+                               : runner.RunSeed(scenario, subject.seed);
+  if (!first) return WrongUse(kReplay, first.error());
+  if (first->signature.empty())
+    return WrongUse(kReplay, "the run breaks no rule: nothing to shrink");
   fmt::print("signature     {}\n", first->signature);
   fmt::print("first plan    {} lines\n", LinesOf(first->plan));
   std::fflush(stdout);
   const auto shrunk = ShrinkToFile(runner, scenario, first->plan, arguments.shrink);
-  if (!shrunk) return WrongUse(shrunk.error());
+  if (!shrunk) return WrongUse(kReplay, shrunk.error());
   fmt::print("shrunk plan   {} lines, {}\n", shrunk->lines, arguments.shrink.path);
   fmt::print("runs          {} in {:.1f} s; {}\n", shrunk->runs, shrunk->seconds,
              NameOf(shrunk->end));
@@ -158,37 +221,61 @@ int ShrinkRun(const Arguments& arguments, const Scenario& scenario, IsolatedRunn
   return kFailed;
 }
 
-int RunPlanFile(const Arguments& arguments) {
+// The error says what is wrong.
+std::expected<Subject, std::string> SubjectOfPlan(const Arguments& arguments) {
+  if (!arguments.scenario.empty() || !arguments.seed.empty()) {
+    return std::unexpected("a plan has its own scenario and seed: give --plan alone");
+  }
+  Subject subject;
+  subject.plan_path = arguments.plan;
   const std::string path = FromCaller(arguments.plan);
-  const auto plan = orrery::sim::ReadPlanFile(path);
-  if (!plan) return WrongUse(plan.error());
-  const Scenario* scenario = FindScenario(plan->scenario);
-  if (scenario == nullptr) {
-    return WrongUse(path + ": there is no scenario \"" + plan->scenario + "\" (see --list)");
+  auto plan = orrery::sim::ReadPlanFile(path);
+  if (!plan) return std::unexpected(plan.error());
+  subject.plan = *std::move(plan);
+  subject.scenario = FindScenario(subject.plan->scenario);
+  if (subject.scenario == nullptr) {
+    return std::unexpected(path + ": there is no scenario \"" + subject.plan->scenario +
+                           "\" (see --list)");
   }
-  if (!arguments.shrink.path.empty()) {
-    IsolatedRunner runner(ChildLimits{});
-    return ShrinkRun(arguments, *scenario, runner, runner.RunPlan(*scenario, *plan));
-  }
-  RunOptions options;
-  options.events_shown = arguments.events;
-  options.hashes_shown = arguments.hashes;
-  options.plan_path = arguments.plan;
-  const auto result = RunPlan(*scenario, *plan, options);
-  if (!result) return WrongUse(path + ": " + result.error());
-  return Judge(arguments, *scenario, &*plan, *result);
+  return subject;
 }
 
-int RunSeeds(const Arguments& arguments, const Scenario& scenario, uint64_t first) {
-  for (uint64_t run = 0; run < arguments.runs; ++run) {
-    RunOptions options;
-    options.events_shown = arguments.events;
-    options.hashes_shown = arguments.hashes;
-    const auto result = RunSeed(scenario, first + run, options);
-    if (!result) return WrongUse(result.error());
-    if (const int code = Judge(arguments, scenario, nullptr, *result); code != 0) return code;
+std::expected<Subject, std::string> SubjectOf(const Arguments& arguments) {
+  if (!arguments.plan.empty()) return SubjectOfPlan(arguments);
+  if (arguments.scenario.empty() || arguments.seed.empty()) {
+    return std::unexpected("give --scenario and --seed, or --plan (--help explains)");
   }
-  return 0;
+  Subject subject;
+  subject.scenario = FindScenario(arguments.scenario);
+  if (subject.scenario == nullptr) {
+    return std::unexpected("there is no scenario \"" + arguments.scenario + "\" (see --list)");
+  }
+  const std::optional<uint64_t> seed = orrery::sim::ParseNumber(arguments.seed);
+  if (!seed) {
+    return std::unexpected("--seed must be a number such as 42 or 0x2a, not " + arguments.seed);
+  }
+  subject.seed = *seed;
+  return subject;
+}
+
+// What goes together with what; nothing when all is well.
+std::optional<std::string> Contradiction(const Arguments& arguments) {
+  const bool views = arguments.views.any();
+  if (arguments.runs != 1) {
+    if (!arguments.plan.empty()) return "--runs counts seeds, and a plan is one run";
+    if (!arguments.write_plan.empty()) return "--write-plan writes one run: leave --runs out";
+    if (!arguments.shrink.path.empty()) return "--shrink shrinks one run: leave --runs out";
+    if (arguments.step) return "--step walks through one run: leave --runs out";
+    if (views) return "--html and --trace show one run: leave --runs out";
+  }
+  if (!arguments.shrink.path.empty() && (views || arguments.step)) {
+    return "--shrink writes a plan: look at that one with --html, --trace or --step, in a second "
+           "command";
+  }
+  if (arguments.step && (views || arguments.json || !arguments.write_plan.empty())) {
+    return "--step only walks: write files in a second command";
+  }
+  return std::nullopt;
 }
 
 int List() {
@@ -200,31 +287,15 @@ int List() {
 
 int Run(const Arguments& arguments) {
   if (arguments.list) return List();
-  if (!arguments.plan.empty()) {
-    if (!arguments.scenario.empty() || !arguments.seed.empty()) {
-      return WrongUse("a plan has its own scenario and seed: give --plan alone");
-    }
-    if (arguments.runs != 1) return WrongUse("--runs counts seeds, and a plan is one run");
-    return RunPlanFile(arguments);
+  if (const auto problem = Contradiction(arguments)) return WrongUse(kReplay, *problem);
+  auto subject = SubjectOf(arguments);
+  if (!subject) return WrongUse(kReplay, subject.error());
+  if (!arguments.shrink.path.empty()) return Shrink(arguments, *subject);
+  if (arguments.step) return Step(*subject);
+  for (uint64_t run = 0; run < arguments.runs; ++run, ++subject->seed) {
+    if (const int code = RunOnce(arguments, *subject); code != 0) return code;
   }
-  if (arguments.scenario.empty() || arguments.seed.empty()) {
-    return WrongUse("give --scenario and --seed, or --plan (--help explains)");
-  }
-  const Scenario* scenario = FindScenario(arguments.scenario);
-  if (scenario == nullptr) {
-    return WrongUse("there is no scenario \"" + arguments.scenario + "\" (see --list)");
-  }
-  const std::optional<uint64_t> seed = orrery::sim::ParseNumber(arguments.seed);
-  if (!seed) return WrongUse("--seed must be a number such as 42 or 0x2a, not " + arguments.seed);
-  if (arguments.runs != 1 && !arguments.write_plan.empty()) {
-    return WrongUse("--write-plan writes one run: leave --runs out");
-  }
-  if (!arguments.shrink.path.empty()) {
-    if (arguments.runs != 1) return WrongUse("--shrink shrinks one run: leave --runs out");
-    IsolatedRunner runner(ChildLimits{});
-    return ShrinkRun(arguments, *scenario, runner, runner.RunSeed(*scenario, *seed));
-  }
-  return RunSeeds(arguments, *scenario, *seed);
+  return 0;
 }
 
 }  // namespace
@@ -233,12 +304,17 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Runs a scenario of the simulation from a seed or from a plan file, and prints its event "
       "hash. The same seed or plan gives the same hash, every time, in every build.",
-      "replay");
+      std::string(kReplay));
   app.footer(
       "\nExit code: 0 no rule was broken, 1 one was (its report goes to stderr), 2 wrong use.\n\n"
+      "What --step understands:\n\n" +
+      std::string(StepSession::Help()) +
+      "\n"
       "  bazel run //tools:replay -- --scenario=server --seed=42\n"
       "  bazel run //tools:replay -- --scenario=server --seed=42 --write-plan=/tmp/42.jsonl\n"
       "  bazel run //tools:replay -- --plan=/tmp/42.jsonl --events=50\n"
+      "  bazel run //tools:replay -- --plan=/tmp/42.jsonl --html=/tmp/42.html\n"
+      "  bazel run //tools:replay -- --plan=/tmp/42.jsonl --step\n"
       "  bazel run //tools:replay -- --plan=/tmp/42.jsonl --shrink=/tmp/small.jsonl");
   Arguments arguments;
   app.add_option("--scenario", arguments.scenario, "Which scenario; --list names them")
@@ -248,6 +324,17 @@ int main(int argc, char** argv) {
   app.add_option("--write-plan", arguments.write_plan,
                  "Writes what happened as a plan, to be replayed, edited or kept")
       ->type_name("FILE");
+  app.add_option("--html", arguments.views.html,
+                 "Writes the run as one page for a browser: lanes, SQEs and their CQEs, faults, "
+                 "bytes, the rule that broke; it needs no network and nothing beside it")
+      ->type_name("FILE");
+  app.add_option(
+         "--trace", arguments.views.trace,
+         "Writes the run in the Trace Event Format, for ui.perfetto.dev or chrome://tracing")
+      ->type_name("FILE");
+  app.add_flag("--step", arguments.step,
+               "Walks through the run event by event, forwards and backwards, and shows what is "
+               "known of a connection; reads commands, also from a pipe");
   app.add_option(
          "--shrink", arguments.shrink.path,
          "Takes away from a failing run what its failure does not need, and writes the plan "
@@ -274,12 +361,6 @@ int main(int argc, char** argv) {
   app.add_flag("--hashes", arguments.hashes, "Prints the hash up to each event with it");
   app.add_flag("--json", arguments.json, "Prints one JSON object for each run");
   app.add_flag("--list", arguments.list, "Lists the scenarios");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    return WrongUse(std::string(error.what()) + " (--help explains)");
-  }
+  if (const auto code = orrery::tools::Parse(app, argc, argv)) return *code;
   return Run(arguments);
 }

@@ -26,6 +26,22 @@ expect_code 0 "$replay" --plan="$directory/7.jsonl"
 expect_code 0 "$replay" --scenario=server --seed=1 --runs=2 --json
 [[ "$(wc -l <"$directory/out")" == 2 ]] || fail "--json does not print one line a run"
 
+# As a page and as a trace: the run is the same, and both have all of it.
+expect_code 0 "$replay" --scenario=server --seed=7 --html="$directory/7.html" --trace="$directory/7.trace"
+[[ "$(hash_of "$directory/first")" == "$(hash_of "$directory/out")" ]] || fail "a run that is watched is another run"
+events="$(sed -n 's/^events *//p' "$directory/out")"
+/usr/bin/python3 - "$directory" "$events" <<'END' || fail "the page's data, or the trace"
+import json, re, sys
+folder, events = sys.argv[1], int(sys.argv[2])
+page = open(folder + "/7.html", encoding="utf-8").read()
+data = json.loads(re.search('<script type="application/json" id="data">(.*?)</script>', page, re.S).group(1))
+assert data["schema"] == "orrery-view/1" and data["failure"] is None
+assert len(data["events"]["number"]) == events == data["head"]["events"]
+trace = json.load(open(folder + "/7.trace"))["traceEvents"]
+assert {event["ph"] for event in trace} <= set("MXbnei"), trace
+assert sum(event["name"] == "io_uring_enter" for event in trace) > 0
+END
+
 # A plan whose promise is not kept.
 sed '1s/"hash":"0x[0-9a-f]*"/"hash":"0x1"/' "$directory/7.jsonl" >"$directory/wrong.jsonl"
 expect_code 1 "$replay" --plan="$directory/wrong.jsonl"
@@ -42,6 +58,9 @@ expect_code 2 "$replay" --scenario=server --seed=7 --shrink="$directory/small.js
 grep -q 'breaks no rule' "$directory/err" || fail "no reason not to shrink a good run"
 [[ ! -e "$directory/small.jsonl" ]] || fail "a good run was shrunk"
 expect_code 2 "$replay" --plan="$directory/7.jsonl" --seed=7
+expect_code 2 "$replay" --scenario=server --seed=7 --runs=2 --html="$directory/2.html"
+expect_code 2 "$replay" --scenario=server --seed=7 --html=/nosuch/folder/7.html
+grep -q '/nosuch/folder/7.html: cannot be written' "$directory/err" || fail "no reason for a page that is missing"
 echo '{"schema":"orrery-plan/1","scenario":"server","seed":1}
 {"op":"fly","client":0}' >"$directory/bad.jsonl"
 expect_code 2 "$replay" --plan="$directory/bad.jsonl"

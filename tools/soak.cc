@@ -25,6 +25,7 @@
 #include "sim/report.h"
 #include "tests/scenarios/registry.h"
 #include "tests/scenarios/scenario.h"
+#include "tools/command_line.h"
 #include "tools/from_caller.h"
 
 namespace {
@@ -37,10 +38,11 @@ using orrery::scenarios::SoakTotals;
 using orrery::sim::HexOf;
 using orrery::sim::Json;
 using orrery::tools::FromCaller;
+using orrery::tools::kFailed;
+using orrery::tools::WrongUse;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kFailed = 1;
-constexpr int kWrongUse = 2;
+constexpr std::string_view kTool = "soak";
 
 struct Arguments {
   std::string scenario = "all";
@@ -56,11 +58,6 @@ struct Arguments {
 volatile std::sig_atomic_t interrupts = 0;
 
 void OnInterrupt(int) { interrupts = interrupts + 1; }
-
-int WrongUse(const std::string& message) {
-  fmt::print(stderr, "soak: {}\n", message);
-  return kWrongUse;
-}
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -167,8 +164,8 @@ int Run(const Arguments& arguments) {
     }
   }
   if (options.scenarios.empty()) {
-    return WrongUse("there is no scenario \"" + arguments.scenario +
-                    "\": say all, or a name of `bazel run //tools:replay -- --list`");
+    return WrongUse(kTool, "there is no scenario \"" + arguments.scenario +
+                               "\": say all, or a name of `bazel run //tools:replay -- --list`");
   }
   if (arguments.first_seed.empty()) {
     // Seeds that nobody has run: a soak of yesterday tried others.
@@ -178,7 +175,7 @@ int Run(const Arguments& arguments) {
   } else if (const auto seed = orrery::sim::ParseNumber(arguments.first_seed)) {
     options.first_seed = *seed;
   } else {
-    return WrongUse("--first-seed must be a number such as 42 or 0x2a");
+    return WrongUse(kTool, "--first-seed must be a number such as 42 or 0x2a");
   }
   if (arguments.seeds > 0) options.seeds_max = arguments.seeds;
   options.jobs = arguments.jobs > 0 ? arguments.jobs : std::thread::hardware_concurrency();
@@ -214,7 +211,7 @@ int main(int argc, char** argv) {
       "Runs seeds of the simulation's scenarios on all processors until it is told to stop. Every "
       "failure is kept as a plan and counted by its signature; the first of a signature is shrunk. "
       "Seeds that crash or hang are failures like others.",
-      "soak");
+      std::string(kTool));
   app.footer(
       "\nExit code: 0 nothing failed, 1 something did, 2 wrong use. Ctrl-C stops cleanly.\n\n"
       "  bazel run //tools:soak -- --scenario=all --minutes=10 --jobs=2");
@@ -243,12 +240,6 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->type_name("N");
   app.add_flag("--json", arguments.json, "Prints one JSON object at the end instead of text");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    return WrongUse(std::string(error.what()) + " (--help explains)");
-  }
+  if (const auto code = orrery::tools::Parse(app, argc, argv)) return *code;
   return Run(arguments);
 }

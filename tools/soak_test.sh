@@ -9,7 +9,7 @@ soak="$1"
 expect_code 0 "$soak" --help
 grep -q -- '--minutes' "$directory/out" || fail "--help says too little"
 
-expect_code 0 "$soak" --first-seed=0 --seeds=20 --jobs=2 --failures="$directory/failures"
+expect_code 0 "$soak" --scenario=server --first-seed=0 --seeds=20 --jobs=2 --failures="$directory/failures"
 grep -q ': 20 seeds, .* 0 failures of 0 kinds' "$directory/out" || fail "no last line: $(cat "$directory/out")"
 [[ ! -e "$directory/failures" ]] || fail "a folder of failures without any"
 
