@@ -24,15 +24,16 @@ namespace {
 size_t allocations = 0;
 }  // namespace
 
-// Every allocation of this test is counted.
-void* operator new(size_t bytes) {
+// Every allocation of this test is counted. Not inlined, or g++ takes them for a pair that does not
+// match.
+[[gnu::noinline]] void* operator new(size_t bytes) {
   ++allocations;
   void* const memory = std::malloc(bytes);
   if (memory == nullptr) std::abort();
   return memory;
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace orrery::coro {
 namespace {
