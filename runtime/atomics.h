@@ -15,8 +15,7 @@ struct StdAtomics {
   using Atomic = std::atomic<T>;
 };
 
-// Members that different threads write are so far apart that they share no cache line. Two lines:
-// processors fetch them in pairs.
-inline constexpr size_t kApartBytes = 128;
+// Members that different threads write are so far apart that they share no cache line.
+inline constexpr size_t kApartBytes = 64;
 
 }  // namespace orrery

@@ -23,7 +23,6 @@ std::expected<std::unique_ptr<LoopThread>, std::string> LoopThread::Start(
     while (!(*loop)->finished()) (*loop)->OnEntered((*loop)->ring().Enter((*loop)->Turn()));
   });
   created.acquire();
-  port.Drop();
   if (problem.empty()) return self;
   return std::unexpected(problem);
 }

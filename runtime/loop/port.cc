@@ -7,10 +7,24 @@
 
 namespace orrery {
 
-std::expected<Port*, Errno> Port::Make(Kernel& kernel, size_t queue_capacity) {
+PortShare::PortShare(Port& port) : port_(&port) {
+  // Relaxed: whoever copies has one already.
+  port.shares_.fetch_add(1, std::memory_order_relaxed);
+}
+
+PortShare::PortShare(const PortShare& other) : port_(other.port_) {
+  if (port_ != nullptr) port_->shares_.fetch_add(1, std::memory_order_relaxed);
+}
+
+PortShare::~PortShare() {
+  // Acquire and release: what each user did comes before the end.
+  if (port_ != nullptr && port_->shares_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete port_;
+}
+
+std::expected<PortShare, Errno> Port::Make(Kernel& kernel, size_t queue_capacity) {
   const auto eventfd = kernel.MakeEventFd();
   if (!eventfd) return std::unexpected(eventfd.error());
-  return new Port(kernel, *eventfd, queue_capacity);
+  return PortShare(*new Port(kernel, *eventfd, queue_capacity));
 }
 
 Port::Port(Kernel& kernel, int eventfd, size_t queue_capacity)
@@ -24,11 +38,6 @@ Port::~Port() {
     pending = next;
   }
   kernel_.Close(eventfd_);
-}
-
-void Port::Drop() {
-  // Acquire and release: what each user did comes before the end.
-  if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
 uint64_t Port::queued() const {
@@ -127,13 +136,10 @@ void Port::AnnounceRoom() {
 
 // --- Future
 
-Future::Future(Port& port, Pending& pending) : port_(&port), pending_(&pending) { port.AddUser(); }
-
 Future::~Future() {
   if (pending_ == nullptr) return;
   if (!pending_->ready()) port_->Ask(*pending_, Pending::kGiveUp);
   pending_->Drop();
-  port_->Drop();
 }
 
 bool Future::ready() const { return pending_->ready(); }
@@ -143,7 +149,7 @@ Result Future::Take() {
   ORRERY_CHECK_MSG(valid() && ready(), "a result is taken before it is there, or twice");
   Result result = std::move(pending_->result());
   std::exchange(pending_, nullptr)->Drop();
-  std::exchange(port_, nullptr)->Drop();
+  port_ = PortShare();
   return result;
 }
 
@@ -153,21 +159,14 @@ void Future::Cancel() {
 
 // --- Submitter
 
-Submitter::Submitter(Port& port) : port_(&port) {
-  port_->AddUser();
-  port_->AddSubmitter();
-}
+Submitter::Submitter(Port& port) : port_(port) { port_->AddSubmitter(); }
 
 Submitter::Submitter(const Submitter& other) : port_(other.port_) {
-  if (port_ == nullptr) return;
-  port_->AddUser();
-  port_->AddSubmitter();
+  if (port_) port_->AddSubmitter();
 }
 
 Submitter::~Submitter() {
-  if (port_ == nullptr) return;
-  port_->DropSubmitter();
-  port_->Drop();
+  if (port_) port_->DropSubmitter();
 }
 
 std::optional<Future> Submitter::TrySubmit(Request& request) {
@@ -185,7 +184,7 @@ std::optional<Future> Submitter::TrySubmit(Request& request) {
       pending->Drop();  // The loop's share.
       break;
   }
-  return Future(*port_, *pending);
+  return Future(port_, *pending);
 }
 
 Future Submitter::Submit(Request request) {

@@ -46,13 +46,35 @@ struct LoopCounters {
   std::atomic<uint64_t> wakes_rung{0};
 };
 
+class Port;
+
+// A share of a Port: it lives as long as any. Copies may be used by different threads.
+class PortShare {
+ public:
+  PortShare() = default;
+  explicit PortShare(Port& port);
+  PortShare(const PortShare& other);
+  PortShare(PortShare&& other) noexcept : port_(std::exchange(other.port_, nullptr)) {}
+  PortShare& operator=(PortShare other) noexcept {
+    std::swap(port_, other.port_);
+    return *this;
+  }
+  ~PortShare();
+
+  explicit operator bool() const { return port_ != nullptr; }
+  Port& operator*() const { return *port_; }
+  Port* operator->() const { return port_; }
+
+ private:
+  Port* port_ = nullptr;
+};
+
 class Port {
  public:
   // `kernel` outlives it, and serves all threads that use it. The error is one of MakeEventFd().
-  static std::expected<Port*, Errno> Make(Kernel& kernel, size_t queue_capacity);
-
-  void AddUser() { users_.fetch_add(1, std::memory_order_relaxed); }
-  void Drop();
+  static std::expected<PortShare, Errno> Make(Kernel& kernel, size_t queue_capacity);
+  Port(const Port&) = delete;
+  Port& operator=(const Port&) = delete;
 
   Kernel& kernel() { return kernel_; }
   const LoopCounters& counters() const { return counters_; }
@@ -67,6 +89,7 @@ class Port {
 
  private:
   friend class Future;
+  friend class PortShare;
   friend class SubmissionLoop;
   friend class Submitter;
 
@@ -97,7 +120,7 @@ class Port {
   std::atomic<Pending*> asked_{nullptr};
   std::atomic<uint32_t> room_epoch_{0};
   std::atomic<uint32_t> submitters_{0};
-  std::atomic<uint32_t> users_{1};
+  std::atomic<uint32_t> shares_{0};
   // Once requested, kNever included.
   std::atomic<bool> shutdown_requested_{false};
   std::atomic<Nanoseconds> finish_limit_{kNever};
@@ -113,8 +136,7 @@ class Future {
  public:
   Future() = default;
   Future(Future&& other) noexcept
-      : port_(std::exchange(other.port_, nullptr)),
-        pending_(std::exchange(other.pending_, nullptr)) {}
+      : port_(std::move(other.port_)), pending_(std::exchange(other.pending_, nullptr)) {}
   Future& operator=(Future&& other) noexcept {
     std::swap(port_, other.port_);
     std::swap(pending_, other.pending_);
@@ -135,26 +157,26 @@ class Future {
 
  private:
   friend class Submitter;
-  Future(Port& port, Pending& pending);
+  Future(const PortShare& port, Pending& pending) : port_(port), pending_(&pending) {}
 
-  Port* port_ = nullptr;
+  PortShare port_;
   Pending* pending_ = nullptr;
 };
 
 class Submitter {
  public:
   Submitter() = default;
-  // Of the loop that serves this port.
+  // Of the loop that serves this port. Not after the last one has gone: then the loop ends.
   explicit Submitter(Port& port);
   Submitter(const Submitter& other);
-  Submitter(Submitter&& other) noexcept : port_(std::exchange(other.port_, nullptr)) {}
+  Submitter(Submitter&& other) noexcept = default;
   Submitter& operator=(Submitter other) noexcept {
     std::swap(port_, other.port_);
     return *this;
   }
   ~Submitter();
 
-  explicit operator bool() const { return port_ != nullptr; }
+  explicit operator bool() const { return static_cast<bool>(port_); }
   Port& port() { return *port_; }
   // For deadlines.
   Nanoseconds now() { return port_->kernel().MonotonicNow(); }
@@ -164,11 +186,12 @@ class Submitter {
   // Nothing, and `request` is as it was: the queue is full.
   std::optional<Future> TrySubmit(Request& request);
 
-  // No request is admitted any more, from anybody; what has been is finished within the limits.
+  // No request is admitted any more, from anybody; what has been is finished within the limits. May
+  // be called again: the limits of what it is at then count anew, from then on.
   void Shutdown(const ShutdownLimits& limits) { port_->RequestShutdown(limits); }
 
  private:
-  Port* port_ = nullptr;
+  PortShare port_;
 };
 
 }  // namespace orrery

@@ -56,36 +56,33 @@ SubmissionLoop::SubmissionLoop(Port& port, const LoopOptions& options, std::uniq
           .deadline_by = options.linked_timeouts ? DeadlineBy::kLinkedTimeout : DeadlineBy::kWheel,
           .active = active_,
           .counters = port.counters_},
-      wake_(*this, port.eventfd_) {
-  port_.AddUser();
-}
+      wake_(*this, port.eventfd_) {}
 
 SubmissionLoop::~SubmissionLoop() {
   ORRERY_CHECK_MSG(active_.empty(), "a loop died while requests were under way");
   if (!finished()) {
-    port_.queue_.Close();
+    port_->queue_.Close();
     RefuseQueued(Errno(ECANCELED));
   }
-  port_.Drop();
 }
 
 // --- The turn
 
 EnterRequest SubmissionLoop::Turn() {
   ORRERY_CHECK(!finished());
-  if (std::exchange(armed_, false)) port_.waker_.Disarm();
+  if (std::exchange(armed_, false)) port_->waker_.Disarm();
   operations_->BeginTurn();
   // Before taking what there is, so that TryArm() notices what comes later.
-  const bool connected = port_.waker_.Look();
+  const bool connected = port_->waker_.Look();
   TakeAsked();
   if (phase_ == Phase::kRunning && !connected) BeginShutdown();
-  if (port_.shutdown_requested_.load(std::memory_order_acquire)) BeginShutdown();
+  if (port_->shutdown_requested_.load(std::memory_order_acquire)) BeginShutdown();
   TakeRequests();
   ArmWake();
   StepShutdown();
   EnterRequest request = operations_->EndTurn(finished(), NextDeadline());
   if (request.min_complete > 0) {
-    armed_ = port_.waker_.TryArm();
+    armed_ = port_->waker_.TryArm();
     if (!armed_) request.min_complete = 0;
   }
   return request;
@@ -97,7 +94,7 @@ void SubmissionLoop::OnEntered(const EnterResult& result) {
   if (!checked) Leak("io_uring_enter failed for good", checked.error());
 }
 
-bool SubmissionLoop::Drained() const { return active_.empty() && port_.queue_.drained(); }
+bool SubmissionLoop::Drained() const { return active_.empty() && port_->queue_.drained(); }
 
 Nanoseconds SubmissionLoop::NextDeadline() const {
   const bool retry = wake_retry_at_ > operations_->now() && phase_ < Phase::kEnding;
@@ -113,7 +110,7 @@ void SubmissionLoop::Log(std::string_view line) {
 // --- What the callers want
 
 void SubmissionLoop::TakeAsked() {
-  for (Pending* pending = port_.TakeAsked(); pending != nullptr;) {
+  for (Pending* pending = port_->TakeAsked(); pending != nullptr;) {
     Pending* const next = pending->next_asked;
     // From here on it may be listed again.
     const uint32_t asks = pending->asks.fetch_and(~Pending::kListed, std::memory_order_acq_rel);
@@ -136,13 +133,13 @@ void SubmissionLoop::TakeAsked() {
 
 void SubmissionLoop::CancelQueued(Pending& pending, Errno error) {
   pending.EndAs(Outcome::kCancelled, error);
-  port_.counters_.cancelled.fetch_add(1, std::memory_order_relaxed);
+  port_->counters_.cancelled.fetch_add(1, std::memory_order_relaxed);
 }
 
 void SubmissionLoop::TakeRequests() {
   bool taken = false;
   while (phase_ >= Phase::kCancelling || active_.size() < waiters_max_) {
-    Pending* const pending = port_.TryPop();
+    Pending* const pending = port_->TryPop();
     if (pending == nullptr) break;
     taken = true;
     if (pending->ready()) {
@@ -158,7 +155,7 @@ void SubmissionLoop::TakeRequests() {
     }
   }
   ORRERY_MARK_IF(active_.size() == waiters_max_, "loop.all-waiters-taken");
-  if (taken) port_.AnnounceRoom();
+  if (taken) port_->AnnounceRoom();
 }
 
 // --- The wake-up
@@ -184,16 +181,17 @@ void SubmissionLoop::ArmWake() {
 
 void SubmissionLoop::BeginShutdown() {
   ShutdownLimits limits = options_.limits;
-  if (port_.shutdown_requested_.exchange(false, std::memory_order_acquire)) {
-    limits.finish = port_.finish_limit_.load(std::memory_order_relaxed);
-    limits.cancel = port_.cancel_limit_.load(std::memory_order_relaxed);
+  if (port_->shutdown_requested_.exchange(false, std::memory_order_acquire)) {
+    limits.finish = port_->finish_limit_.load(std::memory_order_relaxed);
+    limits.cancel = port_->cancel_limit_.load(std::memory_order_relaxed);
   }
   cancel_limit_ = limits.cancel;
+  if (phase_ == Phase::kCancelling) phase_ends_at_ = After(operations_->now(), limits.cancel);
   if (phase_ > Phase::kFinishing) return;
   phase_ = Phase::kFinishing;
   phase_ends_at_ = After(operations_->now(), limits.finish);
-  port_.queue_.Close();
-  port_.AnnounceRoom();  // Nobody waits for room that will not come.
+  port_->queue_.Close();
+  port_->AnnounceRoom();  // Nobody waits for room that will not come.
 }
 
 void SubmissionLoop::StepShutdown() {
@@ -227,8 +225,8 @@ void SubmissionLoop::Leak(std::string_view reason, Errno error) {
     ++kinds[NameOf(pending->request().kind)];
   }
   operations_->Lose();
-  port_.queue_.Close();
-  port_.AnnounceRoom();
+  port_->queue_.Close();
+  port_->AnnounceRoom();
   RefuseQueued(error);
   phase_ = Phase::kFinished;
   std::string line = "submission loop: " + std::string(reason) + " (" + error.ToString() +
@@ -240,8 +238,8 @@ void SubmissionLoop::Leak(std::string_view reason, Errno error) {
 }
 
 void SubmissionLoop::RefuseQueued(Errno error) {
-  while (!port_.queue_.drained()) {
-    Pending* const pending = port_.TryPop();
+  while (!port_->queue_.drained()) {
+    Pending* const pending = port_->TryPop();
     if (pending == nullptr) continue;  // Its push is on its last instruction.
     if (!pending->ready()) CancelQueued(*pending, error);
     pending->Drop();

@@ -118,7 +118,7 @@ class SubmissionLoop {
   void Log(std::string_view line);
   Nanoseconds NextDeadline() const;
 
-  Port& port_;
+  PortShare port_;
   LoopOptions options_;
   std::unique_ptr<Ring> ring_;
   uint32_t waiters_max_;

@@ -68,7 +68,6 @@ class LoopTest : public testing::TestWithParam<WorldKind> {
   void MakeLoop(size_t queue_capacity = 64) {
     submitter_ = Submitter();
     loop_.reset();
-    if (port_ != nullptr) port_->Drop();
     port_ = Port::Make(kernel(), queue_capacity).value();
     options_.log = [this](std::string_view line) { log_ += line; };
     auto loop = SubmissionLoop::Create(*port_, options_);
@@ -85,7 +84,7 @@ class LoopTest : public testing::TestWithParam<WorldKind> {
     EXPECT_EQ(port_->counters().pending.load(), 0U);
     EXPECT_EQ(loop_->counters().stale_completions, 0U);
     loop_.reset();
-    port_->Drop();
+    port_ = PortShare();
     listener_ = SharedFile();
     EXPECT_EQ(world_->open_descriptors(), descriptors_before_);
   }
@@ -135,7 +134,7 @@ class LoopTest : public testing::TestWithParam<WorldKind> {
 
   LoopOptions options_{.entries = 8, .limits = {.finish = 0, .cancel = kSecond}};
   std::unique_ptr<TestWorld> world_;
-  Port* port_ = nullptr;
+  PortShare port_;
   std::unique_ptr<SubmissionLoop> loop_;
   Submitter submitter_;
   SharedFile listener_;
@@ -492,6 +491,9 @@ TEST_F(ModelLoopTest, WhatTheKernelDoesNotLetGoOfIsLeakedAndLogged) {
   choice_->Always(model::Site::kWorkerStarted, 1);
   Future sync = Submit(Request::Sync(opened.file, false));
   Turn();
+  submitter_.Shutdown({.finish = kMillisecond});
+  for (int turn = 0; turn < 5; ++turn) Turn();
+  EXPECT_FALSE(sync.ready()) << "it is waited for, without a limit";
   submitter_.Shutdown({.finish = kMillisecond, .cancel = kMillisecond});
   Result result = Await(std::move(sync));
   EXPECT_EQ(result.outcome, Outcome::kLost);

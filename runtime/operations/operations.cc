@@ -241,6 +241,7 @@ void Operations::Begin(RingOperation& operation, Nanoseconds deadline) {
   operation.deadline_ = deadline;
   operation.cause_ = Cause::kNone;
   operation.reserved_ = operation.abandoned_ = false;
+  operation.timeout_pending_ = operation.timeout_fired_ = false;
   ++active_;
   ++counters_.started;
 }

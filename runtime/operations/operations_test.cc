@@ -362,6 +362,24 @@ TEST_P(OperationsTest, ASleepEndsInTimeOrIsCancelled) {
   EXPECT_EQ(endless.outcome, Outcome::kCancelled);
 }
 
+TEST_P(OperationsTest, WhatBecameOfTheLastUseIsForgotten) {
+  const auto [fd, peer] = Connect();
+  Probe receive;
+  PrepareReceive(receive, fd);
+  operations_->Start(receive, In(2 * kMillisecond), DeadlineBy::kLinkedTimeout);
+  EXPECT_TRUE(RunUntil([&] { return receive.done == 1; }));
+  EXPECT_EQ(receive.outcome, Outcome::kTimedOut);
+  operations_->Start(receive, In(100 * kSecond));
+  Turn();
+  operations_->Cancel(receive);
+  EXPECT_TRUE(RunUntil([&] { return receive.done == 2; }));
+  EXPECT_EQ(receive.outcome, Outcome::kCancelled);
+  EXPECT_EQ(world_->Send(peer, "1234"), 4U);
+  operations_->Start(receive);
+  EXPECT_TRUE(RunUntil([&] { return receive.done == 3; }));
+  EXPECT_EQ(receive.result, 4U);
+}
+
 // --- Limits
 
 TEST_P(OperationsTest, OperationsThatWaitForQueuedOnesNeedDeadlines) {

@@ -183,13 +183,6 @@ class LoopRun {
     return run;
   }
 
-  ~LoopRun() {
-    callers_.clear();
-    stopper_.reset();
-    loop_.reset();
-    if (port_ != nullptr) port_->Drop();
-  }
-
   void Go() {
     if (RunScripts() && Settle() && End()) CheckNothingLeft();
   }
@@ -199,8 +192,7 @@ class LoopRun {
     for (const auto& caller : callers_) ORRERY_CHECK(caller->left());
     loop_.reset();
     circumstances_.listener = SharedFile();
-    port_->Drop();
-    port_ = nullptr;
+    port_ = PortShare();
     if (kernel_.open_descriptors() == descriptors_before_ && kernel_.open_files() == 0) return;
     log_.OnViolation("left-over", std::to_string(kernel_.open_descriptors()) + " descriptors (" +
                                       std::to_string(descriptors_before_) + " before), " +
@@ -349,7 +341,7 @@ class LoopRun {
   size_t descriptors_before_;
   LoopCircumstances circumstances_;
   std::map<uint64_t, StreamState> streams_;
-  Port* port_ = nullptr;
+  PortShare port_;
   std::unique_ptr<SubmissionLoop> loop_;
   std::unique_ptr<LoopUnderTest> turnable_;
   std::unique_ptr<Stopper> stopper_;
