@@ -229,12 +229,13 @@ void SubmissionLoop::Leak(std::string_view reason, Errno error) {
   port_->AnnounceRoom();
   RefuseQueued(error);
   phase_ = Phase::kFinished;
-  std::string line = "submission loop: " + std::string(reason) + " (" + error.ToString() +
-                     "); memory left to the kernel:";
+  std::string line = "submission loop: ";
+  line.append(reason).append(" (").append(error.ToString()).append("); memory left to the kernel:");
   for (const auto& [kind, count] : kinds) {
-    line += " " + std::to_string(count) + " " + std::string(kind);
+    line.append(" ").append(std::to_string(count)).append(" ").append(kind);
   }
-  Log(kinds.empty() ? line + " none" : line);
+  if (kinds.empty()) line.append(" none");
+  Log(line);
 }
 
 void SubmissionLoop::RefuseQueued(Errno error) {
