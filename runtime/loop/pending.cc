@@ -43,19 +43,22 @@ bool Pending::is_transfer() const {
   }
 }
 
-void Pending::Start(Loop& loop) {
+bool Pending::Start(Loop& loop) {
   taken_ = true;
   loop_ = &loop;
   loop.active.PushBack(*this);
   Add(loop.counters.pending, 1);
-  if (request_.kind == Request::Kind::kTimeout) {
-    return loop.operations.Sleep(*this, request_.time);
-  }
   if (request_.kind == Request::Kind::kClose && !request_.file.unique()) {
-    return OnDone(Outcome::kCompleted, std::unexpected(Errno(EBUSY)));
+    OnDone(Outcome::kCompleted, std::unexpected(Errno(EBUSY)));
+    return false;
   }
-  Prepare();
-  loop.operations.Start(*this, request_.deadline, loop.deadline_by);
+  if (request_.kind == Request::Kind::kTimeout) {
+    loop.operations.Sleep(*this, request_.time);
+  } else {
+    Prepare();
+    loop.operations.Start(*this, request_.deadline, loop.deadline_by);
+  }
+  return true;
 }
 
 void Pending::GiveUp() { loop_->operations.Abandon(*this, request_.cancel_if_given_up); }

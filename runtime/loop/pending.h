@@ -50,8 +50,8 @@ class Pending final : public RingOperation {
   // --- For the loop.
   const Request& request() const { return request_; }
   bool taken() const { return taken_; }
-  // Begins with it. Not all need the ring: then it has ended when this returns.
-  void Start(Loop& loop);
+  // Begins with it. False: it needed no kernel, has ended, and may be gone.
+  [[nodiscard]] bool Start(Loop& loop);
   // Nobody will take the result. REQUIRES: started, and not ended.
   void GiveUp();
   // The request as it was submitted. REQUIRES: not started.

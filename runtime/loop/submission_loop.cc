@@ -150,8 +150,8 @@ void SubmissionLoop::TakeRequests() {
       pending->Drop();
     } else {
       const bool given_up = (pending->asks.load(std::memory_order_acquire) & Pending::kGiveUp) != 0;
-      pending->Start(pending_loop_);
-      if (given_up && pending->active()) pending->GiveUp();
+      const bool under_way = pending->Start(pending_loop_);
+      if (under_way && given_up) pending->GiveUp();
     }
   }
   ORRERY_MARK_IF(active_.size() == waiters_max_, "loop.all-waiters-taken");

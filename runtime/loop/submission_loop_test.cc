@@ -324,6 +324,9 @@ TEST_P(LoopTest, WhoGivesUpHasReadsCancelledAndWritesFinished) {
     world_->Receive(pair.peer, input, 100);
     return input.bytes == "all of it";
   }));
+  // One that ends as soon as it is taken: the file has other users.
+  { const Future close = Submit(Request::Close(pair.socket)); }
+  Turn();
   // Nobody took what comes now.
   EXPECT_EQ(world_->Send(pair.peer, "1"), 1U);
   EXPECT_EQ(Do(Request::Receive(pair.socket, Buffer(10))).bytes, 1U);
