@@ -325,7 +325,9 @@ TEST_P(LoopTest, WhoGivesUpHasReadsCancelledAndWritesFinished) {
     return input.bytes == "all of it";
   }));
   // One that ends as soon as it is taken: the file has other users.
-  { const Future close = Submit(Request::Close(pair.socket)); }
+  {
+    const Future close = Submit(Request::Close(pair.socket));
+  }
   Turn();
   // Nobody took what comes now.
   EXPECT_EQ(world_->Send(pair.peer, "1"), 1U);
