@@ -25,6 +25,7 @@ std::string WriteHeader(const Plan& plan) {
   if (plan.expected_invariant.has_value()) {
     header["expect"]["invariant"] = *plan.expected_invariant;
   }
+  if (!plan.expected_marks.empty()) header["expect"]["marks"] = plan.expected_marks;
   return header.dump(-1, ' ', true);
 }
 
@@ -76,6 +77,18 @@ std::optional<std::string> ReadConfiguration(const Json& header, Configuration& 
   return std::nullopt;
 }
 
+std::optional<std::string> ReadMarks(const Json& expectation, Plan& plan) {
+  const auto found = expectation.find("marks");
+  if (found == expectation.end()) return std::nullopt;
+  static constexpr char kWrong[] = "\"marks\" must be an array of names";
+  if (!found->is_array()) return kWrong;
+  for (const Json& mark : *found) {
+    if (!mark.is_string()) return kWrong;
+    plan.expected_marks.push_back(mark.get<std::string>());
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> ReadExpectation(const Json& header, Plan& plan) {
   const auto found = header.find("expect");
   if (found == header.end()) return std::nullopt;
@@ -90,7 +103,7 @@ std::optional<std::string> ReadExpectation(const Json& header, Plan& plan) {
     if (!invariant) return invariant.error();
     plan.expected_invariant = *std::move(invariant);
   }
-  return std::nullopt;
+  return ReadMarks(*found, plan);
 }
 
 // What is wrong with the line, or nothing.

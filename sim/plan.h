@@ -4,7 +4,7 @@
 // (whatever the scenario defines: an object with an "op"), or one choice that was not benign:
 //
 //   {"schema":"orrery-plan/1","scenario":"server","seed":"0x2a","configuration":{"sq_entries":2},
-//    "expect":{"hash":"0x0123456789abcdef","invariant":"reply-mismatch"}}
+//    "expect":{"hash":"0x0123456789abcdef","invariant":"reply-mismatch","marks":["send.continued"]}}
 //   {"op":"send","client":0,"commands":[["SET","k","v"]]}
 //   {"choice":"send.partial","entity":3,"ordinal":7,"value":1}
 //
@@ -41,8 +41,10 @@ struct Plan {
   std::string scenario;
   uint64_t seed = 0;  // Where the plan came from; also seeds what the model draws (entropy).
   Configuration configuration;
+  // What its run must be, as far as the plan says.
   std::optional<uint64_t> expected_hash;
   std::optional<std::string> expected_invariant;
+  std::vector<std::string> expected_marks;  // Coverage marks (base/mark.h) that it must pass.
   std::vector<Json> workload;
   std::vector<PlannedChoice> choices;
 

@@ -30,6 +30,9 @@ Plan RandomPlan(uint64_t seed) {
   plan.configuration["rate.send.partial"] = -static_cast<int64_t>(prng.Below(8));
   if (prng.Chance(1, 2)) plan.expected_hash = prng.Next();
   if (prng.Chance(1, 2)) plan.expected_invariant = "stream \"differs\"";
+  for (uint64_t mark = prng.Below(3); mark-- > 0;) {
+    plan.expected_marks.push_back("mark." + std::to_string(mark));
+  }
   for (uint64_t item = prng.Below(20); item-- > 0;) {
     std::string bytes;
     for (uint64_t size = prng.Below(40); size-- > 0;) bytes += static_cast<char>(prng.Below(256));
@@ -111,6 +114,8 @@ TEST(Plan, ErrorsNameTheLineAndTheReason) {
   EXPECT_EQ(
       ErrorOf(R"({"schema":"orrery-plan/1","scenario":"s","seed":1,"configuration":{"a":1.5}})"),
       "line 1: \"a\" must be a whole number");
+  EXPECT_EQ(ErrorOf(R"({"schema":"orrery-plan/1","scenario":"s","seed":1,"expect":{"marks":[1]}})"),
+            "line 1: \"marks\" must be an array of names");
 }
 
 TEST(Plan, FilesRoundTripAndErrorsNameThem) {

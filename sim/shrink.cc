@@ -62,6 +62,7 @@ class Shrinker {
   bool Try(Plan candidate) {
     candidate.expected_hash.reset();
     candidate.expected_invariant.reset();
+    candidate.expected_marks.clear();
     if (ended()) return false;
     if (!tried_.insert(HashBytes(WritePlan(candidate))).second) return false;
     if (runs_ == limits_.runs_max) {

@@ -97,6 +97,7 @@ std::expected<IsolatedResult, std::string> IsolatedRunner::Run(const Scenario& s
   result.plan.choices = journal_.Read();
   result.plan.expected_hash.reset();
   result.plan.expected_invariant = result.signature;
+  result.plan.expected_marks.clear();
   return result;
 }
 

@@ -1,7 +1,8 @@
 // Every plan that is kept in plans/: each was a failure once, or shows a case that seeds reach
 // rarely, and must now break no rule (or the one that it names).
 //
-// What would break: a bug that was mended would come back.
+// What would break: a bug that was mended would come back; or a plan would go on passing although
+// it no longer comes to the case that it was kept for.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -33,6 +34,7 @@ class PlansTest : public testing::TestWithParam<std::string> {};
 TEST_P(PlansTest, DoesWhatItPromises) {
   const auto plan = sim::ReadPlanFile(GetParam());
   ASSERT_TRUE(plan.has_value()) << plan.error();
+  EXPECT_FALSE(plan->expected_marks.empty()) << "it does not say which marks it must pass";
   const Scenario* scenario = FindScenario(plan->scenario);
   ASSERT_NE(scenario, nullptr) << plan->scenario;
   const auto result = RunPlan(*scenario, *plan, {.events_shown = 0, .plan_path = GetParam()});

@@ -65,6 +65,7 @@ std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const si
   result->plan = plan;
   result->plan.choices = recorder.recorded();
   result->plan.expected_hash = log.hash();
+  result->plan.expected_marks.assign(result->marks.begin(), result->marks.end());
   result->plan.expected_invariant.reset();
   if (log.violation().has_value()) result->plan.expected_invariant = log.violation()->invariant;
   for (const sim::PlannedChoice& fault : recorder.recorded()) {
@@ -75,6 +76,16 @@ std::expected<RunResult, std::string> RunWith(const Scenario& scenario, const si
 
 // Seeds in this many that go by priorities.
 constexpr uint64_t kPrioritiesOneIn = 4;
+
+// A mark that the plan promises and the run did not pass. A build without marks cannot tell.
+std::optional<std::string> StaleMark(const sim::Plan& plan, const RunResult& result) {
+  if (MarkCounts().empty()) return std::nullopt;
+  for (const std::string& mark : plan.expected_marks) {
+    if (std::find(result.marks.begin(), result.marks.end(), mark) != result.marks.end()) continue;
+    return "the plan is stale: it expects to pass the mark \"" + mark + "\", the run did not";
+  }
+  return std::nullopt;
+}
 
 uint64_t DepthIn(const sim::Configuration& configuration) {
   const int64_t depth = sim::ValueOr(configuration, "strategy", 0);
@@ -151,7 +162,7 @@ std::optional<std::string> Difference(const sim::Plan& plan, const RunResult& re
     return "the plan expects the event hash " + sim::HexOf(*plan.expected_hash) + ", the run had " +
            sim::HexOf(result.hash);
   }
-  return std::nullopt;
+  return StaleMark(plan, result);
 }
 
 }  // namespace orrery::scenarios

@@ -104,7 +104,7 @@ std::expected<RunResult, std::string> RunPlan(const Scenario& scenario, const si
 
 // Whether the result is what the plan expects of it; a text says what differs. Nothing when the
 // plan expects nothing or all is as expected. A violation is a difference unless it is the expected
-// one.
+// one. A plan whose run no longer passes its marks is stale: it tests nothing any more.
 std::optional<std::string> Difference(const sim::Plan& plan, const RunResult& result);
 
 }  // namespace orrery::scenarios

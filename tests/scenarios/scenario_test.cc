@@ -7,7 +7,10 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/mark.h"
+#include "base/mark_counts.h"
 #include "kernel_model/choice.h"
 #include "sim/choices.h"
 #include "sim/event_log.h"
@@ -50,6 +53,7 @@ class Toy final : public Scenario {
         break;
       }
       before = answer != 0;
+      ORRERY_MARK_IF(before, "toy.fault");
     }
     return RunResult{};
   }
@@ -138,6 +142,19 @@ TEST(Difference, IsAboutTheViolationAndTheHash) {
   plan.expected_invariant = "twice";
   EXPECT_EQ(Difference(plan, good),
             "the plan expects the violation \"twice\", the run had no violation");
+}
+
+TEST(Difference, APlanThatPassesItsMarksNoMoreIsStale) {
+  if (MarkCounts().empty()) GTEST_SKIP() << "this build counts no marks";
+  const Toy toy;
+  sim::Plan plan = SeedOf(toy, FindSeed(toy, false)).plan;
+  ASSERT_EQ(plan.expected_marks, std::vector<std::string>{"toy.fault"});
+  plan.choices.clear();  // What it was made for does not happen any more.
+  plan.expected_hash.reset();
+  const auto result = RunPlan(toy, plan, {});
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(Difference(plan, *result),
+            "the plan is stale: it expects to pass the mark \"toy.fault\", the run did not");
 }
 
 TEST(RunPlan, SaysWhichChoicesNobodyAskedFor) {
