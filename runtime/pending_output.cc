@@ -74,6 +74,7 @@ void PendingOutput::Commit(size_t bytes) {
 void PendingOutput::AppendBody(SharedBytes body) {
   if (body.empty()) return;
   size_bytes_ += body.size();
+  borrowed_bytes_ += body.size();
   bodies_.push_back({.position = copied_position_, .bytes = std::move(body)});
 }
 
@@ -111,6 +112,7 @@ Chunk PendingOutput::Gather(std::span<iovec> iovecs, size_t body_bytes_end) cons
   ForEachPart([&](const char* bytes, size_t length, const SharedBytes* body) {
     if (chunk.iovecs == iovecs.size()) return false;
     if (body != nullptr && length >= body_bytes_end && chunk.iovecs > 0) return false;
+    ORRERY_DCHECK(length > 0);
     // iovec is shared by reads and writes, so its base is not const; a send only reads it.
     iovecs[chunk.iovecs++] = {.iov_base = const_cast<char*>(bytes), .iov_len = length};
     chunk.bytes += length;

@@ -121,6 +121,8 @@ class PendingOutput {
   size_t bodies() const { return bodies_.size() - bodies_done_; }
   // Bytes copied by Append() and Commit() since construction; a body never counts.
   uint64_t copied_bytes() const { return copied_position_; }
+  // Bytes of bodies borrowed since construction.
+  uint64_t borrowed_bytes() const { return borrowed_bytes_; }
 
  private:
   using Block = OutputBlockPool::Block;
@@ -148,6 +150,7 @@ class PendingOutput {
   uint64_t copied_position_ =
       0;  // Copied bytes ever appended: the stream position behind the last block.
   uint64_t done_position_ = 0;  // Copied bytes ever advanced over.
+  uint64_t borrowed_bytes_ = 0;
   size_t size_bytes_ = 0;
   std::vector<Body> bodies_;  // Those before bodies_done_ are released and empty.
   size_t bodies_done_ = 0;

@@ -57,6 +57,7 @@ TEST_F(PendingOutputTest, BytesAndBodiesKeepTheirOrder) {
   EXPECT_EQ(output_.size_bytes(), 9U);
   EXPECT_EQ(output_.bodies(), 3U);
   EXPECT_EQ(output_.copied_bytes(), 3U);
+  EXPECT_EQ(output_.borrowed_bytes(), 6U);
 }
 
 TEST_F(PendingOutputTest, ShortWriteInsideAHeaderResumesThere) {

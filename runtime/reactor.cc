@@ -449,6 +449,9 @@ void Reactor::HandleClose(Connection& connection, const Completion& completion) 
                    "a connection's descriptor was closed by somebody else");
   connection.clear_in_flight(Operation::kClose);
   connection.phase_ = Phase::kClosed;
+  counters_.copied_bytes += connection.output_.copied_bytes();
+  counters_.borrowed_bytes += connection.output_.borrowed_bytes();
+  counters_.unsent_bytes += connection.output_.size_bytes();
   Emit(ConnectionEvent::Kind::kClosed, connection);
   closed_.push_back(connection.handle());
 }
@@ -491,6 +494,7 @@ bool Reactor::ArmSource(Source& source, Operation operation, Operation cancel) {
                           ? SubmitAccept(file)
                           : submission_.PollMultishot(file, POLLIN, SourceTag(operation));
   if (queued) source.in_flight = true;
+  ORRERY_MARK_IF(!queued && &source == &listener_, "sq-full.listener");
   ORRERY_MARK_IF(!queued && &source == &waker_, "sq-full.waker");
   ORRERY_MARK_IF(queued && source.retry_at != 0, "accept.retried-after-pause");
   return queued;

@@ -119,6 +119,11 @@ struct ReactorCounters {
   uint64_t connections_refused = 0;  // Closed at once: connections_max.
   uint64_t received_bytes = 0;
   uint64_t sent_bytes = 0;
+  // Of connections that have ended: what their output was, by how it came there, and what of it was
+  // never sent. Each byte comes there once.
+  uint64_t copied_bytes = 0;
+  uint64_t borrowed_bytes = 0;
+  uint64_t unsent_bytes = 0;
   uint64_t starved = 0;  // Receives that ended for want of a buffer.
   uint64_t refused = 0;  // Operations that found the submission queue full.
   uint64_t stale_completions = 0;

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/mark.h"
 #include "server/command_families.h"
 #include "server/command_support.h"
 #include "server/number.h"
@@ -111,8 +112,10 @@ std::string Describe(CommandCall& call, Client& client) {
       .Field("idle", (now - client.last_command_ns) / kSecond)
       .Field("flags", FlagsOf(client));
   line.Field("db", 0).Field("sub", 0).Field("psub", 0).Field("ssub", 0).Field("multi", -1);
-  line.Field("qbuf", static_cast<int64_t>(memory.input_bytes)).Field("qbuf-free", 0);
-  line.Field("argv-mem", 0).Field("multi-mem", 0).Field("rbs", 0).Field("rbp", 0);
+  line.Field("qbuf", static_cast<int64_t>(memory.input_bytes));
+  line.Field("qbuf-free", static_cast<int64_t>(memory.input_free_bytes));
+  line.Field("argv-mem", static_cast<int64_t>(memory.parser_bytes));
+  line.Field("multi-mem", 0).Field("rbs", 0).Field("rbp", 0);
   line.Field("obl", 0).Field("oll", 0);
   line.Field("omem", static_cast<int64_t>(memory.output_bytes));
   line.Field("tot-mem", static_cast<int64_t>(memory.total_bytes()));
@@ -267,6 +270,7 @@ void ClientKill(CommandCall& call) {
       call.server.host->Kill(client);
     }
   });
+  ORRERY_MARK_IF(killed == 0, "client.kill-finds-nobody");
   if (call.size() > 3) {
     call.reply.Integer(killed);
   } else if (killed > 0) {

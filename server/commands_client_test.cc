@@ -20,7 +20,9 @@ class ClientCommandsTest : public testing::Test, public ServerHost {
     client.address = "10.0.0.1:" + std::to_string(client.id);
     client.local_address = "10.0.0.2:6379";
   }
-  ClientMemory MemoryOf(const Client&) const override { return {.input_bytes = 5}; }
+  ClientMemory MemoryOf(const Client&) const override {
+    return {.input_bytes = 5, .input_free_bytes = 3, .parser_bytes = 7};
+  }
   ProcessUsage Usage() override { return {}; }
   Nanoseconds MonotonicNow() override { return server_.context.monotonic_ns; }
 
@@ -37,6 +39,7 @@ TEST_F(ClientCommandsTest, ListsClients) {
   EXPECT_NE(all.find("id=1 addr=10.0.0.1:1 laddr=10.0.0.2:6379 fd=-1 name= age=0 "),
             std::string::npos);
   EXPECT_NE(all.find(" cmd=client|list "), std::string::npos);
+  EXPECT_NE(all.find(" qbuf=5 qbuf-free=3 argv-mem=7 "), std::string::npos);
   EXPECT_NE(all.find("id=2 addr=10.0.0.1:2 laddr=10.0.0.2:6379 fd=-1 name=me "), std::string::npos);
   const std::string one = first_.Run("CLIENT LIST ID 2 99");
   EXPECT_EQ(one.find("id=1 "), std::string::npos);

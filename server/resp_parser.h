@@ -147,6 +147,13 @@ class RespParser {
   // Whether a frame has begun and not ended.
   bool in_frame() const { return unfinished_ != nullptr; }
 
+  // Memory held between two calls, for limits and metrics.
+  size_t memory_bytes() const {
+    return unfinished_ == nullptr
+               ? 0
+               : sizeof(Unfinished) + unfinished_->spans.capacity() * sizeof(Command::Span);
+  }
+
   // Bytes that the announced bulk at the end of an unfinished frame still wants: a hint for the
   // size of the next read, and 0 when it is not known.
   uint64_t missing_bytes() const { return unfinished_ == nullptr ? 0 : unfinished_->missing_bytes; }

@@ -292,6 +292,15 @@ TEST(RespParserTest, ReadsATrickledFrameInLinearTime) {
   EXPECT_EQ(parser.Parse(large, {}, command).status, ParseStatus::kCommand);
 }
 
+TEST(RespParserTest, MemoryGrowsWithWhatHasComeNotWithWhatIsAnnounced) {
+  RespParser parser;
+  Command command;
+  EXPECT_EQ(parser.memory_bytes(), 0U);
+  EXPECT_EQ(parser.Parse("*1048576\r\n$3\r\nGET\r\n", {}, command).status, ParseStatus::kNeedMore);
+  EXPECT_GT(parser.memory_bytes(), 0U);
+  EXPECT_LT(parser.memory_bytes(), 1000U);
+}
+
 TEST(RespParserTest, ForgetsAnUnfinishedFrameOnRewind) {
   RespParser parser;
   Command command;

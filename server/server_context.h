@@ -23,9 +23,12 @@ class CommandTable;
 // What clients are told that they speak to. The commands behave as this version of Redis.
 inline constexpr const char kRedisVersion[] = "7.0.15";
 
-// Sees every command right before it runs, and every key that expires.
+// Sees every client that is let in until it has gone, every command right before it runs, and every
+// key that expires.
 class CommandObserver : public ExpiryObserver {
  public:
+  virtual void OnClient(const Client&) {}
+  virtual void OnClientGone(const Client&) {}
   // `command` is valid during the call.
   virtual void OnCommand(const Client& client, const Command& command, int64_t now_ms) = 0;
   void OnExpired(std::string_view, int64_t) override {}
@@ -33,9 +36,13 @@ class CommandObserver : public ExpiryObserver {
 
 // What the client's connection holds.
 struct ClientMemory {
-  size_t input_bytes = 0;   // Received and not processed.
-  size_t output_bytes = 0;  // Replied and not sent.
-  size_t total_bytes() const { return sizeof(Client) + input_bytes + output_bytes; }
+  size_t input_bytes = 0;       // Received and not processed.
+  size_t input_free_bytes = 0;  // Room for more of it.
+  size_t parser_bytes = 0;      // Memory for what is known of an unfinished frame.
+  size_t output_bytes = 0;      // Replied and not sent.
+  size_t total_bytes() const {
+    return sizeof(Client) + input_bytes + input_free_bytes + parser_bytes + output_bytes;
+  }
 };
 
 // What commands ask of the shard around them.

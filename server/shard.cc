@@ -161,6 +161,7 @@ void Shard::Open(Connection& connection) {
   session.client.descriptor = connection.descriptor();
   session.client.connection_index = static_cast<uint32_t>(index);
   context_.clients.PushBack(session.client);
+  if (context_.observer != nullptr) context_.observer->OnClient(session.client);
 }
 
 void Shard::Receive(Connection& connection, Session& session, std::string_view data) {
@@ -248,7 +249,10 @@ bool Shard::SupplyBody(Connection& connection, Session& session) {
 
 void Shard::Close(Connection& connection) {
   std::unique_ptr<Session>& session = sessions_[connection.handle().index];
-  if (!session->refused) --context_.connected_clients;
+  if (!session->refused) {
+    --context_.connected_clients;
+    if (context_.observer != nullptr) context_.observer->OnClientGone(session->client);
+  }
   if (session->client.link.linked()) context_.clients.Remove(session->client);
   if (session->paused_link.linked()) paused_.Remove(*session);
   session.reset();
@@ -278,7 +282,18 @@ ClientMemory Shard::MemoryOf(const Client& client) const {
   const IncomingBody* body = session.connection.body();
   return {.input_bytes = session.input.size() + session.client.parser.supplied_bytes() +
                          (body == nullptr ? 0 : body->filled_bytes()),
+          .input_free_bytes = session.input.capacity_bytes() - session.input.size(),
+          .parser_bytes = session.client.parser.memory_bytes(),
           .output_bytes = session.connection.output().size_bytes()};
+}
+
+size_t Shard::input_memory_bytes() const {
+  size_t bytes = 0;
+  for (const std::unique_ptr<Session>& session : sessions_) {
+    if (session == nullptr) continue;
+    bytes += session->input.capacity_bytes() + session->client.parser.memory_bytes();
+  }
+  return bytes;
 }
 
 Nanoseconds Shard::ContinuePaused(Nanoseconds now) {

@@ -85,10 +85,15 @@ class Shard final : public Application, private ServerHost {
   int waker() const { return waker_; }
 
   uint16_t port() const { return port_; }
+  const Connection& ConnectionOf(const Client& client) const {
+    return SessionOf(client).connection;
+  }
+  ClientMemory MemoryOf(const Client& client) const override;
+  // What all clients' unprocessed input takes, without arguments that are received in place.
+  // O(connections).
+  size_t input_memory_bytes() const;
   const Reactor& reactor() const { return *reactor_; }
   const Keyspace& keyspace() const { return keyspace_; }
-  // Clients have the ids from 1 to this, in the order of their connections.
-  uint64_t last_client_id() const { return last_client_id_; }
 
   // Application.
   void OnEvents(std::span<const ConnectionEvent> events) override;
@@ -119,7 +124,6 @@ class Shard final : public Application, private ServerHost {
   // ServerHost.
   void Kill(Client& client) override;
   void FindAddresses(Client& client) override;
-  ClientMemory MemoryOf(const Client& client) const override;
   ProcessUsage Usage() override { return kernel_.Usage(); }
   Nanoseconds MonotonicNow() override { return kernel_.MonotonicNow(); }
 

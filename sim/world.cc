@@ -153,6 +153,12 @@ void World::StepShard(Participant& shard) {
   }
 }
 
+void World::InterruptMaybe(uint64_t number) {
+  for (Participant& participant : participants_) {
+    if (participant.number == number) InterruptMaybe(participant);
+  }
+}
+
 void World::InterruptMaybe(Participant& shard) {
   if (!options_.interrupts) return;
   const uint64_t put_off = chooser_.Choose(model::Site::kInterrupt, shard.number, 2).answer;

@@ -88,6 +88,10 @@ class World {
   void AddShard(uint64_t number, Turnable& shard, model::ModelRing& ring);
   void AddActor(uint64_t number, Actor& actor);
 
+  // An interrupt may come, as a choice says: for the shard of this number, from within its turn.
+  // Does nothing in a world without interrupts.
+  void InterruptMaybe(uint64_t number);
+
   // Runs until `done`, asked after every step and first of all, or until a limit or a violation.
   StopReason RunUntil(const std::function<bool()>& done, const RunLimits& limits);
 

@@ -57,6 +57,7 @@ Bytes CommandGenerator::Value() {
   if (OneIn(options_.big_value_odds)) {
     const uint64_t edge = prng_.Below(kEdges.size() + 1);
     value.fill_bytes = edge < kEdges.size() ? kEdges[edge] : options_.value_bytes_max;
+    if (options_.big_value_bytes != 0) value.fill_bytes = options_.big_value_bytes;
   } else {
     value.fill_bytes = LogUniform(200);
   }
@@ -724,8 +725,56 @@ Command CommandGenerator::DrawBad() {
   }
 }
 
+// --- Themes.
+
+Command CommandGenerator::DrawOnLargeValues() {
+  switch (prng_.Below(8)) {
+    case 0:
+    case 1:
+      return {Word("SET"), Key(), Value()};
+    case 2:
+      return {Word("APPEND"), Key(), Value()};
+    case 3:
+      return {Word("SETRANGE"), Key(), Index(), Value()};
+    case 4:
+      return {Word("SETBIT"), Key(), BitOffset(), Bytes::Text("1")};
+    default:
+      return {Word("GET"), Key()};
+  }
+}
+
+Command CommandGenerator::DrawOnShortLives() {
+  const Bytes soon = Bytes::Text(std::to_string(LogUniform(64)));
+  switch (prng_.Below(12)) {
+    case 0:
+    case 1:
+      return {Word("SET"), Key(), Value(), Word("PX"), soon};
+    case 2:
+      return {Word("PEXPIRE"), Key(), soon};
+    case 3:
+      return {Word("APPEND"), Key(), Value()};
+    case 4:
+      return {Word("RENAME"), Key(), Key()};
+    case 5:
+      return {Word("COPY"), Key(), Key(), Word("REPLACE")};
+    case 6:
+      return {Word("KEYS"), Bytes::Text("*")};
+    case 7:
+      return {Word("SCAN"), Bytes::Text("0"), Word("COUNT"), Bytes::Text("100000")};
+    case 8:
+      return {Word("PTTL"), Key()};
+    case 9:
+      return {Word("RANDOMKEY")};
+    default:
+      return {Word("GET"), Key()};
+  }
+}
+
 Command CommandGenerator::Draw() {
   if (OneIn(options_.control_odds)) return DrawControl();
+  if (options_.theme != Theme::kNone && prng_.Chance(1, 2)) {
+    return options_.theme == Theme::kLargeValues ? DrawOnLargeValues() : DrawOnShortLives();
+  }
   if (OneIn(options_.bulk_odds)) return DrawBulk();
   if (OneIn(options_.bad_command_odds)) return DrawBad();
   switch (prng_.Below(20)) {

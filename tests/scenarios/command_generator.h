@@ -14,11 +14,21 @@
 
 namespace orrery::scenarios {
 
+// What every other command is about.
+enum class Theme : uint8_t {
+  kNone,
+  kLargeValues,  // Written and read while replies are under way.
+  kShortLives,   // Keys that expire soon, changed and looked for.
+};
+
 struct CommandOptions {
+  Theme theme = Theme::kNone;
   uint64_t keys = 6;
   uint64_t value_bytes_max = 1 << 20;
   // One in so many; 0 never.
   uint64_t big_value_odds = 20;
+  // The size of all big values; 0: many sizes.
+  uint64_t big_value_bytes = 0;
   uint64_t bad_command_odds = 10;
   // Commands that end or silence connections, or make them wait: QUIT, CLIENT KILL, PAUSE, REPLY.
   uint64_t control_odds = 0;
@@ -74,6 +84,9 @@ class CommandGenerator {
   Command DrawControl();
   Command DrawIntrospection();
   Command DrawBad();
+
+  Command DrawOnLargeValues();
+  Command DrawOnShortLives();
 
   Command DrawSet();
   Command DrawGetEx();

@@ -8,6 +8,8 @@
 namespace orrery::scenarios {
 namespace {
 
+constexpr std::string_view kRefusal = "-ERR max number of clients reached\r\n";
+
 std::string Join(const std::vector<std::string>& arguments) {
   static constexpr size_t kShownMax = 6;
   std::string text;
@@ -53,6 +55,10 @@ void Judge::OnReply(uint64_t connection, std::string_view reply) {
     }
     return;
   }
+  if (reply == kRefusal && !client->refused && admission_.MayRefuse(connection)) {
+    client->refused = true;
+    return;
+  }
   SkipSilent(*client);
   const bool error_due = !client->sent.empty() && client->sent.front().kind == Unit::Kind::kError &&
                          !EndsSilently(*client) && !client->session.quit && !client->error_received;
@@ -80,16 +86,19 @@ void Judge::OnEnd(uint64_t connection, bool reset, std::string_view rest) {
             static_cast<int64_t>(rest.size()));
   SkipSilent(*client);
   const bool bad_input = !client->sent.empty() && client->sent.front().kind == Unit::Kind::kError;
-  if (client->killed) return;
-  if (!client->session.quit && !bad_input && !client->half_closed && !server_stops_) {
+  if (client->killed || client->refused || admission_.MayDrop(connection)) return;
+  const bool refused = admission_.MayRefuse(connection);
+  if (!client->session.quit && !bad_input && !client->half_closed && !server_stops_ && !refused) {
     Violate(reset ? "connection-lost/reset" : "connection-lost/ended", connection,
             std::string(reset ? "reset" : "ended") + " by the server for no reason");
     return;
   }
-  if (hasty_ends_) return;
+  if (hasty_ends_ || client->deaf) return;
   // What follows QUIT is not read by the server, so its close may reset the reply away.
   if (reset && client->session.quit && !client->sent.empty()) return;
-  if (!rest.empty()) {
+  if (refused && !server_stops_) {
+    Violate("reply-lost/refusal", connection, "refused, and not told why");
+  } else if (!rest.empty()) {
     Violate("reply-lost/cut", connection, "the stream ends within a reply: " + Printable(rest));
   } else if (!client->expected.empty()) {
     Violate("reply-lost/executed", connection,
@@ -109,6 +118,19 @@ void Judge::OnHalfClosed(uint64_t connection) {
   ORRERY_CHECK(client != nullptr);
   client->half_closed = true;
   log_.Note("half-close", connection, 0, 0);
+}
+
+void Judge::OnDeaf(uint64_t connection) {
+  Client* client = Find(connection);
+  ORRERY_CHECK(client != nullptr);
+  client->deaf = true;
+  log_.Note("deaf", connection, 0, 0);
+}
+
+void Judge::OnServed(uint64_t connection) {
+  if (!admission_.OnServed(connection)) {
+    Violate("too-many-clients", connection, "let in when the server had all that it may have");
+  }
 }
 
 void Judge::OnGone(uint64_t connection) {
@@ -162,9 +184,17 @@ void Judge::OnExecuted(uint64_t connection, const std::vector<std::string>& argu
     return;
   }
   Expectation expectation = model_.Execute(client->session, arguments, now);
+  if (const auto clients_max = model_.clients_max()) admission_.SetClientsMax(*clients_max);
   if (expectation.kills) Kill(connection, expectation);
   if (expectation.kind == Expectation::Kind::kNone) return;
   client->expected.push_back({.expectation = std::move(expectation), .command = Join(arguments)});
+}
+
+void Judge::CheckOutput(uint64_t connection, size_t output_bytes, size_t output_max) {
+  if (output_bytes < output_max) return;
+  Violate("executed-while-full", connection,
+          std::to_string(output_bytes) + " bytes wait to be sent, more than " +
+              std::to_string(output_max) + " may not");
 }
 
 void Judge::OnExpired(const std::string& key, int64_t expires_at_ms, Moment now) {
@@ -205,8 +235,8 @@ bool Judge::ServerEnds(uint64_t connection) const {
   const auto found = clients_.find(connection);
   if (found == clients_.end()) return false;
   const Client& client = found->second;
-  return server_stops_ || client.killed || client.half_closed || client.session.quit ||
-         client.error_received || EndsSilently(client);
+  return server_stops_ || client.killed || client.refused || client.half_closed ||
+         client.session.quit || client.error_received || EndsSilently(client);
 }
 
 void Judge::CheckNothingOutstanding() {
@@ -246,7 +276,7 @@ bool Judge::EndsSilently(const Client& client) {
 }
 
 bool Judge::Unanswered(const Client& client) {
-  if (client.killed) return false;
+  if (client.killed || client.refused) return false;
   if (!client.expected.empty()) return true;
   if (client.session.quit || client.error_received || EndsSilently(client)) return false;
   for (const Unit& unit : client.sent) {

@@ -9,6 +9,7 @@
 //   executed-wrong-command    ... not the next one that the client sent, with exactly its arguments
 //   executed-after-end        ... something after QUIT, a protocol error or CLIENT KILL
 //   executed-while-paused     ... something that CLIENT PAUSE holds back
+//   executed-while-full       ... something of a client who has as much to get as it may
 //   executed-by-wrong-clock   ... at another time than the wall clock says
 //   expired-early             the server removes a key whose time has not come
 //   reply-without-command     a reply arrives and nothing executed is without one
@@ -16,12 +17,14 @@
 //   reply-malformed           not RESP at all
 //   connection-id             CLIENT ID changes, or two connections have the same
 //   connection-lost           the server ends a connection without a reason
+//   too-many-clients          it serves more than it may
 //   reply-lost                a connection ended in order, but not all replies or the error came
 //   before liveness                  at the end, with faults off, a complete command has no reply
 //
 // Violations go to the event log, once; after the first one nothing more is judged.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -33,6 +36,7 @@
 #include <vector>
 
 #include "sim/event_log.h"
+#include "tests/scenarios/admission.h"
 #include "tests/scenarios/sequential_model.h"
 
 namespace orrery::scenarios {
@@ -66,6 +70,8 @@ class Judge {
   // The client reads the end of the stream, or a reset; `rest`: bytes that are not a whole reply.
   void OnEnd(uint64_t connection, bool reset, std::string_view rest);
   void OnHalfClosed(uint64_t connection);
+  // The client stops reading for as long as the server lets it.
+  void OnDeaf(uint64_t connection);
   // The client has closed or reset; it is told nothing more.
   void OnGone(uint64_t connection);
 
@@ -73,10 +79,16 @@ class Judge {
   // `server_ms` is the wall clock as the server has it, `now` what the clocks say.
   void OnExecuted(uint64_t connection, const std::vector<std::string>& arguments, int64_t server_ms,
                   Moment now);
+  // It is about to execute something of a client who has `output_bytes` to get.
+  void CheckOutput(uint64_t connection, size_t output_bytes, size_t output_max);
   // It removes a key that expired then.
   void OnExpired(const std::string& key, int64_t expires_at_ms, Moment now);
 
-  // --- From the scenario.
+  // Lets a client in.
+  void OnServed(uint64_t connection);
+
+  // --- From the kernel and the scenario. How many the server may have, and which it has.
+  Admission& admission() { return admission_; }
   // From now on the server may end connections, once all that it has executed is answered.
   void OnServerStops() { server_stops_ = true; }
   // The server is set up to end connections before a slow client may have read all: what is lost
@@ -88,6 +100,8 @@ class Judge {
   }
   // Whether a live connection waits for an answer to something that it sent completely.
   bool AnythingOutstanding() const;
+  // How many keys had expired by then, and the server still has them.
+  uint64_t ExpiredKeys(int64_t now_ms) const { return model_.Expired(now_ms); }
   bool Outstanding(uint64_t connection) const;
   // Whether the server has a reason to end the connection, and therefore must.
   bool ServerEnds(uint64_t connection) const;
@@ -111,7 +125,9 @@ class Judge {
     uint64_t reply_count = 0;
     int64_t id = 0;  // What CLIENT ID said; 0: nothing yet.
     bool half_closed = false;
-    bool killed = false;  // By CLIENT KILL; what it had to get may be lost.
+    bool deaf = false;
+    bool refused = false;  // Told that there are too many.
+    bool killed = false;   // By CLIENT KILL; what it had to get may be lost.
     bool error_received = false;
     bool ended = false;  // By the server, or by itself.
   };
@@ -130,6 +146,7 @@ class Judge {
 
   sim::EventLog& log_;
   SequentialModel model_;
+  Admission admission_;
   std::map<uint64_t, Client> clients_;
   std::map<int64_t, uint64_t> connections_by_id_;
   std::function<std::optional<uint64_t>(uint64_t)> connection_of_id_;

@@ -148,6 +148,85 @@ TEST_F(JudgeTest, NothingIsExecutedBeforeItIsSent) {
   EXPECT_EQ(violated(), "executed-before-sent");
 }
 
+TEST_F(JudgeTest, WhoIsOneTooManyIsToldSoAndThatIsAll) {
+  judge_.OnConnected(2, 20);
+  judge_.admission().SetClientsMax(1);
+  judge_.admission().OnAccepted(1);
+  judge_.OnServed(1);
+  judge_.admission().OnAccepted(2);
+  Send({"PING"}, 2);
+  EXPECT_TRUE(judge_.Outstanding(2));
+  judge_.OnReply(2, "-ERR max number of clients reached\r\n");
+  EXPECT_FALSE(judge_.Outstanding(2));
+  EXPECT_TRUE(judge_.ServerEnds(2));
+  judge_.OnEnd(2, false, "");
+  EXPECT_EQ(violated(), "");
+  // There is room again.
+  judge_.admission().OnClosed(1);
+  judge_.admission().OnGone(1);
+  judge_.OnConnected(3, 30);
+  judge_.admission().OnAccepted(3);
+  judge_.OnReply(3, "-ERR max number of clients reached\r\n");
+  EXPECT_EQ(violated(), "reply-without-command");
+}
+
+TEST_F(JudgeTest, NobodyIsRefusedWithoutAWord) {
+  judge_.OnConnected(2, 20);
+  judge_.admission().SetClientsMax(1);
+  judge_.admission().OnAccepted(1);
+  judge_.OnServed(1);
+  judge_.admission().OnAccepted(2);
+  judge_.OnEnd(2, false, "");
+  EXPECT_EQ(violated(), "reply-lost");
+}
+
+TEST_F(JudgeTest, ConfigSetRaisesTheLimitOfClients) {
+  judge_.OnConnected(2, 20);
+  judge_.admission().SetClientsMax(1);
+  judge_.admission().OnAccepted(1);
+  judge_.OnServed(1);
+  Send({"CONFIG", "SET", "maxclients", "10000"});
+  Execute({"CONFIG", "SET", "maxclients", "10000"});
+  judge_.admission().OnAccepted(2);
+  judge_.OnServed(2);
+  EXPECT_EQ(violated(), "");
+}
+
+TEST_F(JudgeTest, TheServerServesNoMoreThanItMay) {
+  judge_.OnConnected(2, 20);
+  judge_.admission().SetClientsMax(1);
+  judge_.admission().OnAccepted(1);
+  judge_.admission().OnAccepted(2);
+  judge_.OnServed(1);
+  EXPECT_EQ(violated(), "");
+  judge_.OnServed(2);
+  EXPECT_EQ(violated(), "too-many-clients");
+}
+
+TEST_F(JudgeTest, WhatADeafClientDoesNotReadMayBeLost) {
+  Send({"QUIT"});
+  Execute({"QUIT"});
+  judge_.OnDeaf(1);
+  judge_.OnEnd(1, true, "");
+  EXPECT_EQ(violated(), "");
+}
+
+TEST_F(JudgeTest, NothingIsExecutedWhileTooMuchWaitsToBeSent) {
+  judge_.CheckOutput(1, 99, 100);
+  EXPECT_EQ(violated(), "");
+  judge_.CheckOutput(1, 100, 100);
+  EXPECT_EQ(violated(), "executed-while-full");
+}
+
+TEST_F(JudgeTest, KnowsWhichKeysHaveExpiredAndAreStillThere) {
+  Send({"SET", "k", "a", "PX", "10"});
+  Execute({"SET", "k", "a", "PX", "10"});
+  EXPECT_EQ(judge_.ExpiredKeys(kNow + 10), 0u);
+  EXPECT_EQ(judge_.ExpiredKeys(kNow + 11), 1u);
+  judge_.OnExpired("k", kNow + 10, {.wall_ms = kNow + 11, .monotonic_ms = 0});
+  EXPECT_EQ(judge_.ExpiredKeys(kNow + 11), 0u);
+}
+
 TEST_F(JudgeTest, NothingIsExecutedForNobody) {
   Execute({"PING"}, 7);
   EXPECT_EQ(violated(), "executed-before-sent");

@@ -42,11 +42,11 @@ std::string QuoteDouble(std::string_view argument) {
   return text + "\"";
 }
 
-// Inside single quotes only \' is an escape; a line's end cannot be written, and a NUL is left to
-// the other style.
+// Inside single quotes only \' is an escape; a line's end cannot be written, nor a backslash at the
+// end, and a NUL is left to the other style.
 bool FitsSingleQuotes(std::string_view argument) {
-  return std::none_of(argument.begin(), argument.end(), [](char byte) {
-    return byte == '\n' || byte == '\r' || byte == '\0' || byte == '\\';
+  return !argument.ends_with('\\') && std::none_of(argument.begin(), argument.end(), [](char byte) {
+    return byte == '\n' || byte == '\r' || byte == '\0';
   });
 }
 

@@ -76,6 +76,7 @@ Nanoseconds RespClient::NextAt(Nanoseconds now) const {
 
 void RespClient::Hurry() {
   hurry_ = true;
+  deaf_ = false;
   paused_until_ = 0;
   if (wait_until_.has_value()) wait_until_ = 0;
 }
@@ -94,7 +95,7 @@ bool RespClient::WantsConnect(Nanoseconds now) const {
 }
 
 bool RespClient::WantsRead(Nanoseconds now) const {
-  if (state_ != State::kConnected || ended_ || now < paused_until_) return false;
+  if (state_ != State::kConnected || ended_ || deaf_ || now < paused_until_) return false;
   return kernel_.PeerReadable(peer_) > 0 || kernel_.PeerEnded(peer_);
 }
 
@@ -188,6 +189,11 @@ bool RespClient::Act(Nanoseconds now) {
       judge_.OnHalfClosed(peer_);
       kernel_.PeerShutdownWrite(peer_);
       write_broken_ = true;
+      NextStep();
+      return true;
+    case Kind::kDeaf:
+      judge_.OnDeaf(peer_);
+      deaf_ = !hurry_;
       NextStep();
       return true;
     case Kind::kClose:

@@ -86,6 +86,7 @@ class RespClient final : public sim::Actor {
   bool script_done_ = false;
   bool write_broken_ = false;  // The stream takes nothing more.
   bool hurry_ = false;
+  bool deaf_ = false;         // Reads nothing, until it has to hurry.
   bool ended_ = false;        // By the server.
   Nanoseconds close_at_ = 0;  // When it has stayed long enough after that.
   std::optional<Nanoseconds> wait_until_;

@@ -275,6 +275,13 @@ void SequentialModel::Forget(const std::string& key, int64_t expires_at_ms) {
   if (found != values_.end() && found->second.expires_at_ms == expires_at_ms) values_.erase(found);
 }
 
+uint64_t SequentialModel::Expired(int64_t now_ms) const {
+  const auto expired = [now_ms](const auto& entry) {
+    return entry.second.expires_at_ms.has_value() && now_ms > *entry.second.expires_at_ms;
+  };
+  return static_cast<uint64_t>(std::count_if(values_.begin(), values_.end(), expired));
+}
+
 SequentialModel::Value* SequentialModel::Find(Call& call, const std::string& key) {
   Value* value = Peek(key, call.now_ms);
   if (value != nullptr && call.connection.touches) value->used_at_s = call.now_s();
@@ -383,7 +390,9 @@ Expectation SequentialModel::ConfigSet(Call& call) {
   if (call.count() % 2 != 0) return Error(kSyntaxError);
   const std::string name = Lower(call.at(2));
   if (name == "maxclients") {
-    return call.at(3) == "10000" ? Ok() : Prefix("-ERR CONFIG SET failed (possibly related to ");
+    if (call.at(3) != "10000") return Prefix("-ERR CONFIG SET failed (possibly related to ");
+    clients_max_ = 10'000;
+    return Ok();
   }
   return Prefix("-ERR ");
 }

@@ -72,6 +72,11 @@ class SequentialModel {
   // A key that expired at `expires_at_ms` is there no more, even if the wall clock goes back. What
   // a command has put in its place since stays.
   void Forget(const std::string& key, int64_t expires_at_ms);
+  // How many keys had expired by then and are still there.
+  uint64_t Expired(int64_t now_ms) const;
+
+  // What CONFIG SET has made of maxclients, if anything.
+  std::optional<uint64_t> clients_max() const { return clients_max_; }
 
  private:
   // What OBJECT ENCODING has to know beyond the bytes; see the functions that set it.
@@ -200,6 +205,7 @@ class SequentialModel {
   // CLIENT PAUSE: to this millisecond of the monotonic clock, all commands or those that write.
   int64_t paused_until_ms_ = kNotPaused;
   bool pause_writes_only_ = true;
+  std::optional<uint64_t> clients_max_;
 };
 
 }  // namespace orrery::scenarios

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,6 +21,7 @@
 #include "server/resp_parser.h"
 #include "server/server_context.h"
 #include "server/shard.h"
+#include "sim/interrupted_kernel.h"
 #include "sim/world.h"
 #include "tests/scenarios/judge.h"
 #include "tests/scenarios/resp_client.h"
@@ -45,11 +47,20 @@ constexpr Nanoseconds kPatientLinger = 1 * kSecond;
 constexpr size_t kPatientDrainBytes = 8 * kMiB;
 // When nobody is connected: the accept and the waker's poll.
 constexpr size_t kRequestsAtRest = 2;
+// Input as the server holds it takes at most this much more memory than it had bytes: arguments may
+// be of no bytes, and what is known of one takes 16; and memory that is kept for the next frame.
+constexpr size_t kInputMemoryFactor = 8;
+constexpr size_t kInputMemoryAtRest = 64 * kKiB;
 
 // --- Drawing.
 
 uint64_t PowerOfTwo(Prng& prng, unsigned low_bits, unsigned high_bits) {
   return uint64_t{1} << prng.Between(low_bits, high_bits);
+}
+
+void SetOutputPause(uint64_t bytes, sim::Configuration& configuration) {
+  configuration["output_pause_bytes"] = static_cast<int64_t>(bytes);
+  configuration["output_resume_bytes"] = static_cast<int64_t>(bytes / 4);
 }
 
 // Swarm style: each knob is often at its default and sometimes at an end.
@@ -72,8 +83,7 @@ sim::Configuration DrawConfiguration(Prng& prng) {
   set("buffer_bytes", buffer_bytes + prng.Below(buffer_bytes));
   set("iovecs_max", prng.Chance(1, 2) ? PowerOfTwo(prng, 0, 4) : 1024);
   const uint64_t pause_bytes = prng.Chance(1, 2) ? PowerOfTwo(prng, 6, 16) : 1 * kMiB;
-  set("output_pause_bytes", pause_bytes);
-  set("output_resume_bytes", pause_bytes / 4);
+  SetOutputPause(pause_bytes, configuration);
   set("descriptors_max", prng.Chance(1, 4) ? prng.Between(8, 12) : 1024);
   set("linger_ns", prng.Chance(1, 2) ? prng.Below(100 * kMillisecond) : 2 * kSecond);
   set("drain_bytes_max", prng.Chance(1, 4) ? PowerOfTwo(prng, 0, 10) : 16 * kMiB);
@@ -111,16 +121,28 @@ void FitToSums(const sim::Configuration& configuration, WorkloadOptions& options
 
 // What few worlds have. Drawn from a sequence of its own, so that all others stay as they are.
 struct RareTraits {
-  bool many_keys = false;   // A keyspace that grows and shrinks.
-  bool tight_ring = false;  // A submission queue that is full when it matters.
-  bool early_stop = false;  // A stop when a client connects, or in the middle of much going on.
+  bool many_keys = false;       // A keyspace that grows and shrinks.
+  bool tight_ring = false;      // A submission queue that is full when it matters.
+  bool rush = false;            // Many connect at once.
+  bool early_stop = false;      // A stop when a client connects, or in the middle of much going on.
+  bool few_clients = false;     // More come than the server takes.
+  bool deaf_client = false;     // One of them stops reading, and the server is to stop.
+  bool deep_pipelines = false;  // More commands at once than the server looks at at once.
+  bool controls = false;        // Clients that pause, end and silence each other.
+  bool lossy_resets = false;    // A reset takes along what the client has not read.
 };
 
 RareTraits DrawRareTraits(Prng& prng) {
   RareTraits traits;
   traits.many_keys = prng.Chance(1, 10);
-  traits.tight_ring = prng.Chance(1, 8);
-  traits.early_stop = prng.Chance(1, traits.tight_ring ? 2 : 10);
+  traits.tight_ring = prng.Chance(1, 4);
+  traits.rush = prng.Chance(1, traits.tight_ring ? 2 : 20);
+  traits.early_stop = traits.tight_ring ? prng.Chance(3, 4) : prng.Chance(1, 10);
+  traits.few_clients = prng.Chance(1, 8);
+  traits.deaf_client = prng.Chance(1, 12);
+  traits.deep_pipelines = prng.Chance(1, 8);
+  traits.controls = prng.Chance(1, 6);
+  traits.lossy_resets = prng.Chance(1, 3);
   return traits;
 }
 
@@ -154,6 +176,41 @@ void AddFiller(Prng& prng, uint64_t keys, Workload& workload) {
     script.steps.push_back(wait);
   }
   workload.push_back(std::move(script));
+}
+
+void DrawLimits(Prng& prng, uint64_t clients, sim::Configuration& configuration) {
+  const uint64_t clients_max = prng.Between(1, std::max<uint64_t>(1, clients - clients / 2));
+  configuration["clients_max"] = static_cast<int64_t>(clients_max);
+  if (!prng.Chance(1, 2)) return;
+  configuration["connections_max"] = static_cast<int64_t>(clients_max + prng.Below(3));
+}
+
+// A client that has asked for much and reads nothing of it, when the server is told to stop.
+void AddDeafClient(Prng& prng, sim::Configuration& configuration, Workload& workload) {
+  Script& script = workload[prng.Below(workload.size())];
+  ScriptStep deaf;
+  deaf.kind = ScriptStep::Kind::kDeaf;
+  const auto at = static_cast<ptrdiff_t>(prng.Below(script.steps.size() + 1));
+  script.steps.insert(script.steps.begin() + at, std::move(deaf));
+  ScriptStep ask;
+  ask.kind = ScriptStep::Kind::kSend;
+  Bytes value;
+  value.fill_bytes = prng.Between(1, 10'000);
+  ask.commands.push_back({Bytes::Text("SET"), Bytes::Text("k0"), value});
+  ask.commands.push_back({Bytes::Text("MGET"), Bytes::Repeated("k0", prng.Between(1, 200))});
+  script.steps.push_back(std::move(ask));
+  if (configuration.contains("stop_after_ns")) return;
+  configuration["stop_after_ns"] =
+      static_cast<int64_t>(prng.Below(static_cast<uint64_t>(500 * kMillisecond)));
+}
+
+void DeepenPipelines(Prng& prng, sim::Configuration& configuration, WorkloadOptions& options) {
+  options.pipeline_max = prng.Between(80, 200);
+  if (prng.Chance(1, 3)) return;
+  // So that they come as a whole.
+  options.value_bytes_max = 100;
+  configuration["buffer_bytes"] = 16 * kKiB;
+  configuration["socket_buffer_bytes"] = 64 * kKiB;
 }
 
 // Deletes what the others have set, and gives the background work time.
@@ -205,21 +262,58 @@ void AddLargeReaders(Prng& prng, uint64_t value_bytes, Workload& workload) {
 
 void TightenRing(Prng& prng, sim::Configuration& configuration) {
   configuration["sq_entries"] = static_cast<int64_t>(PowerOfTwo(prng, 0, 1));
+  const unsigned more_bits_max = prng.Chance(1, 2) ? 3 : 0;
   configuration["cq_entries"] =
-      configuration["sq_entries"] * static_cast<int64_t>(PowerOfTwo(prng, 0, 3));
+      configuration["sq_entries"] * static_cast<int64_t>(PowerOfTwo(prng, 0, more_bits_max));
   // What is left of it stays full only when an Enter fails; and only a ring with interrupts then
   // has completions all the same.
   configuration["prompt"] = prng.Chance(3, 4) ? 1 : 0;
   static constexpr std::array kSites = {model::Site::kEnterConsumesFewer, model::Site::kEnterAgain,
                                         model::Site::kEnterBusy};
-  const uint64_t often = sim::SiteRates::kAlways >> prng.Between(1, 2);
   sim::SiteRates rates = RatesIn(configuration);
-  rates.Set(kSites[prng.Below(kSites.size())], static_cast<uint32_t>(often));
+  rates.Set(kSites[prng.Below(kSites.size())], sim::SiteRates::kAlways / 2);
   WriteRates(rates, configuration);
+  if (prng.Chance(1, 2)) SetOutputPause(PowerOfTwo(prng, 6, 10), configuration);
 }
 
 constexpr int64_t kSegmentBitsMin = 2;
 constexpr int64_t kSegmentBitsMax = 16;
+
+// What they mean for the configuration, and for the workload that is to be drawn.
+void ApplyTraits(const RareTraits& traits, Prng& prng, sim::Configuration& configuration,
+                 WorkloadOptions& options) {
+  if (traits.tight_ring) {
+    TightenRing(prng, configuration);
+    // More than there are descriptors for.
+    if (prng.Chance(1, 2)) {
+      configuration["descriptors_max"] = static_cast<int64_t>(prng.Between(7, 10));
+      options.clients = prng.Between(6, 12);
+    }
+  }
+  if (traits.deep_pipelines) DeepenPipelines(prng, configuration, options);
+  if (traits.controls) {
+    options.control_odds = prng.Between(2, 4);
+    options.clients = std::max<uint64_t>(options.clients, 4);
+  }
+  if (traits.lossy_resets) {
+    sim::SiteRates rates = RatesIn(configuration);
+    rates.Set(model::Site::kResetLosesData, sim::SiteRates::kAlways / 2);
+    WriteRates(rates, configuration);
+  }
+  if (traits.few_clients) {
+    options.clients = std::max<uint64_t>(options.clients, 2);
+    DrawLimits(prng, options.clients, configuration);
+  }
+  if (traits.many_keys) {
+    options.keys = prng.Between(30, 300);
+    options.pipeline_max = 64;
+    options.value_bytes_max = std::min<uint64_t>(options.value_bytes_max, 5000);
+  }
+  if (traits.rush) {
+    options.clients = std::max<uint64_t>(options.clients, prng.Between(8, 24));
+    options.steps_max = std::min<uint64_t>(options.steps_max, 4);
+  }
+}
 
 // Names in a configuration: when the wall clock jumps, counted from the start, and how far.
 constexpr uint64_t kJumpsMax = 4;
@@ -357,6 +451,8 @@ Setup ReadSetup(const sim::Plan& plan) {
   Take(configuration, "cq_entries", setup.kernel.cq_entries);
   Take(configuration, "socket_buffer_bytes", setup.kernel.socket_buffer_bytes);
   Take(configuration, "descriptors_max", setup.kernel.descriptors_max);
+  Take(configuration, "clients_max", setup.shard.clients_max);
+  Take(configuration, "connections_max", setup.shard.reactor.connections_max);
   setup.shard.listen.port = kPort;
   Take(configuration, "buffers", setup.shard.reactor.buffers);
   Take(configuration, "buffer_bytes", setup.shard.reactor.buffer_bytes);
@@ -397,7 +493,7 @@ std::optional<std::string> ProblemOf(const sim::Configuration& configuration) {
        {"sq_entries", "cq_entries", "socket_buffer_bytes", "buffers", "buffer_bytes", "iovecs_max",
         "output_pause_bytes", "zero_copy_bytes_min", "send_slots", "send_iovecs", "send_guards",
         "copy_slots", "copy_bytes", "in_place_bytes_min", "in_place_trusted_bytes",
-        "background_buckets"}) {
+        "background_buckets", "clients_max", "connections_max"}) {
     if (auto problem = at_least(name, 1)) return problem;
   }
   const int64_t segment_bits = sim::ValueOr(configuration, "table_segment_bits", kSegmentBitsMin);
@@ -417,13 +513,20 @@ std::optional<std::string> ProblemOf(const sim::Configuration& configuration) {
 
 class ShardUnderTest final : public sim::Turnable {
  public:
-  explicit ShardUnderTest(server::Shard& shard) : shard_(shard) {}
-  EnterRequest Turn() override { return shard_.Turn(); }
+  // `turned` is called after each turn.
+  ShardUnderTest(server::Shard& shard, std::function<void()> turned)
+      : shard_(shard), turned_(std::move(turned)) {}
+  EnterRequest Turn() override {
+    const EnterRequest request = shard_.Turn();
+    turned_();
+    return request;
+  }
   void OnEntered(const EnterResult& result) override { shard_.OnEntered(result); }
   bool finished() const override { return shard_.finished(); }
 
  private:
   server::Shard& shard_;
+  std::function<void()> turned_;
 };
 
 // What SIGTERM does, at its time.
@@ -493,15 +596,31 @@ class ClockSetter final : public sim::Actor {
   size_t done_ = 0;
 };
 
-// Between the model and the log: remembers which connections were accepted, in order, because the
-// server numbers its clients in that order.
-class AcceptWatcher final : public model::Observer {
+// Between the model and the log: knows which connection is which of the server's files, and so who
+// its clients are; and counts what goes through the kernel.
+class KernelWatcher final : public model::Observer {
  public:
-  explicit AcceptWatcher(sim::EventLog& log) : log_(log) {}
+  KernelWatcher(sim::EventLog& log, Judge& judge) : log_(log), judge_(judge) {}
 
   void OnEvent(const model::Event& event) override {
-    if (event.kind == model::EventKind::kAccepted) accepted_.push_back(event.entity);
     log_.OnEvent(event);
+    switch (event.kind) {
+      case model::EventKind::kAccepted:
+        connections_by_file_[event.a] = event.entity;
+        judge_.admission().OnAccepted(event.entity);
+        break;
+      case model::EventKind::kClosed:
+        judge_.admission().OnClosed(event.entity);
+        break;
+      case model::EventKind::kSubmit:
+        ++submitted_;
+        break;
+      case model::EventKind::kReceived:
+        received_bytes_ += static_cast<uint64_t>(event.a);
+        break;
+      default:
+        break;
+    }
   }
   void OnViolation(std::string_view invariant, std::string_view detail) override {
     log_.OnViolation(invariant, detail);
@@ -509,32 +628,61 @@ class AcceptWatcher final : public model::Observer {
   void OnSqe(const io_uring_sqe& sqe) override { log_.OnSqe(sqe); }
   void OnBytes(std::span<const std::byte> bytes) override { log_.OnBytes(bytes); }
 
-  // The connection of the server's client `id`; nothing when there was no such accept.
-  std::optional<uint64_t> ConnectionOf(uint64_t id) const {
-    if (id == 0 || id > accepted_.size()) return std::nullopt;
-    return accepted_[id - 1];
+  // The server has taken in a client, whose connection is `file`.
+  void OnClient(const server::Client& client, const File& file) {
+    const auto found = connections_by_file_.find(file.number);
+    ORRERY_CHECK_MSG(found != connections_by_file_.end(),
+                     "the server has a client that was never accepted");
+    connections_by_client_[client.id] = found->second;
+    judge_.OnServed(found->second);
   }
-  size_t accepted() const { return accepted_.size(); }
+  void OnClientGone(const server::Client& client) {
+    judge_.admission().OnGone(connections_by_client_.at(client.id));
+  }
+  // The connection of the server's client `id`; nothing when there is none.
+  std::optional<uint64_t> ConnectionOf(uint64_t id) const {
+    const auto found = connections_by_client_.find(id);
+    if (found == connections_by_client_.end()) return std::nullopt;
+    return found->second;
+  }
+  uint64_t submitted() const { return submitted_; }            // SQEs.
+  uint64_t received_bytes() const { return received_bytes_; }  // By the server.
 
  private:
   sim::EventLog& log_;
-  std::vector<uint64_t> accepted_;
+  Judge& judge_;
+  // By descriptor, or by slot of the fixed-file table; of each, the last.
+  std::map<int64_t, uint64_t> connections_by_file_;
+  std::map<uint64_t, uint64_t> connections_by_client_;
+  uint64_t submitted_ = 0;
+  uint64_t received_bytes_ = 0;
 };
 
 // Tells the judge what the server executes, in its order.
 class ExecutionWatcher final : public server::CommandObserver {
  public:
-  ExecutionWatcher(const AcceptWatcher& accepts, model::ModelKernel& kernel, Judge& judge)
-      : accepts_(accepts), kernel_(kernel), judge_(judge) {}
+  ExecutionWatcher(KernelWatcher& watcher, model::ModelKernel& kernel, Judge& judge)
+      : watcher_(watcher), kernel_(kernel), judge_(judge) {}
 
+  // `output_max`: when a client has so much to get, nothing more of it is executed.
+  void Watch(const server::Shard& shard, size_t output_max) {
+    shard_ = &shard;
+    output_max_ = output_max;
+  }
+
+  void OnClient(const server::Client& client) override {
+    watcher_.OnClient(client, shard_->ConnectionOf(client).file());
+  }
+  void OnClientGone(const server::Client& client) override { watcher_.OnClientGone(client); }
   void OnCommand(const server::Client& client, const server::Command& command,
                  int64_t now_ms) override {
     std::vector<std::string> arguments;
     for (size_t index = 0; index < command.size(); ++index) {
       arguments.emplace_back(command[index]);
     }
-    const std::optional<uint64_t> connection = accepts_.ConnectionOf(client.id);
-    ORRERY_CHECK_MSG(connection.has_value(), "the server has a client that was never accepted");
+    const std::optional<uint64_t> connection = watcher_.ConnectionOf(client.id);
+    ORRERY_CHECK_MSG(connection.has_value(), "a client that was not let in has a command");
+    judge_.CheckOutput(*connection, shard_->MemoryOf(client).output_bytes, output_max_);
     judge_.OnExecuted(*connection, arguments, now_ms, Now());
   }
   void OnExpired(std::string_view key, int64_t expires_at_ms) override {
@@ -548,9 +696,11 @@ class ExecutionWatcher final : public server::CommandObserver {
             .monotonic_ms = kernel_.MonotonicNow() / kMillisecond};
   }
 
-  const AcceptWatcher& accepts_;
+  KernelWatcher& watcher_;
   model::ModelKernel& kernel_;
   Judge& judge_;
+  const server::Shard* shard_ = nullptr;
+  size_t output_max_ = 0;
 };
 
 // One run. The order of members is that of construction: the ring dies before its kernel.
@@ -566,7 +716,8 @@ class ServerRun {
     if (!ring) return std::unexpected("the ring: " + ring.error());
     run->ring_ = *std::move(ring);
     run->descriptors_before_server_ = run->kernel_.open_descriptors();
-    auto shard = server::Shard::Create(*run->ring_, run->kernel_, setup.shard, &run->executions_);
+    auto shard = server::Shard::Create(*run->ring_, run->interrupted_kernel_, setup.shard,
+                                       &run->executions_);
     if (!shard) return std::unexpected("the server: " + shard.error());
     run->shard_ = *std::move(shard);
     run->Populate(setup, std::move(workload));
@@ -598,16 +749,14 @@ class ServerRun {
   ServerRun(const Setup& setup, sim::RecordingChoice& choice, sim::EventLog& log)
       : choice_(choice),
         log_(log),
-        accepts_(log),
-        kernel_(setup.kernel, choice, &accepts_),
         judge_(log),
-        executions_(accepts_, kernel_, judge_),
+        watcher_(log, judge_),
+        kernel_(setup.kernel, choice, &watcher_),
+        executions_(watcher_, kernel_, judge_),
         world_(kernel_, choice, log, {.interrupts = setup.prompt, .spin_turns_max = 2000}),
         start_(kernel_.MonotonicNow()) {
-    // The kernel may have accepted a connection of which the server does not know yet.
-    judge_.FindClientsBy([this](uint64_t id) {
-      return id <= shard_->last_client_id() ? accepts_.ConnectionOf(id) : std::nullopt;
-    });
+    interrupted_kernel_.OnInterrupt([this] { world_.InterruptMaybe(kShardNumber); });
+    judge_.FindClientsBy([this](uint64_t id) { return watcher_.ConnectionOf(id); });
   }
 
   void Populate(const Setup& setup, Workload workload) {
@@ -616,7 +765,10 @@ class ServerRun {
     if (reactor.linger < kPatientLinger || reactor.drain_bytes_max < kPatientDrainBytes) {
       judge_.AllowHastyEnds();
     }
-    turnable_ = std::make_unique<ShardUnderTest>(*shard_);
+    executions_.Watch(*shard_, setup.shard.output_pause_bytes);
+    judge_.admission().SetClientsMax(setup.shard.clients_max);
+    judge_.admission().SetConnectionsMax(reactor.connections_max);
+    turnable_ = std::make_unique<ShardUnderTest>(*shard_, [this] { AfterTurn(); });
     stopper_ = std::make_unique<Stopper>(*shard_, kernel_, judge_, world_);
     if (setup.stop_after_steps.has_value()) stopper_->StopAtStep(*setup.stop_after_steps);
     if (setup.stop_after.has_value()) stopper_->StopAt(start_ + *setup.stop_after);
@@ -632,6 +784,17 @@ class ServerRun {
     }
   }
 
+  void AfterTurn() {
+    judge_.admission().OnTurn();
+    // What the server holds of its input grows with what has come, not with what was announced.
+    const size_t held = shard_->input_memory_bytes();
+    if (held > kInputMemoryAtRest + kInputMemoryFactor * watcher_.received_bytes()) {
+      log_.OnViolation("input-memory",
+                       "the server holds " + std::to_string(held) + " bytes after " +
+                           std::to_string(watcher_.received_bytes()) + " have come");
+    }
+  }
+
   // Runs until `done`. False after a violation; that it does not come about is one.
   bool Await(const std::function<bool()>& done, std::string_view invariant) {
     const sim::StopReason reason =
@@ -643,14 +806,16 @@ class ServerRun {
     return false;
   }
 
-  std::string DescribeState() const {
+  std::string DescribeState() {
     const auto open = std::count_if(clients_.begin(), clients_.end(),
                                     [](const auto& client) { return !client->closed(); });
     return std::to_string(open) + " clients open; the server has " +
            std::to_string(shard_->reactor().connections()) + " connections, " +
            std::to_string(kernel_.open_descriptors()) + " descriptors (" +
            std::to_string(descriptors_at_rest_) + " at rest), " +
-           std::to_string(kernel_.requests_in_flight()) + " requests in flight";
+           std::to_string(kernel_.requests_in_flight()) + " requests in flight, " +
+           std::to_string(judge_.ExpiredKeys(kernel_.RealtimeNow() / kMillisecond)) +
+           " keys that have expired";
   }
 
   bool AllClients(bool (RespClient::*holds)() const) const {
@@ -665,9 +830,14 @@ class ServerRun {
     return reason != sim::StopReason::kViolation;
   }
 
-  // Faults are off: everything that was sent completely is answered, and everybody leaves.
+  // Faults are off: a server that was told to stop does not wait for its clients; everything that
+  // was sent completely is answered, and everybody leaves.
   bool Settle() {
     choice_.TurnFaultsOff();
+    // Memory that a zero-copy send lent may wait for a client that does not read, and so the
+    // server.
+    const auto gone = [this] { return shard_->reactor().connections() == 0; };
+    if (stopper_->stopped() && !Await(gone, "stop")) return false;
     for (const auto& client : clients_) client->Hurry();
     return Await([this] { return AllClients(&RespClient::closed); }, "liveness");
   }
@@ -678,7 +848,8 @@ class ServerRun {
       if (stopper_->stopped()) return true;
       return shard_->reactor().connections() == 0 &&
              kernel_.open_descriptors() == descriptors_at_rest_ &&
-             kernel_.requests_in_flight() <= kRequestsAtRest;
+             kernel_.requests_in_flight() <= kRequestsAtRest &&
+             judge_.ExpiredKeys(kernel_.RealtimeNow() / kMillisecond) == 0;
     };
     return Await(at_rest, "left-over");
   }
@@ -691,21 +862,41 @@ class ServerRun {
         kernel_.open_descriptors() != descriptors_before_server_) {
       log_.OnViolation("left-over", "after the server has ended: " + DescribeState());
     }
+    CheckCounters(shard_->reactor().counters(), shard_->reactor().arm_visits());
+  }
+
+  // What holds of a whole run.
+  void CheckCounters(const ReactorCounters& counters, uint64_t visits) {
     // A connection waits for the last completion of each of its operations, and what a zero-copy
     // send has pinned for its notification.
-    const ReactorCounters& counters = shard_->reactor().counters();
     const uint64_t stale = counters.stale_completions + counters.notifications_stale;
     if (stale != 0) {
       log_.OnViolation("slot-died-early",
                        std::to_string(stale) + " completions came after their slot was gone");
     }
+    // A reply is copied once, or never.
+    const uint64_t queued = counters.copied_bytes + counters.borrowed_bytes;
+    const uint64_t gone = counters.sent_bytes + counters.unsent_bytes;
+    if (queued != gone) {
+      log_.OnViolation("output-copied-again", std::to_string(queued) +
+                                                  " bytes were copied or borrowed for " +
+                                                  std::to_string(gone) + " of output");
+    }
+    // A connection is visited for what it wants to have submitted, or because it has just changed
+    // its mind.
+    const uint64_t reasons = watcher_.submitted() + counters.refused + counters.completions;
+    if (visits > reasons) {
+      log_.OnViolation("idle-visits", std::to_string(visits) + " visits of connections for " +
+                                          std::to_string(reasons) + " operations and completions");
+    }
   }
 
   sim::RecordingChoice& choice_;
   sim::EventLog& log_;
-  AcceptWatcher accepts_;
-  model::ModelKernel kernel_;
   Judge judge_;
+  KernelWatcher watcher_;
+  model::ModelKernel kernel_;
+  sim::InterruptedKernel interrupted_kernel_{kernel_};  // As the server sees it.
   ExecutionWatcher executions_;
   sim::World world_;
   Nanoseconds start_;
@@ -742,19 +933,7 @@ sim::Plan ServerScenario::Draw(uint64_t seed) const {
   WorkloadOptions options = DrawWorkloadOptions(workload_prng);
   Prng rare_prng(Combine(seed, 5));
   const RareTraits traits = DrawRareTraits(rare_prng);
-  if (traits.tight_ring) {
-    TightenRing(rare_prng, plan.configuration);
-    // More than there are descriptors for.
-    if (rare_prng.Chance(1, 2)) {
-      plan.configuration["descriptors_max"] = static_cast<int64_t>(rare_prng.Between(7, 10));
-      options.clients = rare_prng.Between(6, 12);
-    }
-  }
-  if (traits.many_keys) {
-    options.keys = rare_prng.Between(30, 300);
-    options.pipeline_max = 64;
-    options.value_bytes_max = std::min<uint64_t>(options.value_bytes_max, 5000);
-  }
+  ApplyTraits(traits, rare_prng, plan.configuration, options);
   Prng table_prng(Combine(seed, 7));
   const bool small_segments = traits.many_keys && table_prng.Chance(3, 4);
   if (small_segments) DrawSmallSegments(table_prng, plan.configuration);
@@ -769,8 +948,12 @@ sim::Plan ServerScenario::Draw(uint64_t seed) const {
   if (plan.configuration.contains("zero_copy_bytes_min")) {
     AddLargeReaders(zero_copy_prng, options.value_bytes_max, workload);
   }
+  if (traits.rush) {
+    for (Script& script : workload) script.connect_after = 0;
+  }
   if (traits.many_keys) AddCleaner(options.keys, workload);
   if (small_segments) AddFiller(table_prng, options.keys, workload);
+  if (traits.deaf_client) AddDeafClient(rare_prng, plan.configuration, workload);
   if (traits.early_stop) {
     const Script& script = workload[rare_prng.Below(workload.size())];
     const uint64_t steps = PowerOfTwo(rare_prng, 3, 10);

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "tests/scenarios/command_generator.h"
 
 namespace orrery::scenarios {
 namespace {
@@ -29,6 +28,7 @@ constexpr std::array kKindNames = {
     KindName{ScriptStep::Kind::kWait, "wait"},
     KindName{ScriptStep::Kind::kAwait, "await"},
     KindName{ScriptStep::Kind::kHalfClose, "half_close"},
+    KindName{ScriptStep::Kind::kDeaf, "deaf"},
     KindName{ScriptStep::Kind::kClose, "close"},
     KindName{ScriptStep::Kind::kReset, "reset"},
 };
@@ -94,9 +94,11 @@ class Generator {
   Generator(Prng& prng, const WorkloadOptions& options)
       : prng_(prng),
         options_(options),
-        command_options_{.keys = options.keys,
+        command_options_{.theme = options.theme,
+                         .keys = options.keys,
                          .value_bytes_max = options.value_bytes_max,
                          .big_value_odds = options.big_value_odds,
+                         .big_value_bytes = options.big_value_bytes,
                          .bad_command_odds = options.bad_command_odds,
                          .control_odds = options.control_odds,
                          .far_times = options.far_times} {}
@@ -171,7 +173,7 @@ class Generator {
     script.steps.push_back(std::move(raw));
     if (garbage.error.empty()) return false;
     // What comes after must be ignored, and must not cost the client its error reply.
-    if (prng_.Chance(1, 3)) script.steps.push_back(DrawSend());
+    if (prng_.Chance(2, 3)) script.steps.push_back(DrawSend());
     return true;
   }
 
@@ -179,6 +181,9 @@ class Generator {
     ScriptStep send = DrawSend();
     if (prng_.Chance(1, 2)) send.cut_bytes = LogUniform(64);
     script.steps.push_back(std::move(send));
+    if (script.steps.back().cut_bytes == 0 && prng_.Chance(1, 2)) {
+      script.steps.push_back(DrawAnnouncement());
+    }
     ScriptStep end;
     const uint64_t pick = prng_.Below(3);
     end.kind = pick == 0   ? ScriptStep::Kind::kHalfClose
@@ -188,7 +193,19 @@ class Generator {
     return true;
   }
 
-  // A long value many times in one reply: each is a part of its own, sent from where it is stored.
+  // The beginning of much that never comes.
+  ScriptStep DrawAnnouncement() {
+    static constexpr std::array<std::string_view, 4> kBeginnings = {
+        "*1048576\r\n", "*1048576\r\n$3\r\nDEL\r\n", "*2\r\n$3\r\nGET\r\n$536870912\r\n",
+        "*2\r\n$3\r\nGET\r\n$536870912\r\nabc"};
+    ScriptStep raw;
+    raw.kind = ScriptStep::Kind::kRaw;
+    raw.raw = Bytes::Text(std::string(kBeginnings[prng_.Below(kBeginnings.size())]));
+    return raw;
+  }
+
+  // A long value many times in one reply, or in one each: every time a part of its own, sent from
+  // where it is stored.
   ScriptStep DrawWide() {
     Bytes value;
     value.fill_bytes = prng_.Between(4096, 5000);
@@ -197,7 +214,11 @@ class Generator {
     ScriptStep step;
     step.kind = ScriptStep::Kind::kSend;
     step.commands.push_back({Bytes::Text("SET"), Bytes::Text("k0"), value});
-    step.commands.push_back({Bytes::Text("MGET"), Bytes::Repeated("k0", times)});
+    if (prng_.Chance(1, 3)) {
+      step.commands.insert(step.commands.end(), times, {Bytes::Text("GET"), Bytes::Text("k0")});
+    } else {
+      step.commands.push_back({Bytes::Text("MGET"), Bytes::Repeated("k0", times)});
+    }
     return step;
   }
 
@@ -442,6 +463,14 @@ WorkloadOptions DrawWorkloadOptions(Prng& prng) {
   options.wide_odds = prng.Chance(1, 6) ? 8 : 0;
   options.stay_odds = odds(3);
   options.control_odds = odds(12);
+  static constexpr std::array kThemes = {Theme::kNone, Theme::kNone, Theme::kLargeValues,
+                                         Theme::kShortLives};
+  options.theme = kThemes[prng.Below(kThemes.size())];
+  if (options.theme != Theme::kNone && prng.Chance(1, 2)) {
+    // So that a value takes another's place.
+    options.big_value_odds = 2;
+    options.big_value_bytes = prng.Between(4000, 20'000);
+  }
   return options;
 }
 

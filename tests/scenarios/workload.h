@@ -16,6 +16,7 @@
 #include "base/units.h"
 #include "sim/plan.h"
 #include "tests/scenarios/command.h"
+#include "tests/scenarios/command_generator.h"
 
 namespace orrery::scenarios {
 
@@ -33,6 +34,7 @@ struct ScriptStep {
     kWait,       // Does nothing for `duration`; reading goes on.
     kAwait,      // Waits until every command sent so far is answered.
     kHalfClose,  // Will send nothing more, but goes on reading.
+    kDeaf,       // Will read nothing more, but stays.
     kClose,
     kReset,
   };
@@ -76,6 +78,8 @@ struct WorkloadOptions {
   uint64_t value_bytes_max = 1 * kMiB;
   // One in so many; 0 never.
   uint64_t big_value_odds = 20;
+  uint64_t big_value_bytes = 0;  // 0: many sizes.
+  Theme theme = Theme::kNone;
   uint64_t inline_odds = 8;
   uint64_t bad_command_odds = 10;
   uint64_t control_odds = 0;
