@@ -14,9 +14,11 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +29,7 @@
 #include "kernel_model/choice.h"
 #include "kernel_model/model_kernel.h"
 #include "kernel_model/model_ring.h"
+#include "kernel_model/observer.h"
 #include "runtime/ring/completion.h"
 #include "runtime/ring/ring.h"
 #include "runtime/ring/submission_queue.h"
@@ -34,6 +37,7 @@
 #include "sim/choices.h"
 #include "sim/event_log.h"
 #include "sim/plan.h"
+#include "sim/transcript.h"
 
 namespace orrery::sim {
 namespace {
@@ -213,7 +217,7 @@ struct EchoResult {
 
 // The world of a seed, with the decisions of `choice`. The configuration is the seed's in both
 // cases.
-EchoResult RunEcho(uint64_t seed, model::Choice& decisions) {
+EchoResult RunEcho(uint64_t seed, model::Choice& decisions, Transcript* transcript = nullptr) {
   Prng prng(seed);
   model::ModelOptions options;
   options.task_work = prng.Chance(1, 2) ? model::TaskWork::kPrompt : model::TaskWork::kDeferred;
@@ -222,7 +226,7 @@ EchoResult RunEcho(uint64_t seed, model::Choice& decisions) {
   options.socket_buffer_bytes = prng.Between(1, 3000);
   const uint64_t clients = prng.Between(1, 5);
 
-  EventLog log;
+  EventLog log({}, transcript);
   RecordingChoice choice(decisions);
   model::ModelKernel kernel(options, choice, &log);
   const int listener = kernel.Listen({.address = "127.0.0.1", .port = 7, .backlog = 16}).value();
@@ -258,11 +262,11 @@ EchoResult RunEcho(uint64_t seed, model::Choice& decisions) {
   return result;
 }
 
-EchoResult RunEchoSeed(uint64_t seed) {
+EchoResult RunEchoSeed(uint64_t seed, Transcript* transcript = nullptr) {
   Prng prng(Mix64(seed));
   const SiteRates rates = SiteRates::Draw(prng);
   RandomChoice choice(seed, rates);
-  return RunEcho(seed, choice);
+  return RunEcho(seed, choice, transcript);
 }
 
 TEST(World, EveryByteComesBackWhateverTheKernelAndTheSchedulerDo) {
@@ -285,6 +289,52 @@ TEST(World, ASeedIsOneRun) {
     EXPECT_EQ(first.events, second.events) << seed;
     EXPECT_EQ(first.choices, second.choices) << seed;
   }
+}
+
+// The bytes of each kind of event, by connection, one after the other.
+std::map<uint64_t, std::string> BytesOf(const Transcript& transcript, model::EventKind kind,
+                                        bool reads) {
+  std::map<uint64_t, std::string> bytes;
+  for (const TranscriptEntry& entry : transcript.entries()) {
+    const model::Event& event = entry.event.event;
+    if (!entry.event.note.empty() || event.kind != kind || entry.bytes.empty()) continue;
+    if (kind == model::EventKind::kPeer && (event.a < 0) != reads) continue;
+    bytes[event.entity] += entry.bytes;
+  }
+  return bytes;
+}
+
+TEST(World, ATranscriptHasAllBytesAndChangesNothing) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Transcript transcript({.entries_max = SIZE_MAX, .bytes_max = SIZE_MAX});
+    const EchoResult watched = RunEchoSeed(seed, &transcript);
+    EXPECT_EQ(watched.hash, RunEchoSeed(seed).hash) << seed;
+    EXPECT_EQ(transcript.entries().size(), watched.events) << seed;
+    // An echo: what one end sends is what the other receives, there and back.
+    const auto sent_by_clients = BytesOf(transcript, model::EventKind::kPeer, false);
+    EXPECT_FALSE(sent_by_clients.empty()) << seed;
+    EXPECT_EQ(BytesOf(transcript, model::EventKind::kReceived, false), sent_by_clients) << seed;
+    EXPECT_EQ(BytesOf(transcript, model::EventKind::kSent, false), sent_by_clients) << seed;
+    EXPECT_EQ(BytesOf(transcript, model::EventKind::kPeer, true), sent_by_clients) << seed;
+  }
+}
+
+TEST(World, SaysWhatItLooksLikeAfterTheEventThatIsAskedFor) {
+  const auto ask = [](uint64_t event) {
+    Transcript transcript({.entries_max = 1, .bytes_max = 0});
+    transcript.AskWorld(event, std::nullopt);
+    RunEchoSeed(1, &transcript);
+    return transcript.answer();
+  };
+  const Facts early = ask(1);
+  ASSERT_EQ(early.size(), 2u);
+  EXPECT_EQ(early[0].first, "shard 0");
+  EXPECT_EQ(early[1].first, "ring 0");
+  EXPECT_EQ(ask(1), early);
+  std::set<Facts> answers;
+  for (uint64_t event = 1; event < 40; ++event) answers.insert(ask(event));
+  EXPECT_GT(answers.size(), 2u);
+  EXPECT_TRUE(ask(UINT64_MAX).empty());
 }
 
 TEST(World, DifferentSeedsAreDifferentRuns) {

@@ -24,7 +24,6 @@ using view::PictureRequest;
 constexpr size_t kLines = 20;
 // More than anybody reads at once.
 constexpr size_t kLinesMax = 10'000;
-constexpr size_t kBytesShown = 64;
 
 std::string_view Trim(std::string_view text) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
