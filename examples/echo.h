@@ -37,7 +37,7 @@ inline coro::Task<> ServeOne(coro::Connection connection) {
 inline coro::Task<int> Main(coro::IoContext& io, uint16_t port) {
   auto listener = coro::Listener::Bind(io, {.port = port});
   if (!listener) {
-    std::fprintf(stderr, "echo: cannot listen: %s\n", listener.error().ToString().c_str());
+    io.Log("cannot listen: " + listener.error().ToString());
     co_return 1;
   }
   auto signals = coro::SignalSet::Catch(io, {SIGINT, SIGTERM});

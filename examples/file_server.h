@@ -140,7 +140,7 @@ inline coro::Task<> Serve(coro::IoContext& io, coro::Listener& listener, std::st
 inline coro::Task<int> Main(coro::IoContext& io, uint16_t port, std::string root) {
   auto listener = coro::Listener::Bind(io, {.port = port});
   if (!listener) {
-    std::fprintf(stderr, "file_server: cannot listen: %s\n", listener.error().ToString().c_str());
+    io.Log("cannot listen: " + listener.error().ToString());
     co_return 1;
   }
   auto signals = coro::SignalSet::Catch(io, {SIGINT, SIGTERM});

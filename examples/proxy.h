@@ -53,8 +53,7 @@ inline coro::Task<> Forward(coro::IoContext& io, coro::SocketAddress target,
                             coro::Connection client) {
   auto server = co_await coro::Connect(io, target, io.now() + kConnectMax);
   if (!server) {
-    std::fprintf(stderr, "proxy: %s: %s\n", target.ToString().c_str(),
-                 server.error().ToString().c_str());
+    io.Log("cannot connect to " + target.ToString() + ": " + server.error().ToString());
     co_return;
   }
   Nanoseconds last_moved = io.now();
@@ -74,7 +73,7 @@ inline coro::Task<> Serve(coro::IoContext& io, coro::Listener& listener,
 inline coro::Task<int> Main(coro::IoContext& io, uint16_t port, coro::SocketAddress target) {
   auto listener = coro::Listener::Bind(io, {.port = port});
   if (!listener) {
-    std::fprintf(stderr, "proxy: cannot listen: %s\n", listener.error().ToString().c_str());
+    io.Log("cannot listen: " + listener.error().ToString());
     co_return 1;
   }
   auto signals = coro::SignalSet::Catch(io, {SIGINT, SIGTERM});

@@ -1,7 +1,6 @@
 #include "runtime/coro/blocking_pool.h"
 
 #include <liburing.h>
-#include <unistd.h>
 
 #include <cerrno>
 
@@ -56,8 +55,7 @@ void BlockingPool::Finish(Job& job) {
   const bool first = done_.empty();
   done_.PushBack(job);
   if (!first) return;  // The bell has been rung, and nobody has come yet.
-  const uint64_t one = 1;
-  ORRERY_CHECK_OP(::write(eventfd_.number(), &one, sizeof one), ==, ssize_t{sizeof one});
+  io_.kernel().SignalEventFd(eventfd_.number());
 }
 
 void BlockingPool::Collect() {

@@ -23,6 +23,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <functional>
+#include <string_view>
 
 #include "base/check.h"
 #include "base/errno.h"
@@ -41,6 +43,9 @@ struct IoContextOptions {
   OperationsOptions operations;
   // How often tasks are resumed before the kernel is looked at again: ready tasks cannot starve it.
   size_t resumes_max = 1024;
+  // Takes a line for people, without its end: what failed, and is not the caller's to see. Null
+  // drops them. Called on the context's thread; it must not block.
+  std::function<void(std::string_view)> log;
 };
 
 class SleepAwaiter;
@@ -82,6 +87,11 @@ class IoContext final : private TaskOwner {
   // A std::expected<void, Errno>. ECANCELED: asked to stop.
   SleepAwaiter Sleep(Nanoseconds duration);
   SleepAwaiter SleepUntil(Nanoseconds time);
+
+  // Says something to people.
+  void Log(std::string_view line) {
+    if (options_.log) options_.log(line);
+  }
 
   Scheduler& scheduler() { return scheduler_; }
   Operations& operations() { return operations_; }

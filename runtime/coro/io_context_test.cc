@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <string>
+#include <vector>
 
 #include "base/units.h"
 #include "runtime/coro/io_world.h"
@@ -65,6 +66,11 @@ TEST_P(IoContextTest, ReadyTasksDoNotStarveTheKernel) {
   io().RequestStop();
   (void)io().Turn();
   EXPECT_TRUE(io().finished());
+}
+
+TEST_P(IoContextTest, LogsGoWhereTheProgramSays) {
+  io().Log("a line");
+  EXPECT_EQ(log(), std::vector<std::string>{"a line"});
 }
 
 TEST_P(IoContextTest, RunsOneProgramAfterTheOther) {

@@ -10,6 +10,8 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/errno.h"
 #include "kernel_model/model_kernel.h"
@@ -56,7 +58,9 @@ class IoTest : public testing::TestWithParam<WorldKind> {
         // So few entries that operations wait for room.
         ring_(*world_->kernel().MakeRing({.sq_entries = 4, .cq_entries = 8})),
         descriptors_before_(world_->open_descriptors()),
-        io_(*ring_, world_->kernel()) {}
+        io_(*ring_, world_->kernel(),
+            {.operations = {}, .log = [this](std::string_view line) { log_.emplace_back(line); }}) {
+  }
   ~IoTest() override {
     EXPECT_TRUE(io_.finished());
     EXPECT_EQ(io_.operations().active(), 0u);
@@ -64,12 +68,15 @@ class IoTest : public testing::TestWithParam<WorldKind> {
   }
 
   IoContext& io() { return io_; }
+  // What the context has said.
+  const std::vector<std::string>& log() const { return log_; }
   bool faults() const { return GetParam().faults; }
 
  private:
   std::unique_ptr<TestWorld> world_;
   std::unique_ptr<Ring> ring_;
   size_t descriptors_before_;
+  std::vector<std::string> log_;
   IoContext io_;
 };
 

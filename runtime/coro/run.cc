@@ -11,14 +11,17 @@
 namespace orrery::coro {
 
 int RunMain(std::string_view program, const std::function<Task<int>(IoContext&)>& main) {
+  const auto say = [program](std::string_view line) {
+    std::fprintf(stderr, "%.*s: %.*s\n", static_cast<int>(program.size()), program.data(),
+                 static_cast<int>(line.size()), line.data());
+  };
   LinuxKernel kernel;
   const std::expected<std::unique_ptr<Ring>, std::string> ring = kernel.MakeRing({});
   if (!ring) {
-    std::fprintf(stderr, "%.*s: %s\n", static_cast<int>(program.size()), program.data(),
-                 ring.error().c_str());
+    say(ring.error());
     return 1;
   }
-  IoContext io(**ring, kernel);
+  IoContext io(**ring, kernel, {.operations = {}, .log = say});
   return io.Run(main(io));
 }
 

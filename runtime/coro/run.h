@@ -15,7 +15,8 @@
 namespace orrery::coro {
 
 // Makes a ring on this thread, runs the task that `main` returns, and returns its result. Without
-// io_uring it says why in one line to stderr, which begins with `program`, and returns 1.
+// io_uring it says why and returns 1. What it, and the context, have to say goes to stderr, each
+// line behind the name of the program.
 int RunMain(std::string_view program, const std::function<Task<int>(IoContext&)>& main);
 
 }  // namespace orrery::coro

@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <expected>
+#include <string>
 #include <utility>
 
 #include "base/errno.h"
@@ -28,6 +29,7 @@ Task<> ServeAll(IoContext& io, Listener& listener, ServeOptions options,
     if (connection) {
       sessions.Spawn(Keep(*std::move(permit), serve(*std::move(connection))));
     } else if (connection.error() != ECANCELED) {
+      io.Log("cannot accept: " + connection.error().ToString());
       (void)co_await io.Sleep(options.accept_again);  // Asked to stop: the next round ends.
     }
   }

@@ -22,8 +22,9 @@ struct ServeOptions {
   Nanoseconds accept_again = 100 * kMillisecond;
 };
 
-// Accepts until it is asked to stop, and runs `serve` for each connection. Then asks those to stop,
-// and returns when all have ended. `serve` is kept until then: it may be a lambda with captures.
+// Accepts until it is asked to stop, and runs `serve` for each connection; what accepting fails
+// with is logged. Then asks those to stop, and returns when all have ended. `serve` is kept until
+// then: it may be a lambda with captures.
 Task<> ServeAll(IoContext& io, Listener& listener, ServeOptions options,
                 std::function<Task<>(Connection)> serve);
 

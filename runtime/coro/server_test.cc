@@ -63,6 +63,10 @@ TEST_P(ServerTest, KeepsItsLimitAndServesEverybodyInTheEnd) {
   };
   io().Run(body());
   EXPECT_EQ(most, 3);
+  for (const std::string& line : log()) EXPECT_TRUE(line.starts_with("cannot accept: ")) << line;
+  if (!faults()) {
+    EXPECT_TRUE(log().empty());
+  }
   EXPECT_EQ(now, 0);
 }
 
