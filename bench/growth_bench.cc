@@ -24,7 +24,6 @@
 #include <cstdlib>
 #include <span>
 #include <string>
-#include <utility>
 
 #include "base/check.h"
 #include "base/siphash.h"
@@ -44,6 +43,7 @@ constexpr uint64_t kKeysAtStart = 100'000;
 constexpr uint64_t kKeysInTheEnd = 10'000'000;
 constexpr uint64_t kRuns = 3;
 constexpr uint64_t kSetsATurn = 64;
+constexpr uint64_t kFirstTurn = kKeysAtStart / kSetsATurn;  // That is measured.
 constexpr Nanoseconds kGoal = 1 * kMillisecond;
 
 // One turn of one run.
@@ -140,14 +140,15 @@ class Record {
     memory_ = static_cast<Turn*>(memory);
   }
 
-  uint64_t runs() const { return runs_; }
+  Record(const Record&) = delete;
+  Record& operator=(const Record&) = delete;
+
   std::span<Turn> run(uint64_t run) const { return {memory_ + run * turns_, turns_}; }
-  std::span<const Turn> grown() const { return run(0).subspan(kKeysAtStart / kSetsATurn); }
 
   // Of the turns in which the table grew, or of the others: those of one run.
   Histogram OfRun(uint64_t run, bool growing) const {
     Histogram histogram;
-    for (uint64_t turn = kKeysAtStart / kSetsATurn; turn < turns_; ++turn) {
+    for (uint64_t turn = kFirstTurn; turn < turns_; ++turn) {
       const Turn& seen = this->run(run)[turn];
       if ((seen.splits > 0) == growing) histogram.Add(seen.cpu);
     }
@@ -156,7 +157,7 @@ class Record {
   // The same, each turn by the run in which it took least.
   Histogram OfLeast(bool growing) const {
     Histogram histogram;
-    for (uint64_t turn = kKeysAtStart / kSetsATurn; turn < turns_; ++turn) {
+    for (uint64_t turn = kFirstTurn; turn < turns_; ++turn) {
       if ((run(0)[turn].splits > 0) == growing) histogram.Add(LeastOf(turn));
     }
     return histogram;
@@ -164,7 +165,7 @@ class Record {
 
   // Every turn over the goal in some run, with what it took in all of them.
   void PrintLong() const {
-    for (uint64_t turn = kKeysAtStart / kSetsATurn; turn < turns_; ++turn) {
+    for (uint64_t turn = kFirstTurn; turn < turns_; ++turn) {
       for (uint64_t run = 0; run < runs_; ++run) {
         const Turn& seen = this->run(run)[turn];
         if (seen.cpu <= kGoal) continue;
@@ -209,7 +210,7 @@ void Measure(uint64_t keys, uint64_t runs) {
     ORRERY_CHECK(status == 0);
   }
   uint64_t splits = 0;
-  for (const Turn& turn : record.grown()) splits += turn.splits;
+  for (const Turn& turn : record.run(0).subspan(kFirstTurn)) splits += turn.splits;
   fmt::print("{} to {} keys, {} SETs a turn, {} buckets split; CPU time\n", kKeysAtStart,
              keys / kSetsATurn * kSetsATurn, kSetsATurn, splits);
   for (uint64_t run = 0; run < runs; ++run) {
@@ -221,11 +222,7 @@ void Measure(uint64_t keys, uint64_t runs) {
   record.PrintLong();
 }
 
-}  // namespace
-}  // namespace orrery::server
-
-int main(int argc, char** argv) {
-  using namespace orrery::server;  // NOLINT
+int Main(int argc, char** argv) {
   const uint64_t keys = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : kKeysInTheEnd;
   const uint64_t runs = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : kRuns;
   if (keys < kKeysAtStart + kSetsATurn || runs == 0) {
@@ -233,4 +230,10 @@ int main(int argc, char** argv) {
     return 1;
   }
   Measure(keys, runs);
+  return 0;
 }
+
+}  // namespace
+}  // namespace orrery::server
+
+int main(int argc, char** argv) { return orrery::server::Main(argc, argv); }
