@@ -2,15 +2,32 @@
 //
 // Invariant: the result comes first, errors included, and nothing of the request is found by a
 // cancel between the two (facts Z1, Z3).
+#include <algorithm>
+#include <cstddef>
 #include <utility>
+#include <vector>
 
 #include "kernel_model/operations.h"
 
 namespace orrery::model {
+namespace {
+
+// Leaves the first `bytes` of what the parts have.
+void KeepFirst(size_t bytes, std::vector<iovec>& parts) {
+  for (iovec& part : parts) {
+    part.iov_len = std::min(part.iov_len, bytes);
+    bytes -= part.iov_len;
+  }
+}
+
+}  // namespace
 
 void RingCore::EndZeroCopy(Request& request, int32_t result, uint32_t flags) {
   request.notifies = false;
   CheckGuardedMemory(request);
+  // What has not been taken is the program's again.
+  KeepFirst(request.done_bytes, request.iovecs);
+  request.guarded = false;
   if (request.done_bytes > 0) GuardMemory(request);
   if (request.file != nullptr) request.file->waiters.Remove(request);
   table.Remove(request);

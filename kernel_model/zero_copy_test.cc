@@ -79,6 +79,17 @@ TEST_F(ZeroCopyTest, ThePayloadStaysUntilTheNotification) {
             std::vector<std::string>{"send-memory-changed-in-flight"});
 }
 
+TEST_F(ZeroCopyTest, WhatWasNotTakenIsTheProgramsAtTheResult) {
+  constexpr size_t kFits = ModelOptions{}.socket_buffer_bytes;
+  std::string larger(kFits + 1, 'x');
+  Send(1, larger, MSG_DONTWAIT);
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, static_cast<int32_t>(kFits), kMore}}));
+  larger[kFits] = 'y';
+  machine_.PeerReceive(stream_.peer);
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, 0, kNotification}}));
+  EXPECT_EQ(machine_.observer.violations, std::vector<std::string>{});
+}
+
 TEST_F(ZeroCopyTest, ACloseOrAResetOfThePeerReleasesThePayload) {  // Fact Z2.
   Send(1, large_);
   EXPECT_EQ(machine_.Look(), (Cqes{{1, kLarge, kMore}}));
