@@ -40,7 +40,7 @@ struct Arguments {
   std::string first_seed = "0";
   uint64_t seeds = 1600;
   uint64_t seconds = 600;
-  uint64_t run_seconds = 10;
+  uint64_t run_seconds = 30;
   orrery::tools::ShrinkToFileOptions shrink;
   bool json = false;
 };

@@ -269,6 +269,7 @@ class Run:
         self.scratch.sync()
         if not self.options.only:
             self.build(UNPATCHED, None)
+            self.take_in(wait=True)
         for patch in patches:
             tests = tests_of(patch.read_text(encoding="utf-8"))
             self.build(patch.stem, patch, tests)
@@ -310,7 +311,8 @@ class Run:
         kill = next((one for one in hunts if one["signature"] is not None), None)
         if row["name"] == UNPATCHED:
             if kill is not None:
-                raise Problem(f"seed {kill['seed']:#x} fails without any patch: mend that first\n{kill['report']}")
+                raise Problem(f"seed {kill['seed']:#x} of {kill['scenario']} fails without any patch: mend that first\n"
+                              f"{kill['signature']}\n{kill['report']}")
             print(f"{UNPATCHED}: no seed fails", flush=True)
             return
         if kill is not None:

@@ -180,7 +180,7 @@ class Tool(unittest.TestCase):
         self.write("tests/mutants/a1_lost.patch", patch("A1", [0]))
         result = self.run_tool()
         self.assertEqual(result.returncode, 1)
-        self.assertIn("seed 0x3 fails without any patch", result.stderr)
+        self.assertIn("seed 0x3 of server fails without any patch: mend that first\nliveness\n", result.stderr)
 
     def test_wrong_uses(self):
         self.write("tests/mutants/a1_lost.patch", patch("A1", [0]))
