@@ -258,7 +258,7 @@ void WriteStats(ServerContext& server, InfoWriter& info) {
   info.Field("rejected_connections", stats.connections_rejected);
   info.Zeros({"sync_full", "sync_partial_ok", "sync_partial_err"});
   info.Field("expired_keys", server.keyspace.counters().expired - stats.expired_before);
-  info.Field("expired_stale_perc", Decimal(stats.expired_stale_percent));
+  info.Field("expired_stale_perc", Decimal(static_cast<double>(stats.expired_stale_ppm) / 10'000));
   info.Zeros({"expired_time_cap_reached_count", "evicted_keys", "evicted_clients",
               "total_eviction_exceeded_time", "current_eviction_exceeded_time"});
   info.Field("keyspace_hits", stats.keyspace_hits);

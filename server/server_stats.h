@@ -97,8 +97,8 @@ struct ServerStats {
   uint64_t expired_before = 0;
   uint64_t freed_before = 0;
   uint64_t output_bytes_before = 0;
-  // Of the keys that expiry looks at, how many have expired: the newest rounds count most.
-  double expired_stale_percent = 0;
+  // Of a million keys that expiry looks at, how many have expired: the newest rounds count most.
+  int64_t expired_stale_ppm = 0;
   ErrorCounts errors;
   std::vector<CommandStats> commands;  // By CommandSpec::number.
 

@@ -310,12 +310,13 @@ Nanoseconds Shard::ContinuePaused(Nanoseconds now) {
 
 // As Redis does: what was seen last moves an average a little.
 void Shard::CountExpiration(const Keyspace::Expiration& seen) {
-  constexpr double kNewPart = 0.05;
+  // Integers, so that every build counts to the same digit.
+  constexpr int64_t kMillion = 1'000'000;
+  constexpr int64_t kStalePart = 20;
   constexpr int64_t kTtlPart = 50;
-  const double stale_percent =
-      seen.visited > 0 ? 100.0 * seen.expired / static_cast<double>(seen.visited) : 0;
-  double& percent = context_.stats.expired_stale_percent;
-  percent += (stale_percent - percent) * kNewPart;
+  const int64_t stale_ppm = seen.visited > 0 ? seen.expired * kMillion / seen.visited : 0;
+  int64_t& average_ppm = context_.stats.expired_stale_ppm;
+  average_ppm += (stale_ppm - average_ppm) / kStalePart;
   int64_t& average_ms = context_.average_ttl_ms;
   if (keyspace_.expiring() == 0) {
     average_ms = 0;
