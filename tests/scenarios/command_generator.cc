@@ -636,11 +636,13 @@ Command CommandGenerator::DrawClient() {
 
 // What takes effect on connections. Times are short: who waits is served within the run.
 Command CommandGenerator::DrawControl() {
-  switch (prng_.Below(10)) {
+  switch (prng_.Below(12)) {
     case 0:
       return {Word("QUIT")};
     case 1:
-    case 2: {
+    case 2:
+    case 3:
+    case 4: {
       Command command = {Word("CLIENT"), Word("PAUSE")};
       command.push_back(prng_.Chance(1, 8) ? Bytes::Text("abc")
                                            : Bytes::Text(std::to_string(LogUniform(1000))));
@@ -648,20 +650,20 @@ Command CommandGenerator::DrawControl() {
       if (prng_.Chance(2, 3)) command.push_back(Word(kModes[prng_.Below(OneIn(8) ? 3 : 2)]));
       return command;
     }
-    case 3:
-    case 4:
-      return {Word("CLIENT"), Word("UNPAUSE")};
     case 5:
-    case 6: {
+      return {Word("CLIENT"), Word("UNPAUSE")};
+    case 6:
+    case 7: {
       static constexpr WordList<6> kModes = {"SKIP", "SKIP", "OFF", "ON", "ON", "WHAT"};
       return {Word("CLIENT"), Word("REPLY"), Word(Pick(kModes))};
     }
-    case 7: {
+    case 8:
+    case 9: {
       Command command = {Word("CLIENT"), Word("KILL"), Word("ID")};
       command.push_back(Bytes::Text(std::to_string(prng_.Between(1, 6))));
-      if (prng_.Chance(1, 3)) {
+      if (prng_.Chance(2, 3)) {
         command.push_back(Word("SKIPME"));
-        command.push_back(Word(prng_.Chance(1, 2) ? "yes" : "no"));
+        command.push_back(Word(prng_.Chance(1, 4) ? "yes" : "no"));
       }
       return command;
     }

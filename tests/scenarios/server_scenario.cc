@@ -45,6 +45,11 @@ constexpr uint64_t kStepsMax = 20'000'000;
 // A server that waits so long for a client, and takes so much from it, loses none of its replies.
 constexpr Nanoseconds kPatientLinger = 1 * kSecond;
 constexpr size_t kPatientDrainBytes = 8 * kMiB;
+// Everybody reads in the end: nothing that a zero-copy send has pinned is ever given up.
+constexpr Nanoseconds kNotificationTimeout = 1000 * kSecond;
+static_assert(kNotificationTimeout > kScriptsMax + kSettleMax);
+// One more than the server itself has.
+constexpr int64_t kDescriptorsMin = 7;
 // When nobody is connected: the accept and the waker's poll.
 constexpr size_t kRequestsAtRest = 2;
 // Input as the server holds it takes at most this much more memory than it had bytes: arguments may
@@ -139,7 +144,7 @@ RareTraits DrawRareTraits(Prng& prng) {
   traits.rush = prng.Chance(1, traits.tight_ring ? 2 : 20);
   traits.early_stop = traits.tight_ring ? prng.Chance(3, 4) : prng.Chance(1, 10);
   traits.few_clients = prng.Chance(1, 8);
-  traits.deaf_client = prng.Chance(1, 12);
+  traits.deaf_client = prng.Chance(1, 8);
   traits.deep_pipelines = prng.Chance(1, 8);
   traits.controls = prng.Chance(1, 6);
   traits.lossy_resets = prng.Chance(1, 3);
@@ -167,7 +172,12 @@ void AddFiller(Prng& prng, uint64_t keys, Workload& workload) {
       command.push_back(Bytes::Text("k" + std::to_string(key)));
       command.push_back(Bytes::Text(std::to_string(round)));
     }
-    fill.commands = {std::move(command), {Bytes::Text("SCAN"), Bytes::Text("0")}};
+    Command scan = {Bytes::Text("SCAN"), Bytes::Text("0")};
+    if (prng.Chance(1, 2)) {
+      scan.push_back(Bytes::Text("COUNT"));
+      scan.push_back(Bytes::Text("100000"));
+    }
+    fill.commands = {std::move(command), std::move(scan)};
     if (prng.Chance(3, 4)) fill.commands.push_back({Bytes::Text("FLUSHALL")});
     script.steps.push_back(std::move(fill));
     ScriptStep wait;
@@ -299,6 +309,10 @@ void ApplyTraits(const RareTraits& traits, Prng& prng, sim::Configuration& confi
     sim::SiteRates rates = RatesIn(configuration);
     rates.Set(model::Site::kResetLosesData, sim::SiteRates::kAlways / 2);
     WriteRates(rates, configuration);
+    // Nothing else loses what a client is to read.
+    configuration["linger_ns"] = 2 * kSecond;
+    configuration["drain_bytes_max"] = 16 * kMiB;
+    options.protocol_error_odds = 4;
   }
   if (traits.few_clients) {
     options.clients = std::max<uint64_t>(options.clients, 2);
@@ -460,6 +474,7 @@ Setup ReadSetup(const sim::Plan& plan) {
   Take(configuration, "iovecs_max", setup.shard.reactor.iovecs_max);
   Take(configuration, "linger_ns", setup.shard.reactor.linger);
   setup.shard.reactor.flush_timeout = setup.shard.reactor.linger;
+  setup.shard.reactor.notification_timeout = kNotificationTimeout;
   Take(configuration, "drain_bytes_max", setup.shard.reactor.drain_bytes_max);
   ZeroCopyOptions& zero_copy = setup.shard.reactor.zero_copy;
   Take(configuration, "zero_copy_bytes_min", zero_copy.body_bytes_min);
@@ -496,6 +511,7 @@ std::optional<std::string> ProblemOf(const sim::Configuration& configuration) {
         "background_buckets", "clients_max", "connections_max"}) {
     if (auto problem = at_least(name, 1)) return problem;
   }
+  if (auto problem = at_least("descriptors_max", kDescriptorsMin)) return problem;
   const int64_t segment_bits = sim::ValueOr(configuration, "table_segment_bits", kSegmentBitsMin);
   if (segment_bits < kSegmentBitsMin || segment_bits > kSegmentBitsMax) {
     return "configuration: \"table_segment_bits\" must be 2 to 16";
@@ -834,8 +850,7 @@ class ServerRun {
   // was sent completely is answered, and everybody leaves.
   bool Settle() {
     choice_.TurnFaultsOff();
-    // Memory that a zero-copy send lent may wait for a client that does not read, and so the
-    // server.
+    // What a zero-copy send has pinned may wait for a client that does not read.
     const auto gone = [this] { return shard_->reactor().connections() == 0; };
     if (stopper_->stopped() && !Await(gone, "stop")) return false;
     for (const auto& client : clients_) client->Hurry();
