@@ -22,6 +22,7 @@ CONFIGURATIONS = {
     "copying": ["--zero-copy-from", "0", "--in-place-from", "0"],
     "in place": ["--zero-copy-from", "0"],
     "and zero copy": ["--zero-copy-from", "4096"],
+    "fixed files": ["--zero-copy-from", "0", "--fixed-files", "1000"],
 }
 REQUESTS_MIN = 60
 
