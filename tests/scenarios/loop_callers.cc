@@ -265,7 +265,13 @@ void LoopCaller::Check(const UnderWay& request, Result& result, Nanoseconds now)
   if (UsesFile(request.step.kind) && !result.ok() && request.step.kind != Kind::kReadAt) {
     content_known_ = false;
   }
-  if (result.outcome == Outcome::kLost) return;
+  if (result.outcome == Outcome::kLost) {
+    // The kernel goes on with it, maybe to its end.
+    if (request.step.kind == Kind::kSend) {
+      streams_[request.peer].sent = request.position + request.buffer_bytes;
+    }
+    return;
+  }
   if (result.buffer.data() != request.buffer || result.buffer.size() != request.buffer_bytes) {
     return Fail(request, "buffer", "it is not the caller's that came back");
   }
