@@ -27,6 +27,10 @@ inline constexpr size_t kBundleBuffersMax = 256;  // PEEK_MAX_IMPORT
 
 // receive.cc: RECV and RECVMSG; READ, READV and READ_MULTISHOT on a stream.
 Attempt TryReceive(RingCore& ring, Request& request);
+// What a read into a group may take at most, or 0; and that it has chosen a buffer for so much, and
+// came to wait. Fact B14: the kernel has both in one word, that of the SQE. Of pipe.cc, too.
+uint32_t AskedFor(const Request& request);
+void NoteChosen(Request& request, size_t bytes);
 // send.cc: SEND, SENDMSG and their zero-copy forms; WRITE and WRITEV on a stream.
 Attempt TrySend(RingCore& ring, Request& request);
 // datagram.cc: the same on a datagram socket.

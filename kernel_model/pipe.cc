@@ -48,11 +48,14 @@ Attempt ReadIntoBuffer(RingCore& ring, Request& request) {
   if (group == nullptr || group->empty()) return Attempt::Done(-ENOBUFS);
   if (group->incremental()) StopUnknown("incremental buffers with a pipe, group", group->group());
   const BufferGroup::Buffer buffer = group->front();
-  const bool capped = request.length != 0 && request.length < buffer.length;
-  const size_t room = capped ? request.length : buffer.length;
+  const uint32_t asked = AskedFor(request);
+  const size_t room = asked != 0 ? std::min(asked, buffer.length) : buffer.length;
   Pipe& pipe = *request.file->pipe;
   const int64_t bytes = Readable(pipe, room);
-  if (bytes == -EAGAIN) return Attempt::Wait();
+  if (bytes == -EAGAIN) {
+    NoteChosen(request, room);
+    return Attempt::Wait();
+  }
   if (bytes == 0 && request.multishot) return Attempt::Done(0);
   request.total_bytes = room;
   group->Open();

@@ -246,7 +246,7 @@ Peeked PeekBuffers(RingCore& ring, Request& request, const Connection& connectio
   size_t most = group.owned();
   if (cap == 0) {
     // Nobody knows how much there is: as many as the request, or one before it, had room to list.
-    const uint64_t listed = ring.machine.Choose(Site::kBundleShort, connection.number, most);
+    const uint64_t listed = ring.machine.Choose(Site::kBundleShort, connection.number, most + 1);
     most = std::min(most, listed == 0 ? request.bundle_room : static_cast<size_t>(listed));
   } else {
     const size_t first = group.front().length;
@@ -269,7 +269,7 @@ Peeked PeekBuffers(RingCore& ring, Request& request, const Connection& connectio
 // Fact D1: one CQE for as many buffers as are filled; its id is the first one's.
 Attempt ReceiveBundle(RingCore& ring, Request& request, BufferGroup& group) {
   const Connection& connection = *request.file->connection;
-  size_t cap = request.length != 0 ? request.length : request.known_left;
+  size_t cap = AskedFor(request) != 0 ? AskedFor(request) : request.known_left;
   Attempt whole = Attempt::Done(0);
   for (bool again = false;; again = true) {
     const Peeked peeked = PeekBuffers(ring, request, connection, group, cap);
@@ -283,6 +283,7 @@ Attempt ReceiveBundle(RingCore& ring, Request& request, BufferGroup& group) {
       const Attempt next = ReceiveIntoBuffer(ring, request, group, cap_left);
       if (next.kind != Attempt::Kind::kDone || next.result <= 0) {
         request.known_left = 0;
+        if (peeked.count == 1) NoteChosen(request, peeked.bytes);
         return next;
       }
       taken += static_cast<size_t>(next.result);
@@ -309,8 +310,13 @@ Attempt ReceiveIntoGroup(RingCore& ring, Request& request) {
     const bool dropped = ring.machine.options.defect == Defect::kDropEnobufs && request.multishot;
     return dropped ? Attempt::Wait() : Attempt::Done(-ENOBUFS);
   }
+  const uint32_t asked = AskedFor(request);
+  const uint32_t front = group->front().length;
   Attempt attempt = request.bundle ? ReceiveBundle(ring, request, *group)
-                                   : ReceiveIntoBuffer(ring, request, *group, request.length);
+                                   : ReceiveIntoBuffer(ring, request, *group, asked);
+  if (attempt.kind == Attempt::Kind::kWait && !request.bundle) {
+    NoteChosen(request, asked != 0 ? std::min(asked, front) : front);
+  }
   const bool hints = attempt.kind == Attempt::Kind::kDone && attempt.result >= 0;
   if (hints && IsReceive(request)) {
     if (Bystander* const bystander = ring.machine.bystander) {
@@ -344,6 +350,15 @@ bool TriesAgain(const Request& request) {
 
 }  // namespace
 
+uint32_t AskedFor(const Request& request) {
+  return request.chosen_bytes != 0 ? request.chosen_bytes : request.length;
+}
+
+void NoteChosen(Request& request, size_t bytes) {
+  if (request.opcode == IORING_OP_RECVMSG || request.opcode == kOpReadMultishot) return;
+  request.chosen_bytes = static_cast<uint32_t>(bytes);
+}
+
 Attempt TryReceive(RingCore& ring, Request& request) {
   if (request.file->kind == FileKind::kListener || request.file->kind == FileKind::kSocket) {
     return Attempt::Done(-ENOTCONN);
@@ -365,6 +380,7 @@ Attempt TryReceive(RingCore& ring, Request& request) {
                          ring.PostMore(request, attempt.result, attempt.flags, attempt.buffer);
     if (!goes_on) return attempt;
     request.bundle_emptied = false;
+    request.chosen_bytes = 0;
     if (!TriesAgain(request)) return Attempt::Wait();
     // READ_MULTISHOT leaves what is more to its wake-ups, and they take it one by one.
     if (!is_receive && request.state != RequestState::kArmed) return Attempt::Wait();

@@ -106,6 +106,7 @@ struct Request {
   size_t cursor_offset = 0;
   size_t known_left = 0;        // Bytes that a bundle left in the stream, if more than one.
   size_t bundle_room = 1;       // Buffers that it can list without knowing how much there is.
+  uint32_t chosen_bytes = 0;    // See NoteChosen().
   bool bundle_emptied = false;  // It took all that the group had.
   uint32_t held_flags = 0;      // Its memory is a provided buffer: the flags that hand it over.
   uint64_t total_limit = 0;     // A multishot receive that has given this much ends; 0: never.

@@ -185,6 +185,70 @@ TEST_P(ProvidedBuffers, B13_AReadOfASocketTakesNoBufferWithAnError) {
   EXPECT_EQ(seen.buffer(), 0);
 }
 
+// What a reader that waited gets of `bytes` sent to it, when the buffer that it had chosen held 4
+// and has gone to somebody else, and the next ones hold 16.
+TEST_P(ProvidedBuffers, B14_WhoWaitedTakesNoMoreThanTheBufferItHadChosen) {
+  struct Way {
+    std::string_view name;
+    void (*prepare)(io_uring_sqe* sqe, int fd, msghdr* message);
+    std::vector<int32_t> results;
+  };
+  const auto receive = [](io_uring_sqe* sqe, int fd, msghdr*) {
+    ::io_uring_prep_recv(sqe, fd, nullptr, 0, 0);
+  };
+  const std::vector<Way> ways = {
+      {"RECV", receive, {4}},
+      {"RECV of at most 3",
+       [](io_uring_sqe* sqe, int fd, msghdr*) { ::io_uring_prep_recv(sqe, fd, nullptr, 3, 0); },
+       {3}},
+      // Only the first of them.
+      {"RECV, multishot",
+       [](io_uring_sqe* sqe, int fd, msghdr*) {
+         ::io_uring_prep_recv_multishot(sqe, fd, nullptr, 0, 0);
+       },
+       {4, 6}},
+      {"READ",
+       [](io_uring_sqe* sqe, int fd, msghdr*) {
+         ::io_uring_prep_read(sqe, fd, nullptr, 0, ~uint64_t{0});
+       },
+       {4}},
+      // This one has its length elsewhere.
+      {"RECVMSG",
+       [](io_uring_sqe* sqe, int fd, msghdr* message) {
+         ::io_uring_prep_recvmsg(sqe, fd, message, 0);
+       },
+       {10}},
+  };
+  uint16_t group = 7;
+  for (const Way& way : ways) {
+    SCOPED_TRACE(way.name);
+    const Connection slow = Connect();
+    const Connection quick = Connect();
+    BufferGroup& buffers = UseEmptyGroup(++group, 4, 16);
+    buffers.PublishWithLength(0, 4);
+    msghdr message{};
+    Add(1, [&](io_uring_sqe* sqe) {
+      way.prepare(sqe, slow.fd, &message);
+      sqe->flags |= IOSQE_BUFFER_SELECT;
+      sqe->buf_group = group;
+    });
+    Submit();
+    Deliver(quick, "xxxx");
+    Add(2, [&](io_uring_sqe* sqe) {
+      receive(sqe, quick.fd, nullptr);
+      sqe->flags |= IOSQE_BUFFER_SELECT;
+      sqe->buf_group = group;
+    });
+    EXPECT_THAT(AwaitOne(), Final(2, 4));
+    buffers.Publish(1);
+    buffers.Publish(2);
+    Deliver(slow, "0123456789");
+    std::vector<int32_t> results;
+    for (const Seen& seen : Await(way.results.size())) results.push_back(seen.result);
+    EXPECT_EQ(results, way.results);
+  }
+}
+
 TEST_P(ProvidedBuffers, B6_OnAWorkerTheBufferIsTakenBeforeTheWait) {
   const Connection connection = Connect();
   BufferGroup& buffers = UseBuffers(7, 2, 8);
