@@ -213,6 +213,10 @@ TEST_F(AcceptTest, AConnectionThatArrivesAfterItsListenerIsReset) {
   EXPECT_TRUE(machine_.kernel.PeerReceive(peer, {}).reset);
 }
 
+TEST_F(AcceptTest, APortIsTakenForEveryAddress) {  // As docs/kernel_divergences.md says.
+  EXPECT_EQ(machine_.kernel.Listen({.address = "127.0.0.2", .port = port_}).error(), EADDRINUSE);
+}
+
 TEST_F(AcceptTest, PortsAreTakenAndFreed) {
   EXPECT_EQ(machine_.kernel.Listen({.address = "127.0.0.1", .port = port_}).error(), EADDRINUSE);
   machine_.kernel.Close(listener_);

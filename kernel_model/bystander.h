@@ -24,6 +24,11 @@ class Bystander {
 
   // The ring is about to carry out this SQE, which it has just consumed.
   virtual void BeforeOperation(uint64_t ring, const io_uring_sqe& sqe) = 0;
+  // A cancel of several has found this one, and is about to cancel it.
+  virtual void BeforeVictim(uint64_t ring, uint64_t user_data) {
+    (void)ring;
+    (void)user_data;
+  }
   // The ring is about to take over the task work that has been queued up to now, in an Enter that
   // does not sleep (yet). It runs at most `room` items of it now, and what is queued later only
   // when it looks again; `again` says that this Enter does so whatever comes.

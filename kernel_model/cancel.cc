@@ -136,10 +136,13 @@ int32_t CancelMatching(RingCore& ring, const Target& target, bool free_order) {
   bool queued_for_workers = false;
   bool on_workers = false;
   for (Request* victim : FindVictims(ring, target)) {
+    if (all && ring.machine.bystander != nullptr) {
+      ring.machine.bystander->BeforeVictim(ring.number, victim->user_data);
+    }
     const bool worker = victim->state == RequestState::kWorking;
     const int32_t result = CancelOne(ring, *victim, free_order && !all);
     if (!all) return result;
-    if (!worker) ++cancelled;
+    if (!worker && result == 0) ++cancelled;
     queued_for_workers |= worker && result == 0;
     on_workers |= worker && result == -EALREADY;
   }

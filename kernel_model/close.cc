@@ -48,6 +48,8 @@ void FinishShutdown(RingCore& ring, Request& request) {
     ring.EndLater(request, -EBADF, /*forced=*/true);
     return;
   }
+  request.file = file;
+  ring.machine.AddReference(*file);
   request.never_fails = true;
   const int32_t result = !IsSocket(*file) ? -ENOTSOCK
                          : file->kind == FileKind::kDatagram

@@ -68,6 +68,22 @@ TEST_F(DatagramTest, ArrivesInOrderAndOnce) {  // Fact E1.
   EXPECT_EQ(Next(), "nothing");
 }
 
+TEST_F(DatagramTest, SendsNeverWait) {  // As docs/kernel_divergences.md says.
+  Address(2, fd_, IORING_OP_CONNECT, machine_.kernel.DatagramPort(peer_));
+  EXPECT_EQ(machine_.Look(), (Cqes{{2, 0, 0}}));
+  for (size_t count = 0; count < 2 * kCapacity; ++count) {
+    machine_.Send(3, fd_, "x");
+    EXPECT_EQ(machine_.Look(), (Cqes{{3, 1, 0}}));
+  }
+}
+
+TEST_F(DatagramTest, AReceiveAfterAShutdownEndsAtOnce) {  // As docs/kernel_divergences.md says.
+  machine_.Add(2, [&](io_uring_sqe* sqe) { io_uring_prep_shutdown(sqe, fd_, SHUT_RD); });
+  (void)machine_.Look();
+  Receive(3, 0);
+  EXPECT_EQ(machine_.Look(), (Cqes{{3, 0, 0}}));
+}
+
 TEST_F(DatagramTest, IsLostByChoice) {
   machine_.choice.Script(Site::kDatagramLost, 2, 0, 1);
   PeerSends("a");

@@ -244,6 +244,14 @@ TEST_F(FileTest, AWriteThatIsToBeDurableFailsWithItsSync) {
   EXPECT_EQ(One(), 4);
 }
 
+TEST_F(FileTest, TheWorkingDirectoryIsTheRoot) {  // As docs/kernel_divergences.md says.
+  EXPECT_EQ(Opened("missing", O_RDWR), -ENOENT);
+  const int fd = Opened("file");
+  Write(1, fd, "abc");
+  EXPECT_EQ(One(), 3);
+  EXPECT_EQ(Contents(Opened("/file", O_RDWR)), "abc");
+}
+
 TEST_F(FileTest, DirectTransfersWantAlignment) {  // Fact Y5.
   const int fd = Opened("file", O_RDWR | O_CREAT | O_DIRECT);
   const std::string block(kBlock, 'b');

@@ -27,6 +27,11 @@ int32_t RingCore::Guard(Request& timeout) {
   return 0;
 }
 
+void RingCore::StartItsTimeout(const Request& request) {
+  if (!request.timeout_follows || request.state == RequestState::kWorking) return;
+  if (request.link->state == RequestState::kWaiting) ArmLinkTimeout(*request.link);
+}
+
 void RingCore::ArmLinkTimeout(Request& timeout) {
   timeout.state = RequestState::kTimed;
   link_timeouts_.push_back(&timeout);
@@ -59,6 +64,7 @@ void RingCore::RunLinkTimeout(Request& timeout) {
   victim->held = false;
   if (victim->state != RequestState::kHeld) return;
   --held_requests_;
+  Follow(*victim);  // As io_put_req() does; only its memory waits for one more task work.
   victim->state = RequestState::kReleased;
   QueueTaskWork(*victim, /*forced=*/true);
 }

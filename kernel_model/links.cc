@@ -114,6 +114,10 @@ void RingCore::Flush() {
   Announce();
   const std::vector<Request*> ended = std::exchange(ended_, {});
   for (Request* request : ended) {
+    if (request->state == RequestState::kNotifying) {
+      Notify(*request);
+      continue;
+    }
     if (request->held) {
       request->state = RequestState::kHeld;
       ++held_requests_;
@@ -122,7 +126,6 @@ void RingCore::Flush() {
     Follow(*request);
     pool_.Free(*request);
   }
-  for (Request* request : std::exchange(unissued_, {})) Notify(*request);
   freed_since_flush_ = 0;
   if (drain_active_) LetGo();
 }

@@ -296,6 +296,12 @@ TEST_F(ModelRingTest, SubmissionsHideADeadline) {  // Fact W3.
   EXPECT_EQ(machine_.Reap(), Cqes{});
 }
 
+TEST_F(ModelRingTest,
+       ADeadlineBeforeTheStartEndsAWaitAtOnce) {  // As docs/kernel_divergences.md says.
+  EXPECT_EQ(machine_.Enter(1, -kSecond).error(), ETIME);
+  EXPECT_EQ(machine_.kernel.MonotonicNow(), 0);
+}
+
 TEST_F(ModelRingTest, APastDeadlineStillRunsTaskWork) {  // Fact W4.
   EXPECT_EQ(machine_.Enter(1, -5).error(), ETIME);
   const auto stream = Armed(machine_, 1, memory_);

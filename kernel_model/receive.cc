@@ -273,8 +273,9 @@ Attempt ReceiveBundle(RingCore& ring, Request& request, BufferGroup& group) {
   Attempt whole = Attempt::Done(0);
   for (bool again = false;; again = true) {
     const Peeked peeked = PeekBuffers(ring, request, connection, group, cap);
+    // As REQ_F_BL_EMPTY these stay, also over a wait, until a completion is posted.
+    request.bundle_cut |= peeked.partial;
     const bool reaches_cap = peeked.partial || (cap != 0 && peeked.bytes == cap);
-    // REQ_F_BL_EMPTY: once set it stays, also over a wait, until a completion is posted.
     if (peeked.count == group.owned() && !reaches_cap) request.bundle_emptied = true;
     size_t taken = 0;
     for (size_t index = 0; index < peeked.count && (index == 0 || connection.arrived > 0);
@@ -296,8 +297,12 @@ Attempt ReceiveBundle(RingCore& ring, Request& request, BufferGroup& group) {
     request.known_left = left > 1 ? left : 0;
     // io_recv_finish(): once more, and it is one completion, when all of it was filled.
     const bool capped = request.multishot && request.length != 0;
-    if (again || request.bundle_emptied || peeked.partial || capped || left <= 1 ||
-        taken != peeked.bytes || group.empty()) {
+    if (again || request.bundle_emptied || request.bundle_cut || capped || left <= 1 ||
+        taken != peeked.bytes) {
+      return whole;
+    }
+    if (group.empty()) {  // Fact D9: it fails, and its result is what it has.
+      request.failed = request.bundle_emptied = true;
       return whole;
     }
     cap = left;
@@ -379,7 +384,7 @@ Attempt TryReceive(RingCore& ring, Request& request) {
                          !IsOver(ring, request, attempt.result) &&
                          ring.PostMore(request, attempt.result, attempt.flags, attempt.buffer);
     if (!goes_on) return attempt;
-    request.bundle_emptied = false;
+    request.bundle_emptied = request.bundle_cut = false;
     request.chosen_bytes = 0;
     if (!TriesAgain(request)) return Attempt::Wait();
     // READ_MULTISHOT leaves what is more to its wake-ups, and they take it one by one.

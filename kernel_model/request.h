@@ -108,6 +108,7 @@ struct Request {
   size_t bundle_room = 1;       // Buffers that it can list without knowing how much there is.
   uint32_t chosen_bytes = 0;    // See NoteChosen().
   bool bundle_emptied = false;  // It took all that the group had.
+  bool bundle_cut = false;      // A length ended inside of a buffer: it does not go on (fact D4).
   uint32_t held_flags = 0;      // Its memory is a provided buffer: the flags that hand it over.
   uint64_t total_limit = 0;     // A multishot receive that has given this much ends; 0: never.
   uint64_t total_received = 0;

@@ -350,29 +350,32 @@ void RingCore::Issue(Request& request, bool from_task_work) {
     }
     machine.AddReference(*request.file);
   }
-  Request* const timeout = request.timeout_follows ? request.link : nullptr;
-  if (request.poll_first && request.no_wait) {
-    End(request, -EAGAIN);  // io_recv() and io_send() do not even look.
-  } else if (request.poll_first) {
-    Arm(request);
-  } else {
-    Execute(request, from_task_work);
+  if (request.poll_first) {  // io_recv() and io_send() do not even look.
+    StartItsTimeout(request);
+    if (request.no_wait) {
+      End(request, -EAGAIN);
+    } else {
+      Arm(request);
+    }
+    return;
   }
-  // Even if it has ended: its timeout is told so by the flush. Not so what a worker does.
-  if (timeout == nullptr || timeout->timed != &request) return;
-  if (request.state != RequestState::kWorking) ArmLinkTimeout(*timeout);
+  Execute(request, from_task_work);
 }
 
 bool RingCore::Execute(Request& request, bool from_task_work) {
   if (request.guarded && WritesMemory(request.opcode)) CheckGuardedMemory(request);
   const Attempt attempt = Try(*this, request);
+  // Then it has a successor, and outlives its end until that is flushed.
+  const bool timed = request.timeout_follows;
+  if (timed && attempt.kind != Attempt::Kind::kDone) StartItsTimeout(request);
   switch (attempt.kind) {
     case Attempt::Kind::kDone:
       if (attempt.result < 0 && EndsByTaskWork(request)) {
         EndLater(request, attempt.result, /*forced=*/false);
-        return false;
+      } else {
+        End(request, attempt.result, attempt.flags, attempt.buffer);
       }
-      End(request, attempt.result, attempt.flags, attempt.buffer);
+      if (timed) StartItsTimeout(request);
       return false;
     case Attempt::Kind::kPending:
       return false;

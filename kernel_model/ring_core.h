@@ -212,12 +212,15 @@ class RingCore {
   // As __io_submit_flush_completions(): starts, or ends, what waited for those that ended.
   void Flush();
   bool ended_since_flush() const {
-    return !ended_.empty() || freed_since_flush_ > 0 || !unflushed_.empty() || !unissued_.empty();
+    return !ended_.empty() || freed_since_flush_ > 0 || !unflushed_.empty();
   }
   void Follow(Request& ended);
   void EndRestLater(Request& broken);
   void EndRest(Request& first);
   // link_timeout.cc
+  // As __io_issue_sqe(): after the first attempt, also if the request is over with it, which its
+  // flush will say, and before it comes to wait. Not for what has gone to a worker.
+  void StartItsTimeout(const Request& request);
   void ArmLinkTimeout(Request& timeout);
   void OnLinkTimeout(Request& timeout);
   void RunLinkTimeout(Request& timeout);
@@ -285,14 +288,15 @@ class RingCore {
   std::vector<Request*> link_timeouts_;  // That are armed, in that order.
   size_t held_requests_ = 0;             // Over, but for a linked timeout that refers to them.
   std::vector<Request*> notifying_;
-  std::vector<Request*> unissued_;  // Of them, those whose notification comes with the flush.
-  bool consuming_ = false;          // A batch is being consumed.
-  std::vector<Request*> workers_;   // What workers and the disk do when that is over.
+  bool consuming_ = false;         // A batch is being consumed.
+  std::vector<Request*> workers_;  // What workers and the disk do when that is over.
 
   // The chain that is being submitted.
   Request* chain_head_ = nullptr;
   Request* chain_last_ = nullptr;
-  std::vector<Request*> ended_;      // With something behind them, since the last flush.
+  // Since the last flush: those that ended with something behind them, and notifications of sends
+  // that were never tried.
+  std::vector<Request*> ended_;
   size_t freed_since_flush_ = 0;     // Others that ended.
   bool posted_since_flush_ = false;  // A CQE of a multishot.
   // Heads of chains that a drain holds back; how many requests that are.

@@ -50,6 +50,14 @@ TEST_F(SendTest, TakesWhatFits) {  // Fact T1.
   EXPECT_EQ(Read(), "abcdefgh");
 }
 
+TEST_F(SendTest, NoOptionChangesWhatFits) {  // As docs/kernel_divergences.md says.
+  for (const int option : {SO_SNDBUF, SO_RCVBUF}) {
+    ASSERT_TRUE(machine_.kernel.SetSocketOption(stream_.fd, SOL_SOCKET, option, 1 << 20));
+  }
+  machine_.Send(1, stream_.fd, "abcdefghijkl");
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, 8, 0}}));
+}
+
 TEST_F(SendTest, AnyPartOfWhatFitsIsLegal) {  // Fact T1.
   machine_.choice.Script(Site::kSendPartial, stream_.peer, 0, 3);
   machine_.Send(1, stream_.fd, "abcdef");

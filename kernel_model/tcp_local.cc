@@ -137,6 +137,7 @@ void Tcp::FinishConnect(Connection& far, bool accepted) {
   socket->kind = FileKind::kStream;
   bound_.erase(socket->bound_port);
   socket->number = near.number;
+  ApplyOptions(*socket);
   machine_.Wake(*socket, POLLOUT);
 }
 

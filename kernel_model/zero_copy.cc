@@ -29,28 +29,32 @@ void RingCore::EndZeroCopy(Request& request, int32_t result, uint32_t flags) {
   KeepFirst(request.done_bytes, request.iovecs);
   request.guarded = false;
   if (request.done_bytes > 0) GuardMemory(request);
-  if (request.file != nullptr) request.file->waiters.Remove(request);
-  table.Remove(request);
   // Fact Z4: what a broken chain cancels lacks F_MORE, and is notified about even so.
   if (request.state != RequestState::kFailing) flags |= IORING_CQE_F_MORE;
-  if (!request.silent) {
-    unflushed_.push_back(
-        {.user_data = request.user_data, .res = result, .flags = flags, .buffer = {}});
-    machine.Emit(EventKind::kComplete, number, static_cast<int64_t>(request.user_data), result,
-                 flags);
-  }
-  request.silent = false;
-  request.failed = Failed(request, result);
-  Follow(request);  // Fact Z7: a link waits for the result only.
-  request.state = RequestState::kNotifying;
-  OpenFile* const file = std::exchange(request.file, nullptr);
-  const bool held = request.done_bytes > 0 && file->kind == FileKind::kStream &&
-                    machine.tcp.HoldPayload(*file->connection, request);
-  notifying_.push_back(&request);
+  // A request of its own, as io_alloc_notif() makes it: what is linked waits for the result only
+  // (fact Z7), and comes behind a notification that is due at once.
+  Request& notification = pool_.Allocate();
+  notification.ring = this;
+  notification.number = request.number;
+  notification.user_data = request.user_data;
+  notification.opcode = request.opcode;
+  notification.state = RequestState::kNotifying;
+  notification.result = request.notification;
+  notification.done_bytes = request.done_bytes;
+  notification.iovecs.swap(request.iovecs);
+  notification.guarded = std::exchange(request.guarded, false);
+  notification.checksum = request.checksum;
+  notification.timer.request = &notification;
+  OpenFile* const file = request.file;
+  if (file != nullptr) machine.AddReference(*file);
+  End(request, result, flags);
+  notifying_.push_back(&notification);
+  const bool held = notification.done_bytes > 0 && file->kind == FileKind::kStream &&
+                    machine.tcp.HoldPayload(*file->connection, notification);
   if (file == nullptr) {
-    unissued_.push_back(&request);  // io_send_zc_cleanup() notifies, when the request is freed.
+    ended_.push_back(&notification);  // io_send_zc_cleanup(), when the request is freed.
   } else if (!held) {
-    Notify(request);
+    Notify(notification);
   }
   if (file != nullptr) machine.DropReference(*file);
 }
@@ -58,7 +62,7 @@ void RingCore::EndZeroCopy(Request& request, int32_t result, uint32_t flags) {
 void RingCore::Notify(Request& request) {
   std::erase(notifying_, &request);
   request.result_flags = IORING_CQE_F_NOTIF;
-  EndLater(request, request.notification, /*forced=*/false);
+  EndLater(request, request.result, /*forced=*/false);
 }
 
 }  // namespace orrery::model

@@ -8,6 +8,7 @@
 #include <optional>
 #include <queue>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -33,8 +34,11 @@ constexpr Nanoseconds kWait = 550 * kMicrosecond;
 // When a short timeout fires: just before a turn, inside an Enter between submission and the wait,
 // soon after a turn, or in the middle of a wait. Some of the delays lie before, some after each.
 constexpr Nanoseconds kPerSqe = 20;
+constexpr Nanoseconds kPerVictim = 1;  // Of a cancel of several.
 constexpr Nanoseconds kInEnter = 2 * kMicrosecond;
-constexpr Nanoseconds kEnterTakes = 5 * kMicrosecond;
+// Until an Enter looks at its task work, and from there until it does so again.
+constexpr Nanoseconds kPerLook = 5 * kMicrosecond;
+constexpr Nanoseconds kBetweenLooks = 7 * kMicrosecond;
 constexpr Nanoseconds kAfterTurn = 25 * kMicrosecond;
 constexpr Nanoseconds kInWait = 300 * kMicrosecond;
 constexpr Nanoseconds kBeforeTurn = 20 * kMicrosecond;
@@ -44,15 +48,19 @@ constexpr Nanoseconds kNeverFires = 1000 * kSecond;
 constexpr size_t kLatePacketsMax = 2;
 constexpr uint64_t kLateTurnsAll = 3;
 // What a worker's delay is searched for: at once, and up to two turns later.
-constexpr uint64_t kWorkerAnswersMax = 11;
+constexpr uint64_t kWorkerAnswersMax = 16;
 
-// What a delay of the model can be here: soon after its turn, and then in each turn, in the middle
-// of its wait and after it. The last is longer than the trace.
+// What a delay of the model can be here: soon after its turn, and then in each turn, in its Enter,
+// in the middle of its wait and after it. The last is longer than the trace.
 std::vector<Nanoseconds> Delays(size_t turns) {
   std::vector<Nanoseconds> delays = {0, kMicrosecond, 4 * kMicrosecond, 10 * kMicrosecond,
                                      50 * kMicrosecond};
   for (size_t turn = 0; turn <= turns; ++turn) {
     const auto later = static_cast<Nanoseconds>(turn) * kTurn;
+    if (turn > 0) {
+      delays.push_back(later + kInEnter);
+      delays.push_back(later + kBetweenLooks);
+    }
     delays.push_back(later + kInWait);
     delays.push_back(later + kTurn - kBeforeTurn);
   }
@@ -71,6 +79,7 @@ struct Question {
   uint64_t alternatives;
   uint64_t answer;
   uint64_t turn;
+  std::vector<uint64_t> about;  // Whose place it decides, as far as that is known: ids.
 };
 using Key = std::tuple<Site, uint64_t, uint64_t>;
 using Script = std::map<Key, uint64_t>;
@@ -120,6 +129,17 @@ unsigned SqesOf(const Trace& trace, size_t turn) {
   return 0;
 }
 
+// How many the cancel of everything found that stands alone in this turn; else 0.
+int32_t VictimsOf(const Trace& trace, size_t turn) {
+  if (SqesOf(trace, turn) != 1) return 0;
+  for (const Observation& seen : trace.observations) {
+    if (seen.kind == Observation::Kind::kCompletion && seen.turn == turn) {
+      return seen.id >= kCancelId ? std::max(seen.result, 0) : 0;
+    }
+  }
+  return 0;
+}
+
 // The first turn in which a timeout can have fired that was seen in turn `seen`: an Enter that does
 // not wait would have shown it, unless there was more to show than it shows at once.
 size_t FirstTurnToFire(const Trace& trace, size_t submitted, size_t seen, Freedom freedom) {
@@ -132,9 +152,9 @@ size_t FirstTurnToFire(const Trace& trace, size_t submitted, size_t seen, Freedo
 }
 
 // When something happened that was seen in turn `seen`, and not before `begun`; `likely` is when it
-// did by the real clock, for the order.
+// did by the real clock, for the order. `at_once`: perhaps in the Enter of `begun` itself.
 TimerSlots SlotsBetween(const Trace& trace, size_t begun, size_t seen, Nanoseconds likely,
-                        Freedom freedom) {
+                        bool at_once, Freedom freedom) {
   std::vector<std::pair<Nanoseconds, Nanoseconds>> found;  // How unlikely, when in model time.
   for (size_t turn = FirstTurnToFire(trace, begun, seen, freedom); turn <= seen; ++turn) {
     const Turn& real = trace.turns[turn];
@@ -144,17 +164,21 @@ TimerSlots SlotsBetween(const Trace& trace, size_t begun, size_t seen, Nanosecon
     };
     if (turn > begun) {
       const Turn& before = trace.turns[turn - 1];
-      // A turn that waits may be in its wait most of the time.
-      const Nanoseconds from = before.waits ? before.end : before.start;
-      found.emplace_back(distance(from, real.start), start - kBeforeTurn);
-      found.emplace_back(distance(from, real.start), start - kTurn + kAfterTurn);
+      found.emplace_back(distance(before.end, real.start), start - kBeforeTurn);
+      found.emplace_back(distance(before.end, real.start), start - kTurn + kAfterTurn);
     }
     if (real.waits) found.emplace_back(distance(real.start, real.end), start + kInWait);
-    if (!real.enters) continue;
+    // Or it ended the wait together with the deadline: the thread was late to wake up.
+    if (real.waits) found.emplace_back(distance(real.end, real.end) + kMillisecond, start + kWait);
+    if (!real.enters || (turn == begun && !at_once && freedom == Freedom::kUsual)) continue;
     found.emplace_back(distance(real.start, real.end), start + kInEnter);
     if (freedom == Freedom::kUsual) continue;
     for (unsigned sqes = 1; sqes < SqesOf(trace, turn); ++sqes) {
       found.emplace_back(distance(real.start, real.end), start + sqes * kPerSqe);
+    }
+    // Behind each of them, as the last of which it would have been cancelled.
+    for (int32_t victims = 1; victims <= VictimsOf(trace, turn) + 1; ++victims) {
+      found.emplace_back(distance(real.start, real.end), start + victims * kPerVictim);
     }
   }
   // Where two are equally near, the one that was found first is tried first.
@@ -164,19 +188,44 @@ TimerSlots SlotsBetween(const Trace& trace, size_t begun, size_t seen, Nanosecon
   return slots;
 }
 
-// Of each short timeout that was seen to fire.
+// Linked timeouts that do not say what they did, by the operation that each guards.
+std::map<uint32_t, uint32_t> HiddenTimeouts(const Program& program) {
+  std::map<uint32_t, uint32_t> hidden_by;
+  const Step* before = nullptr;
+  for (const Step& step : program.steps) {
+    if (!IsOperation(step.kind)) continue;
+    const bool guards = step.kind == StepKind::kLinkTimeout && before != nullptr;
+    if (guards && (step.flags & kSkipSuccess) != 0) hidden_by[before->id] = step.id;
+    before = &step;
+  }
+  return hidden_by;
+}
+
+// Of each short timeout that was seen to fire, or that may have done so unseen.
 std::map<uint32_t, TimerSlots> FindTimerSlots(const Program& program, const Trace& trace,
                                               Freedom freedom) {
   std::map<uint32_t, TimerSlots> slots;
-  for (const Observation& seen : trace.observations) {
-    // A linked timeout that fired too late says ENOENT (fact Q3).
-    if (seen.kind != Observation::Kind::kCompletion) continue;
-    if (seen.result != -ETIME && seen.result != -ENOENT && seen.result != -EALREADY) continue;
-    std::vector<size_t> begun = ShortFrom(seen.id, program, trace);
-    std::erase_if(begun, [&](size_t turn) { return turn > seen.turn; });
-    if (begun.empty()) continue;
+  const auto slots_before = [&](uint32_t id, size_t seen) {
+    std::vector<size_t> begun = ShortFrom(id, program, trace);
+    std::erase_if(begun, [&](size_t turn) { return turn > seen; });
+    if (begun.empty()) return TimerSlots();
     const Nanoseconds fires = trace.turns[begun.back()].start + kRealShort;
-    slots[seen.id] = SlotsBetween(trace, begun.front(), seen.turn, fires, freedom);
+    return SlotsBetween(trace, begun.front(), seen, fires, /*at_once=*/false, freedom);
+  };
+  const std::map<uint32_t, uint32_t> hidden_by = HiddenTimeouts(program);
+  for (const Observation& seen : trace.observations) {
+    if (seen.kind != Observation::Kind::kCompletion) continue;
+    // A linked timeout that fired too late says ENOENT (fact Q3).
+    if (seen.result == -ETIME || seen.result == -ENOENT || seen.result == -EALREADY) {
+      const TimerSlots found = slots_before(seen.id, seen.turn);
+      if (!found.due.empty()) slots[seen.id] = found;
+    }
+    const auto hidden = hidden_by.find(seen.id);
+    if (hidden == hidden_by.end()) continue;
+    TimerSlots found = slots_before(hidden->second, seen.turn);
+    const bool likely = seen.result == -ECANCELED;
+    found.due.insert(likely ? found.due.end() : found.due.begin(), kNeverFires);
+    slots[hidden->second] = found;
   }
   return slots;
 }
@@ -192,7 +241,8 @@ std::map<uint32_t, TimerSlots> FindNotificationSlots(const Trace& trace, Freedom
       continue;
     }
     const size_t begun = sent.contains(seen.id) ? sent[seen.id] : seen.turn;
-    TimerSlots found = SlotsBetween(trace, begun, seen.turn, trace.turns[seen.turn].start, freedom);
+    TimerSlots found = SlotsBetween(trace, begun, seen.turn, trace.turns[seen.turn].start,
+                                    /*at_once=*/true, freedom);
     if (begun == seen.turn) found.due.insert(found.due.begin(), kAtOnce);
     slots[seen.id] = found;
   }
@@ -202,23 +252,31 @@ std::map<uint32_t, TimerSlots> FindNotificationSlots(const Trace& trace, Freedom
 // Answers from a script, and writes down what was asked.
 class GuidedChoice final : public model::Choice {
  public:
-  GuidedChoice(Freedom freedom, const Script& script) : freedom_(freedom), script_(script) {}
+  // `workers`: the ids of what workers carry out.
+  GuidedChoice(Freedom freedom, const Script& script, const std::set<uint64_t>& workers)
+      : freedom_(freedom), script_(script), workers_(workers) {}
 
   uint64_t Choose(Site site, uint64_t entity, uint64_t ordinal, uint64_t alternatives) override {
     if (!Searched(site)) return 0;
     if (site == Site::kWorkerDelay && freedom_ == Freedom::kUsual) {
       alternatives = std::min(alternatives, kWorkerAnswersMax);
     }
-    if (alternatives == 1) return 0;
-    const auto scripted = script_.find({site, entity, ordinal});
-    const uint64_t answer =
-        scripted == script_.end() ? 0 : std::min(scripted->second, alternatives - 1);
-    asked_.push_back({site, entity, ordinal, alternatives, answer, turn_});
-    return answer;
+    const bool timer = site == kTimerSlot;
+    return Ask(site, entity, ordinal, alternatives,
+               timer ? std::vector<uint64_t>{entity} : std::vector<uint64_t>{});
   }
 
-  // A worker is on its way: its end may stand anywhere among others.
-  void set_worker_in_flight(bool in_flight) { worker_in_flight_ = in_flight; }
+  // Only the end of a worker stands anywhere among others: it overtakes, or is overtaken.
+  uint64_t ChooseAmong(Site site, uint64_t entity, uint64_t ordinal,
+                       std::span<const uint64_t> names) override {
+    if (site != Site::kTaskWorkOrder) return Choose(site, entity, ordinal, names.size());
+    std::vector<uint64_t> answers = {0};
+    for (uint64_t index = 1; index < names.size(); ++index) {
+      if (workers_.contains(names[0]) || workers_.contains(names[index])) answers.push_back(index);
+    }
+    return answers[Ask(site, entity, ordinal, answers.size(), {names.begin(), names.end()})];
+  }
+
   void set_turn(uint64_t turn) { turn_ = turn; }
   const std::vector<Question>& asked() const { return asked_; }
 
@@ -227,13 +285,22 @@ class GuidedChoice final : public model::Choice {
     if (site == Site::kWakeDelay) return freedom_ == Freedom::kOverloaded;
     return site == kTimerSlot || site == Site::kWorkerDelay || site == Site::kWorkerOrder ||
            site == Site::kWorkerStarted || site == Site::kFinAcknowledged ||
-           site == Site::kBundleShort || site == Site::kBundleEnds ||
-           (site == Site::kTaskWorkOrder && worker_in_flight_);
+           site == Site::kBundleShort || site == Site::kBundleEnds;
   }
+  uint64_t Ask(Site site, uint64_t entity, uint64_t ordinal, uint64_t alternatives,
+               std::vector<uint64_t> about) {
+    if (alternatives == 1) return 0;
+    const auto scripted = script_.find({site, entity, ordinal});
+    const uint64_t answer =
+        scripted == script_.end() ? 0 : std::min(scripted->second, alternatives - 1);
+    asked_.push_back({site, entity, ordinal, alternatives, answer, turn_, std::move(about)});
+    return answer;
+  }
+
   const Freedom freedom_;
   const Script& script_;
+  const std::set<uint64_t>& workers_;
   std::vector<Question> asked_;
-  bool worker_in_flight_ = false;
   uint64_t turn_ = 0;
 };
 
@@ -270,7 +337,6 @@ class Follower final : public Driver, public model::Bystander {
         slots_(slots),
         notifications_(notifications) {
     for (const Step& step : program.steps) {
-      if (step.kind == StepKind::kShutdown) shutdowns_.push_back(step.id);
       if (step.kind == StepKind::kTimeoutUpdate) {
         updated_[step.id] = static_cast<uint32_t>(step.amount);
       }
@@ -282,17 +348,18 @@ class Follower final : public Driver, public model::Bystander {
   void BeginTurn(const Turn&) override {
     const Nanoseconds start = static_cast<Nanoseconds>(turn_) * kTurn;
     kernel_.AdvanceTo(std::max(start, kernel_.MonotonicNow()));
-    choice_.set_worker_in_flight(!shutdowns_.empty());
     choice_.set_turn(turn_);
-    operations_ = 0;
+    operations_ = looks_ = 0;
   }
-  void EndTurn(bool) override { ++turn_; }
+  void EndTurn() override { ++turn_; }
 
   bool Observe(const Observation& observation) override {
     if (!collector_.violation().empty()) return false;
     if (next_ == trace_.observations.size() ||
         !SameOutcome(trace_.observations[next_], observation)) {
       modelled_ = Said(observation);
+      differs_ = {observation.id};
+      if (next_ < trace_.observations.size()) differs_.insert(trace_.observations[next_].id);
       return false;
     }
     ++next_;
@@ -301,13 +368,16 @@ class Follower final : public Driver, public model::Bystander {
 
   bool real() const override { return false; }
   Nanoseconds WaitBound(bool) override { return kWait; }
-  Nanoseconds ShortTimeout(uint32_t id, unsigned sqes_before) override {
+  Time ShortTimeout(uint32_t id) override {
     if (const auto updated = updated_.find(id); updated != updated_.end()) id = updated->second;
     const auto found = slots_.find(id);
-    if (found == slots_.end()) return kNeverFires;
+    if (found == slots_.end()) return {.time = kNeverFires};
     const uint64_t answer = choice_.Choose(kTimerSlot, id, 0, found->second.due.size());
-    const Nanoseconds from = kernel_.MonotonicNow() + sqes_before * kPerSqe;
-    return std::max<Nanoseconds>(1, found->second.due[answer] - from);
+    return {.time = found->second.due[answer], .absolute = true};
+  }
+  Time ZeroLinkTimeout(uint32_t id) override {
+    // Before its operation comes to wait, or just after that.
+    return {.time = choice_.Choose(kTimerSlot, id, 0, 2) == 0 ? 0 : kPerSqe / 2};
   }
   void Pause() override {}
 
@@ -315,9 +385,12 @@ class Follower final : public Driver, public model::Bystander {
   void BeforeOperation(uint64_t, const io_uring_sqe&) override {
     if (operations_++ > 0) kernel_.AdvanceTo(kernel_.MonotonicNow() + kPerSqe);
   }
+  void BeforeVictim(uint64_t, uint64_t) override {
+    kernel_.AdvanceTo(kernel_.MonotonicNow() + kPerVictim);
+  }
   void BeforeTaskWork(uint64_t, unsigned, bool) override {
     const Nanoseconds start = static_cast<Nanoseconds>(turn_) * kTurn;
-    kernel_.AdvanceTo(std::max(start + kEnterTakes, kernel_.MonotonicNow()));
+    kernel_.AdvanceTo(std::max(start + ++looks_ * kPerLook, kernel_.MonotonicNow()));
   }
   void AfterReceive(uint64_t, uint64_t, size_t) override {}
   void BeforeWaiting(uint64_t, uint64_t) override {}
@@ -334,6 +407,8 @@ class Follower final : public Driver, public model::Bystander {
 
   size_t matched() const { return next_; }
   const std::string& modelled() const { return modelled_; }
+  // The ids of what the kernel did next and of what the model did instead.
+  const std::set<uint64_t>& differs() const { return differs_; }
 
  private:
   model::ModelKernel& kernel_;
@@ -342,12 +417,13 @@ class Follower final : public Driver, public model::Bystander {
   const Trace& trace_;
   const std::map<uint32_t, TimerSlots>& slots_;
   const std::map<uint32_t, TimerSlots>& notifications_;
-  std::vector<uint32_t> shutdowns_;
   std::map<uint32_t, uint32_t> updated_;  // By updates: which timeout.
   uint64_t turn_ = 0;
   unsigned operations_ = 0;  // Of this turn.
+  unsigned looks_ = 0;       // Of this turn, at task work.
   size_t next_ = 0;
   std::string modelled_;
+  std::set<uint64_t> differs_;
 };
 
 // One run of the model under a script.
@@ -355,6 +431,7 @@ struct Attempted {
   bool complete = false;
   size_t matched = 0;
   std::vector<Question> asked;
+  std::set<uint64_t> differs;
   std::string modelled;
   std::string violation;
 };
@@ -369,7 +446,11 @@ class Search {
         freedom_(freedom),
         delays_(Delays(trace.turns.size())),
         slots_(FindTimerSlots(program, trace, freedom)),
-        notifications_(FindNotificationSlots(trace, freedom)) {}
+        notifications_(FindNotificationSlots(trace, freedom)) {
+    for (const Step& step : program.steps) {
+      if (step.kind == StepKind::kShutdown) workers_.insert(step.id);
+    }
+  }
 
   Verdict Run() {
     frontier_.push({});
@@ -404,19 +485,21 @@ class Search {
   }
 
  private:
-  // A script to try: its parent's with one more answer. The first questions are settled, so that
-  // hardly a script is met twice.
+  // A script to try: its parent's with one more answer. Only those behind the first `settled`
+  // questions are free, so that hardly a script is met twice.
   struct Node {
     Script script;
     size_t settled = 0;
-    size_t late_packets = 0;  // Of the script.
-    bool ends_late = false;   // The last answer of the script is one.
-    size_t matched = 0;       // By the parent.
+    size_t late_packets = 0;    // Of the script.
+    bool ends_late = false;     // The last answer of the script is one.
+    size_t matched = 0;         // By the parent.
+    bool to_the_point = false;  // The last answer is about what the parent did otherwise.
     size_t sequence = 0;
     std::optional<Question> last = std::nullopt;  // That was answered otherwise than by the parent.
     friend bool operator<(const Node& left, const Node& right) {
       // Best last, as std::priority_queue wants it.
       if (left.matched != right.matched) return left.matched < right.matched;
+      if (left.to_the_point != right.to_the_point) return right.to_the_point;
       if (left.script.size() != right.script.size()) {
         return left.script.size() > right.script.size();
       }
@@ -425,7 +508,7 @@ class Search {
   };
 
   Attempted Attempt(const Script& script) const {
-    GuidedChoice choice(freedom_, script);
+    GuidedChoice choice(freedom_, script, workers_);
     model::ModelOptions options;
     options.defect = options_.defect;
     options.delays = delays_;
@@ -436,6 +519,7 @@ class Search {
     const bool ran = acceptor::Run(program_, world, follower);
     attempted.matched = follower.matched();
     attempted.asked = choice.asked();
+    attempted.differs = follower.differs();
     attempted.modelled = follower.modelled();
     attempted.violation = collector.violation();
     attempted.complete =
@@ -468,34 +552,44 @@ class Search {
     const uint64_t turn = question.turn + turns;
     if (turn + 1 >= trace_.turns.size()) return answer + 1 == question.alternatives;
     if (later % kTurn == kInWait) return trace_.turns[turn].waits;
+    if (later % kTurn < kInWait) return trace_.turns[turn].enters;
     return trace_.turns[turn].enters || trace_.turns[turn + 1].enters;
   }
 
   void Branch(const Node& node, const Attempted& attempted) {
     // The other answers to what was asked last are as good, or better.
     const bool further = attempted.matched > node.matched;
-    if (further && node.last.has_value()) Answers(node, *node.last, attempted.matched);
+    if (further && node.last.has_value()) Answers(node, *node.last, attempted);
     // A late packet must explain something by itself.
     if (node.ends_late && !further) return;
-    // The latest questions are the likeliest to matter.
-    for (size_t index = attempted.asked.size(); index > node.settled; --index) {
+    // The latest questions are the likeliest to matter, and those to the point even if they are
+    // settled.
+    for (size_t index = attempted.asked.size(); index > 0; --index) {
       const Question& question = attempted.asked[index - 1];
+      if (index <= node.settled && !IsToThePoint(question, attempted)) continue;
       const bool late = question.site == Site::kWakeDelay;
       if (late && node.late_packets == kLatePacketsMax) continue;
       Node parent = node;
-      parent.settled = index;
+      parent.settled = std::max(node.settled, index);
       parent.ends_late = late;
       if (late) ++parent.late_packets;
-      Answers(parent, question, attempted.matched);
+      Answers(parent, question, attempted);
     }
   }
 
+  static bool IsToThePoint(const Question& question, const Attempted& attempted) {
+    return std::any_of(question.about.begin(), question.about.end(),
+                       [&](uint64_t id) { return attempted.differs.contains(id); });
+  }
+
   // A node for each answer to the question, but those that it has.
-  void Answers(const Node& parent, const Question& question, size_t matched) {
+  void Answers(const Node& parent, const Question& question, const Attempted& attempted) {
+    const bool to_the_point = IsToThePoint(question, attempted);
     for (uint64_t answer = 0; answer < question.alternatives; ++answer) {
       if (answer == question.answer || !WorthTrying(question, answer)) continue;
       Node child = parent;
-      child.matched = matched;
+      child.matched = attempted.matched;
+      child.to_the_point = to_the_point;
       child.sequence = sequence_++;
       child.last = question;
       child.script[{question.site, question.entity, question.ordinal}] = answer;
@@ -510,6 +604,7 @@ class Search {
   const std::vector<Nanoseconds> delays_;
   const std::map<uint32_t, TimerSlots> slots_;
   const std::map<uint32_t, TimerSlots> notifications_;
+  std::set<uint64_t> workers_;
   std::priority_queue<Node> frontier_;
   std::set<Script> tried_;
   size_t sequence_ = 0;

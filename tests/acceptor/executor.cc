@@ -3,7 +3,6 @@
 #include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -34,18 +33,19 @@ constexpr int kListenerSlot = 6;
 constexpr int kEmptySlot = 15;  // The others are allocated from below.
 // A number that no descriptor has.
 constexpr int kNoDescriptor = 1 << 20;
-// Ids of the operations around the program.
+// Ids of the operations before the program.
 constexpr uint32_t kAcceptId = 1'000'000;
-constexpr uint32_t kCancelId = 2'000'000;
 constexpr unsigned kConnectTurnsMax = 1000;
 constexpr unsigned kLastTurnsMax = 128;
 constexpr unsigned kCancelEvery = 4;
 constexpr unsigned kInVain = 2 * kCancelEvery;
 constexpr unsigned kLastWaits = 4;
 constexpr Nanoseconds kSyncCancelBound = 10 * kMillisecond;
-constexpr int kWorkerMilliseconds = 20;
 constexpr size_t kReadAllBytes = 64 * 1024;
 constexpr int64_t kLongSeconds = 1000;
+// On Linux: how long workers may take to come to what they are given, and to finish it then.
+constexpr Nanoseconds kWorkersBound = 500 * kMillisecond;
+constexpr Nanoseconds kWorkerTime = 300 * kMicrosecond;
 
 // Of a completion, and of a buffer ring's registration; younger than our liburing.
 constexpr uint32_t kBufferMore = 1U << 4;
@@ -54,10 +54,17 @@ constexpr uint16_t kBundleFlag = 1U << 4;
 // The kinds of timeout say their count or duration here.
 constexpr uint32_t kTimeoutFlagsMask = 3;
 
+void Sleep(Nanoseconds duration) {
+  timespec left{.tv_sec = duration / kSecond, .tv_nsec = duration % kSecond};
+  while (::nanosleep(&left, &left) != 0) {
+  }
+}
+
 struct OperationState {
   StepKind kind = StepKind::kNop;
   int32_t object = 0;
   uint32_t flags = 0;
+  bool closes = false;  // A number that is open.
   std::vector<std::byte> memory = {};
   std::array<iovec, 2> iovecs{};
   msghdr message{};
@@ -177,6 +184,8 @@ class Executor {
       if ((!socket.closed || socket.still_open) && socket.fd >= 0) world_.kernel().Close(socket.fd);
     }
     for (const int fd : event_fds_) world_.kernel().Close(fd);
+    late_queue_.reset();
+    late_ring_.reset();
     queue_.reset();
     ring_.reset();
     if (listener_ >= 0) world_.kernel().Close(listener_);
@@ -194,12 +203,25 @@ class Executor {
   }
 
  private:
+  // An operation whose time is said when it is submitted.
+  struct TimeToSet {
+    Duration duration;
+    OperationState* operation;
+    io_uring_sqe* sqe;
+  };
+
   // --- Before and after the program.
   void SetUp() {
     auto ring = world_.MakeRing({.sq_entries = kSqEntries, .cq_entries = kCqEntries});
     ORRERY_CHECK_MSG(ring.has_value(), "no ring");
     ring_ = *std::move(ring);
     queue_ = std::make_unique<SubmissionQueue>(*ring_);
+    if (driver_.real()) {
+      auto late = world_.MakeRing({.sq_entries = 4, .cq_entries = 4});
+      ORRERY_CHECK_MSG(late.has_value(), "no ring");
+      late_ring_ = *std::move(late);
+      late_queue_ = std::make_unique<SubmissionQueue>(*late_ring_);
+    }
     buffers_ = std::make_unique<Buffers>(*ring_, program_.incremental);
     buffers_->Publish(program_.buffers);
     ORRERY_CHECK(RegisterSparseFiles(*ring_, kSlots).has_value());
@@ -262,7 +284,7 @@ class Executor {
     const auto result = ring_->Register(IORING_REGISTER_SYNC_CANCEL, &request, 1);
     cancelled_last_ = result ? static_cast<int32_t>(*result) : -result.error().value();
     Observe({.kind = Observation::Kind::kEntered, .result = cancelled_last_});
-    driver_.EndTurn(/*worker=*/false);
+    driver_.EndTurn();
     ++turn_;
   }
 
@@ -272,21 +294,16 @@ class Executor {
     driver_.BeginTurn({.what = ToText(step),
                        .enters = step.kind == StepKind::kEnter,
                        .waits = step.kind == StepKind::kEnter && step.amount > 0});
-    bool worker = false;
     if (IsOperation(step.kind)) {
       Prepare(step);
-      if (step.kind == StepKind::kShutdown) {
-        ++workers_;
-        worker_submitted_ = true;
-      }
+      if (step.kind == StepKind::kShutdown) ++for_workers_;
     } else if (step.kind == StepKind::kEnter) {
-      worker = std::exchange(worker_submitted_, false);
       Enter(static_cast<unsigned>(step.amount));
     } else {
       CarryOutBeside(step);
     }
-    if (worker) AwaitWorker();
-    driver_.EndTurn(worker);
+    driver_.EndTurn();
+    if (step.kind == StepKind::kEnter && for_workers_ > 0) AwaitWorkers();
     ++turn_;
     // Submitted at once, so that only its end is in the air.
     if (step.kind == StepKind::kShutdown) CarryOut({.kind = StepKind::kEnter});
@@ -325,11 +342,21 @@ class Executor {
     if (going_) going_ = driver_.Observe(observation);
   }
 
-  // With luck, until a worker has done its part: fact N2.
-  void AwaitWorker() {
-    if (!driver_.real() || workers_ == 0) return;
-    pollfd poll{.fd = ring_->memory().ring_fd, .events = POLLIN, .revents = 0};
-    (void)::poll(&poll, 1, kWorkerMilliseconds);  // What does not come is what the acceptor is for.
+  // With luck, until workers have done their part. They take up what they are given in order, and
+  // the last of it is of another ring.
+  void AwaitWorkers() {
+    if (late_ring_ == nullptr) return;
+    io_uring& memory = late_ring_->memory();
+    io_uring_sqe* const sqe = ::io_uring_get_sqe(&memory);
+    ORRERY_CHECK(sqe != nullptr);
+    ::io_uring_prep_nop(sqe);
+    sqe->flags |= IOSQE_ASYNC;
+    // What does not come is what the acceptor is for.
+    (void)late_ring_->Enter({.to_submit = late_queue_->Publish(),
+                             .min_complete = 1,
+                             .deadline = world_.kernel().MonotonicNow() + kWorkersBound});
+    ::io_uring_cq_advance(&memory, ::io_uring_cq_ready(&memory));
+    Sleep(kWorkerTime);  // The others are at work, and there is what is in the air with them.
   }
 
   // --- The world.
@@ -399,16 +426,13 @@ class Executor {
   // --- The ring.
   void Enter(unsigned min_complete) {
     CutChain();
-    for (const auto& [timeout, sqes_before] : short_timeouts_) {
-      SetTime(timeout->time, driver_.ShortTimeout(IdOf(*timeout), sqes_before));
-    }
-    short_timeouts_.clear();
-    prepared_ = 0;
+    for (const TimeToSet& later : times_) SetTime(later);
+    times_.clear();
     const EnterResult entered =
         ring_->Enter({.to_submit = queue_->Publish(),
                       .min_complete = min_complete,
                       .deadline = world_.kernel().MonotonicNow() +
-                                  driver_.WaitBound(winding_up_ && zero_copy_)});
+                                  driver_.WaitBound(winding_up_ && to_notify_ > 0)});
     Observe({.kind = Observation::Kind::kEntered,
              .result = entered ? static_cast<int32_t>(*entered) : -entered.error().value()});
     unsigned seen = 0;
@@ -426,6 +450,7 @@ class Executor {
     if (last_sqe_ == nullptr) return;
     last_sqe_->flags &= static_cast<uint8_t>(~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK));
     last_sqe_ = nullptr;
+    chain_skips_ = false;
   }
 
   void Reap(const io_uring_cqe& cqe) {
@@ -439,13 +464,15 @@ class Executor {
     const bool last = IsZeroCopy(operation->kind) && (operation->flags & kSkipSuccess) == 0
                           ? (cqe.flags & IORING_CQE_F_NOTIF) != 0
                           : !more;
-    if (last && (operation->flags & kSkipSuccess) == 0) --in_flight_;
+    if (last && (operation->flags & kSkipSuccess) == 0) {
+      --in_flight_;
+      if (IsZeroCopy(operation->kind)) --to_notify_;
+    }
     if (operation->kind == StepKind::kCancelAny) cancelled_last_ = cqe.res;
-    if (operation->kind == StepKind::kClose && (operation->flags & kFixed) == 0 &&
-        cqe.res == -ECANCELED) {
+    if (operation->closes && cqe.res == -ECANCELED) {
       sockets_[static_cast<size_t>(operation->object)].still_open = true;
     }
-    if (operation->kind == StepKind::kShutdown) --workers_;
+    if (operation->kind == StepKind::kShutdown) --for_workers_;
     const bool accepts =
         operation->kind == StepKind::kAccept || operation->kind == StepKind::kAcceptMultishot;
     if (accepts && cqe.res >= 0) {
@@ -474,16 +501,14 @@ class Executor {
     }
     return nullptr;
   }
-  uint32_t IdOf(const OperationState& operation) const {
-    for (const auto& [id, known] : operations_) {
-      if (&known == &operation) return id;
-    }
-    return 0;
-  }
 
-  static void SetTime(__kernel_timespec& time, Nanoseconds duration) {
-    time.tv_sec = duration / kSecond;
-    time.tv_nsec = duration % kSecond;
+  void SetTime(const TimeToSet& later) {
+    const auto id = static_cast<uint32_t>(later.sqe->user_data);
+    const Driver::Time when =
+        later.duration == Duration::kShort ? driver_.ShortTimeout(id) : driver_.ZeroLinkTimeout(id);
+    later.operation->time.tv_sec = when.time / kSecond;
+    later.operation->time.tv_nsec = when.time % kSecond;
+    if (when.absolute) later.sqe->timeout_flags |= IORING_TIMEOUT_ABS;
   }
 
   // The descriptor or slot that the step means.
@@ -501,22 +526,27 @@ class Executor {
     return socket.closed || socket.fd < 0 ? kNoDescriptor : socket.fd;
   }
 
-  void Prepare(const Step& step) {
+  void Prepare(const Step& asked) {
+    Step step = asked;
+    if (step.kind == StepKind::kClose) {
+      // What became of it must be seen, to know what is left open at the end (fact L7).
+      step.flags &= ~uint32_t{kSkipSuccess};
+      if (chain_skips_) CutChain();
+    }
     operations_.emplace_back(
         step.id, OperationState{.kind = step.kind, .object = step.object, .flags = step.flags});
     OperationState& operation = operations_.back().second;
     if ((step.flags & kSkipSuccess) == 0) {
       ++in_flight_;
+      if (IsZeroCopy(step.kind)) ++to_notify_;
     } else {
       silent_ = true;
     }
-    zero_copy_ = zero_copy_ || IsZeroCopy(step.kind);
     drains_ = drains_ || (step.flags & kDrain) != 0;
     io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_->memory());
     ORRERY_CHECK(sqe != nullptr);
     std::memset(sqe, 0, sizeof *sqe);
     PrepareSqe(step, operation, *sqe);
-    ++prepared_;
     const bool has_file = !IsTimeout(step.kind) && step.kind != StepKind::kClose &&
                           step.kind != StepKind::kCancel && step.kind != StepKind::kNop &&
                           step.kind != StepKind::kCancelFile;
@@ -526,6 +556,8 @@ class Executor {
     if ((step.flags & kSkipSuccess) != 0) sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     if ((step.flags & kDrain) != 0) sqe->flags |= IOSQE_IO_DRAIN;
     last_sqe_ = sqe;
+    const bool linked = (step.flags & (kLink | kHardLink)) != 0;
+    chain_skips_ = linked && (chain_skips_ || (step.flags & kSkipSuccess) != 0);
     sqe->user_data = step.id;
   }
 
@@ -561,11 +593,11 @@ class Executor {
         ::io_uring_prep_timeout_remove(&sqe, amount, 0);
         return;
       case StepKind::kTimeoutUpdate:
-        SetDuration(DurationOf(step), operation);
+        SetDuration(DurationOf(step), operation, sqe);
         ::io_uring_prep_timeout_update(&sqe, &operation.time, amount, 0);
         return;
       case StepKind::kLinkTimeout:
-        SetDuration(DurationOf(step), operation);
+        SetDuration(DurationOf(step), operation, sqe);
         ::io_uring_prep_link_timeout(&sqe, &operation.time, 0);
         return;
       case StepKind::kCancel:
@@ -582,7 +614,7 @@ class Executor {
         ::io_uring_prep_cancel64(&sqe, 0, IORING_ASYNC_CANCEL_ANY);
         return;
       case StepKind::kClose:
-        PrepareClose(step, sqe);
+        PrepareClose(step, operation, sqe);
         return;
       case StepKind::kShutdown:
         ::io_uring_prep_shutdown(&sqe, NumberOf(step), step.amount);
@@ -597,22 +629,26 @@ class Executor {
     sqe.accept_flags = 0;  // Fact A9.
   }
 
-  void SetDuration(Duration duration, OperationState& operation) {
-    if (duration == Duration::kShort) short_timeouts_.emplace_back(&operation, prepared_);
+  // Its time, now or when it is submitted.
+  void SetDuration(Duration duration, OperationState& operation, io_uring_sqe& sqe) {
     if (duration == Duration::kLong) operation.time.tv_sec = kLongSeconds;
+    const bool race = duration == Duration::kZero && operation.kind == StepKind::kLinkTimeout;
+    if (duration == Duration::kShort || race) times_.push_back({duration, &operation, &sqe});
   }
 
   void PrepareTimeout(const Step& step, OperationState& operation, io_uring_sqe& sqe) {
-    SetDuration(DurationOf(step), operation);
+    SetDuration(DurationOf(step), operation, sqe);
     ::io_uring_prep_timeout(&sqe, &operation.time, step.flags & kTimeoutFlagsMask, 0);
   }
 
-  void PrepareClose(const Step& step, io_uring_sqe& sqe) {
+  void PrepareClose(const Step& step, OperationState& operation, io_uring_sqe& sqe) {
     if ((step.flags & kFixed) != 0) {
       ::io_uring_prep_close_direct(&sqe, static_cast<unsigned>(NumberOf(step)));
       return;
     }
-    ::io_uring_prep_close(&sqe, NumberOf(step));
+    const int number = NumberOf(step);
+    ::io_uring_prep_close(&sqe, number);
+    operation.closes = number != kNoDescriptor;
     // From now on the number may become another file's.
     sockets_[static_cast<size_t>(step.object)].closed = true;
   }
@@ -693,23 +729,25 @@ class Executor {
   std::unique_ptr<Buffers> buffers_;
   std::unique_ptr<Ring> ring_;
   std::unique_ptr<SubmissionQueue> queue_;
+  std::unique_ptr<Ring> late_ring_;  // On Linux: see AwaitWorkers().
+  std::unique_ptr<SubmissionQueue> late_queue_;
   int listener_ = -1;
   uint16_t port_ = 0;
   std::vector<int> event_fds_;
   std::vector<Socket> sockets_;
   std::vector<PeerState> peers_;
-  unsigned prepared_ = 0;  // SQEs that the next Enter submits.
-  std::vector<std::pair<OperationState*, unsigned>> short_timeouts_;  // Of them; SQEs before it.
-  io_uring_sqe* last_sqe_ = nullptr;                                  // Of them.
-  bool worker_submitted_ = false;
+  // Of the SQEs that the next Enter submits:
+  std::vector<TimeToSet> times_;
+  io_uring_sqe* last_sqe_ = nullptr;
+  bool chain_skips_ = false;     // The chain that it may be part of has one that hides its success.
+  size_t for_workers_ = 0;       // Operations of workers whose end was not seen.
   bool silent_ = false;          // Something that may end without a completion was submitted.
   bool drains_ = false;          // Something may hold back what comes after it.
   int32_t cancelled_last_ = -1;  // What the last cancel of everything found.
-  size_t workers_ = 0;           // Operations of workers whose end was not seen.
   size_t in_flight_ = 0;
+  size_t to_notify_ = 0;  // Of them, zero-copy sends.
   uint64_t turn_ = 0;
   bool winding_up_ = false;
-  bool zero_copy_ = false;  // Something that is notified of was submitted.
   bool going_ = true;
 };
 
@@ -720,15 +758,6 @@ constexpr Nanoseconds kRealPause = 1 * kMillisecond;
 constexpr Nanoseconds kRealWait = 1 * kMillisecond;
 // An acknowledgement that was delayed has come.
 constexpr Nanoseconds kRealLastWait = 20 * kMillisecond;
-// A worker that was started has long finished.
-constexpr Nanoseconds kWorkerTime = 300 * kMicrosecond;
-
-void Sleep(Nanoseconds duration) {
-  timespec left{.tv_sec = duration / kSecond, .tv_nsec = duration % kSecond};
-  while (::nanosleep(&left, &left) != 0) {
-  }
-}
-
 class Recorder final : public Driver {
  public:
   Recorder(World& world, Trace& trace) : world_(world), trace_(trace) {}
@@ -737,17 +766,15 @@ class Recorder final : public Driver {
     trace_.turns.push_back(turn);
     trace_.turns.back().start = world_.kernel().MonotonicNow();
   }
-  void EndTurn(bool worker) override {
-    if (worker) Sleep(kWorkerTime);  // For what is in the air with it.
-    trace_.turns.back().end = world_.kernel().MonotonicNow();
-  }
+  void EndTurn() override { trace_.turns.back().end = world_.kernel().MonotonicNow(); }
   bool Observe(const Observation& observation) override {
     trace_.observations.push_back(observation);
     return true;
   }
   bool real() const override { return true; }
   Nanoseconds WaitBound(bool last) override { return last ? kRealLastWait : kRealWait; }
-  Nanoseconds ShortTimeout(uint32_t, unsigned) override { return kRealShort; }
+  Time ShortTimeout(uint32_t) override { return {.time = kRealShort}; }
+  Time ZeroLinkTimeout(uint32_t) override { return {}; }
   void Pause() override { Sleep(kRealPause); }
 
  private:

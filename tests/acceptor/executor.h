@@ -14,13 +14,16 @@
 
 namespace orrery::acceptor {
 
+// From here on: the ids of the cancels of everything, behind the program.
+inline constexpr uint32_t kCancelId = 2'000'000;
+
 class Driver {
  public:
   virtual ~Driver() = default;
   // A turn begins: a step is about to be carried out.
   virtual void BeginTurn(const Turn& turn) = 0;
-  // A turn is over. `worker`: it handed something to a worker of the kernel.
-  virtual void EndTurn(bool worker) = 0;
+  // A turn is over, but for waiting for workers of the kernel that it started.
+  virtual void EndTurn() = 0;
   // A kernel whose workers run beside the program.
   virtual bool real() const = 0;
   // False: go no further.
@@ -28,8 +31,14 @@ class Driver {
   // How long an Enter that waits does so at most. `last`: for an acknowledgement of a
   // peer, which it may delay.
   virtual Nanoseconds WaitBound(bool last) = 0;
-  // The duration of the short timeout `id`, which this Enter submits behind so many SQEs.
-  virtual Nanoseconds ShortTimeout(uint32_t id, unsigned sqes_before) = 0;
+  // When a timeout that this Enter submits is to fire: of a short one, and of a linked one of no
+  // time at all.
+  struct Time {
+    Nanoseconds time = 0;
+    bool absolute = false;
+  };
+  virtual Time ShortTimeout(uint32_t id) = 0;
+  virtual Time ZeroLinkTimeout(uint32_t id) = 0;
   // Lets more time pass than a short timeout takes.
   virtual void Pause() = 0;
 };

@@ -45,7 +45,7 @@ class Scribe final : public Driver {
     surroundings_.Pass(kTurn);
     if (surroundings_.real()) surroundings_.Moment();
   }
-  void EndTurn(bool) override { ++turn_; }
+  void EndTurn() override { ++turn_; }
   bool real() const override { return surroundings_.real(); }
   bool Observe(const Observation& observation) override {
     Observation bare = observation;
@@ -54,7 +54,8 @@ class Scribe final : public Driver {
     return true;
   }
   Nanoseconds WaitBound(bool) override { return kWait; }
-  Nanoseconds ShortTimeout(uint32_t, unsigned) override { return kWait; }
+  Time ShortTimeout(uint32_t) override { return {.time = kWait}; }
+  Time ZeroLinkTimeout(uint32_t) override { return {}; }
   void Pause() override {}
 
   const std::string& outcome() const { return outcome_; }

@@ -40,6 +40,22 @@ TEST_P(Closing, X1_CloseNeverTouchesWhatIsArmed) {
   EXPECT_TRUE(ReadToEnd(connection.peer).end);
 }
 
+TEST_P(Closing, X1_WhatIsDoneButNotShownHoldsItsFile) {
+  if (!deferred()) GTEST_SKIP() << "shown at once";
+  const Connection connection = Connect();
+  ASSERT_TRUE(queue().Shutdown(File::Descriptor(connection.fd), SHUT_RD, Id(1)));
+  // An Enter that asks for no completions runs no task work (fact V3).
+  const EnterResult entered =
+      world().Enter(ring().memory().ring_fd, {.to_submit = queue().Publish()});
+  ASSERT_EQ(entered, 1U);
+  ASSERT_TRUE(world().AwaitHangup(connection.fd));
+  kernel().Close(connection.fd);
+  world().Pause();
+  EXPECT_FALSE(world().Receive(connection.peer, 1).end);
+  EXPECT_THAT(AwaitOne(), Final(1, 0));
+  EXPECT_TRUE(ReadToEnd(connection.peer).end);
+}
+
 TEST_P(Closing, X3_ShutdownEndsWhatIsArmedAndSendsTheEnd) {
   const Connection connection = Connect();
   ASSERT_TRUE(queue().Receive(File::Descriptor(connection.fd), memory_, 0, Id(1)));

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -75,6 +76,10 @@ class ModelWorld final : public World {
     explicit Decider(model::Choice& inner) : inner_(inner) {}
     uint64_t Choose(model::Site site, uint64_t entity, uint64_t ordinal,
                     uint64_t alternatives) override;
+    uint64_t ChooseAmong(model::Site site, uint64_t entity, uint64_t ordinal,
+                         std::span<const uint64_t> names) override {
+      return inner_.ChooseAmong(site, entity, ordinal, names);
+    }
     bool interrupt_waits = false;
 
    private:

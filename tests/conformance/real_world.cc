@@ -59,6 +59,16 @@ sockaddr_in Loopback(uint16_t port) {
   return address;
 }
 
+// A number that the program has closed must not become a peer's, which lives in the same process.
+// As it was, where the limit of descriptors is low.
+int MoveAside(int fd) {
+  constexpr int kPeersFirst = 512;
+  const int aside = ::fcntl(fd, F_DUPFD_CLOEXEC, kPeersFirst);
+  if (aside < 0) return fd;
+  ::close(fd);
+  return aside;
+}
+
 class RealWorld final : public World {
  public:
   explicit RealWorld(bool deferred) : deferred_(deferred) {
@@ -155,7 +165,7 @@ class RealWorld final : public World {
       ::close(fd);
       return std::unexpected(Errno(error));
     }
-    peers_[++last_peer_] = fd;
+    peers_[++last_peer_] = MoveAside(fd);
     return last_peer_;
   }
 
@@ -201,7 +211,7 @@ class RealWorld final : public World {
     const sockaddr_in address = Loopback(0);
     // The socket calls take every family through one type.
     ORRERY_CHECK_OP(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), ==, 0);
-    peers_[++last_peer_] = fd;
+    peers_[++last_peer_] = MoveAside(fd);
     return last_peer_;
   }
 

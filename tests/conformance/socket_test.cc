@@ -79,6 +79,25 @@ TEST_P(Sockets, A12_ConnectsByTaskWork) {
   kernel().Close(fd);
 }
 
+TEST_P(Sockets, R4_AMarkThatWasSetBeforeTheConnectionHolds) {
+  const int fd = Socket();
+  ASSERT_TRUE(kernel().SetSocketOption(fd, SOL_SOCKET, SO_RCVLOWAT, 8));
+  ConnectTo(1, fd, port());
+  EXPECT_THAT(AwaitOne(), Final(1, 0));
+  ASSERT_TRUE(queue().Accept(File::Descriptor(listener()), SOCK_CLOEXEC, Id(2)));
+  const int other = AwaitOne().result;
+  ASSERT_GE(other, 0);
+  std::array<std::byte, 16> memory{};
+  ASSERT_TRUE(queue().Receive(File::Descriptor(fd), memory, 0, Id(3)));
+  ASSERT_TRUE(queue().Send(File::Descriptor(other), AsBytes("abc"), 0, Id(4)));
+  EXPECT_THAT(AwaitOne(), Final(4, 3));
+  ExpectQuiet();
+  ASSERT_TRUE(queue().Send(File::Descriptor(other), AsBytes("defgh"), 0, Id(5)));
+  EXPECT_THAT(Await(2), testing::UnorderedElementsAre(Final(3, 8), Final(5, 5)));
+  kernel().Close(other);
+  kernel().Close(fd);
+}
+
 TEST_P(Sockets, A12_IsRefusedAndMayTryAgain) {
   const uint16_t dead = DeadPort();
   const int fd = Socket();
