@@ -72,8 +72,8 @@ TEST_F(LinkTimeoutTest, WhatIsLinkedWaitsForTheTimeoutThatFired) {  // Facts Q3,
   ASSERT_TRUE(machine_.ring().Finish().has_value());
   EXPECT_EQ(machine_.Reap(), (Cqes{{1, 3, 0}}));
   EXPECT_EQ(machine_.kernel.requests_in_flight(), 2U);
-  EXPECT_EQ(machine_.Look(), (Cqes{{2, -ENOENT, 0}}));
-  EXPECT_EQ(machine_.Look(), (Cqes{{3, 0, 0}}));
+  // Its task work was left over, and starts the next one, which a run takes along: fact V7.
+  EXPECT_EQ(machine_.Look(), (Cqes{{2, -ENOENT, 0}, {3, 0, 0}}));
   EXPECT_EQ(machine_.kernel.requests_in_flight(), 0U);
 }
 
