@@ -217,7 +217,8 @@ def table(rows):
     return "\n".join(lines) + "\n"
 
 
-def conclusion(rows):
+def conclusion(run):
+    rows = run.rows
     found = [row for row in rows if row["kills"] > 0]
     text = f"{len(found)} of {len(rows)} found"
     in_the_median = [row["seeds"] for row in rows if row["seeds"] is not None]
@@ -231,6 +232,8 @@ def conclusion(rows):
     survivors = [row["name"] for row in rows if row["kills"] == 0]
     if survivors:
         text += f"; SURVIVED: {', '.join(survivors)}"
+    if run.problems:
+        text += f"; not measured: {', '.join(run.problems)}"
     return text + "."
 
 
@@ -331,13 +334,14 @@ class Run:
         self.pool.shutdown(wait=True, cancel_futures=True)
 
 
-def write_results(run, options):
+def write_results(run, options, stopped):
     if options.json:
         options.json.write_text(json.dumps(run.rows, indent=2) + "\n", encoding="utf-8")
-    if options.update:
+    if options.update and not stopped:
         today = datetime.date.today().isoformat()
-        command = f"bazel run //tools:mutants -- --seeds={options.seeds} --base-seeds={options.base_seeds}"
-        body = f"`{command}` on {today}: {conclusion(run.rows)}\n\n{table(run.rows)}"
+        only = f" --only={options.only}" if options.only else ""
+        command = f"bazel run //tools:mutants -- --seeds={options.seeds} --base-seeds={options.base_seeds}{only}"
+        body = f"`{command}` on {today}: {conclusion(run)}\n\n{table(run.rows)}"
         document = options.update.read_text(encoding="utf-8")
         options.update.write_text(with_table(document, body), encoding="utf-8")
 
@@ -368,8 +372,6 @@ def parse(arguments):
                      if options.only in patch.name)
     if not patches:
         parser.error(f"no patch in tests/mutants has '{options.only}' in its name")
-    if options.update and options.only:
-        parser.error("--update is about all patches: leave --only out")
     return options, patches
 
 
@@ -382,22 +384,23 @@ def main(arguments):
         except BlockingIOError:
             print("mutants: another one runs in this tree: wait for its end", file=sys.stderr)
             return 2
+        stopped = False
         try:
             run.all(patches)
-            write_results(run, options)
         except KeyboardInterrupt:
             run.stop()
+            stopped = True
             print(f"\nmutants: stopped; {len(run.rows)} of {len(patches)} patches were measured", file=sys.stderr)
-            return 130
         except Problem as problem:
             run.stop()
             print(f"mutants: {problem}", file=sys.stderr)
             return 1
         finally:
             run.scratch.close()
-    print(f"\n{table(run.rows)}\n{conclusion(run.rows)}")
-    if run.problems:
-        print(f"Not measured: {', '.join(run.problems)}.")
+    write_results(run, options, stopped)
+    print(f"\n{table(run.rows)}\n{conclusion(run)}")
+    if stopped:
+        return 130
     return 0 if not run.problems and all(row["kills"] for row in run.rows) else 1
 
 

@@ -3,7 +3,6 @@
 import argparse
 import os
 import pathlib
-import signal
 import subprocess
 import threading
 
@@ -40,7 +39,7 @@ class Commands:
         with self._lock:
             self._stopped = True
             for process in self._running:
-                process.send_signal(signal.SIGINT)
+                process.terminate()
 
 
 def positive(text):
