@@ -221,6 +221,7 @@ Expectation SequentialModel::Execute(Connection& connection,
             .arguments = arguments,
             .now_ms = now.wall_ms,
             .monotonic_ms = now.monotonic_ms};
+  twin_.reset();
   Expectation expectation = ExecuteIn(Commands(), call, "");
   if (connection.replies_off || connection.skips) expectation.kind = Expectation::Kind::kNone;
   connection.skips = std::exchange(connection.skips_next, false);
@@ -271,6 +272,10 @@ SequentialModel::Value* SequentialModel::Peek(const std::string& key, int64_t no
 }
 
 void SequentialModel::Forget(const std::string& key, int64_t expires_at_ms) {
+  if (twin_ == key) {
+    twin_.reset();
+    return;
+  }
   const auto found = values_.find(key);
   if (found != values_.end() && found->second.expires_at_ms == expires_at_ms) values_.erase(found);
 }
@@ -291,6 +296,11 @@ SequentialModel::Value* SequentialModel::Find(Call& call, const std::string& key
 SequentialModel::Value& SequentialModel::Assign(Call& call, const std::string& key,
                                                 std::string bytes,
                                                 std::optional<int64_t> expires_at_ms) {
+  const auto before = values_.find(key);
+  if (before != values_.end() && expires_at_ms.has_value() && call.now_ms > *expires_at_ms &&
+      before->second.expires_at_ms == expires_at_ms) {
+    twin_ = key;
+  }
   Value& value = values_[key];
   value = {.bytes = std::move(bytes),
            .expires_at_ms = expires_at_ms,

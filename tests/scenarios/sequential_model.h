@@ -201,6 +201,9 @@ class SequentialModel {
   Expectation Restore(Call& call);
 
   std::map<std::string, Value> values_;
+  // A key for which the command that was executed last put an expired value in the place of another
+  // one with the same expiry: the first to be forgotten is the other one.
+  std::optional<std::string> twin_;
   static constexpr int64_t kNotPaused = -1;
   // CLIENT PAUSE: to this millisecond of the monotonic clock, all commands or those that write.
   int64_t paused_until_ms_ = kNotPaused;

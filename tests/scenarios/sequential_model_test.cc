@@ -92,6 +92,20 @@ TEST_F(SequentialModelTest, WhatIsNotTakenAwayLivesAgainWhenTheClockGoesBack) {
   EXPECT_EQ(Reply({"GET", "a"}), "$-1\r\n");
 }
 
+TEST_F(SequentialModelTest, AnExpiredValueIsNotTakenForTheOneBeforeItThatExpiredWithIt) {
+  const int64_t expires_at_ms = now_ms_ + 10;
+  Reply({"SET", "a", "1", "PX", "10"});
+  now_ms_ += 11;
+  const auto may_be_there = [this] {
+    return model_.Execute(connection_, {"DBSIZE"}, {.wall_ms = now_ms_}).Matches(":1\r\n");
+  };
+  Reply({"SET", "a", "2", "PXAT", std::to_string(expires_at_ms)});
+  model_.Forget("a", expires_at_ms);  // The server looked at the key first, and tells of that now.
+  EXPECT_TRUE(may_be_there());
+  model_.Forget("a", expires_at_ms);
+  EXPECT_FALSE(may_be_there());
+}
+
 TEST_F(SequentialModelTest, APauseIsMeasuredByTheMonotonicClock) {
   const auto execute = [this](const std::vector<std::string>& arguments, Moment now) {
     return model_.Execute(connection_, arguments, now).bytes;
