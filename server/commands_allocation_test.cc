@@ -1,40 +1,10 @@
 // What would break: the hot path asks the allocator for something on every command.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
 #include <string>
 
+#include "base/allocation_count.h"
 #include "server/testing_session.h"
-
-namespace {
-
-size_t allocations = 0;
-
-void* CountedAllocate(size_t bytes, size_t alignment) {
-  ++allocations;
-  void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-
-}  // namespace
-
-// Not inlined, or the compiler sees that free() takes back what operator new gave.
-[[gnu::noinline]] void* operator new(size_t bytes) {
-  return CountedAllocate(bytes, __STDCPP_DEFAULT_NEW_ALIGNMENT__);
-}
-[[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t alignment) {
-  return CountedAllocate(bytes, static_cast<size_t>(alignment));
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
 
 namespace orrery::server {
 namespace {
@@ -47,13 +17,13 @@ size_t AllocationsOnceWarm(TestingServer& server, const std::string& pipeline) {
   PendingOutput output(server.pool);
   size_t before = 0;
   for (int round = 0; round < kWarmRounds + kRounds; ++round) {
-    if (round == kWarmRounds) before = allocations;
+    if (round == kWarmRounds) before = AllocationCount();
     const ProcessResult result = server.processor.Process(pipeline, client, output, 10 * kMiB);
     EXPECT_EQ(result.consumed_bytes, pipeline.size());
     output.Advance(output.size_bytes());
   }
   EXPECT_GT(before, 0u);
-  return allocations - before;
+  return AllocationCount() - before;
 }
 
 TEST(CommandsAllocationTest, TheSteadyStateAllocatesNothing) {
@@ -132,12 +102,12 @@ TEST(CommandsAllocationTest, NoCommandIsLookedUpByAllocating) {
   for (const CommandSpec* spec : table.commands()) {
     std::string name(spec->name);
     for (char& letter : name) letter = letter >= 'a' && letter <= 'z' ? letter - 'a' + 'A' : letter;
-    const size_t before = allocations;
+    const size_t before = AllocationCount();
     found += table.Find(name) == spec ? 1 : 0;
     for (const CommandSpec& subcommand : spec->subcommands) {
       found += table.FindFullName(subcommand.name) == &subcommand ? 1 : 0;
     }
-    EXPECT_EQ(allocations, before) << name;
+    EXPECT_EQ(AllocationCount(), before) << name;
     EXPECT_EQ(table.Find("no" + name), nullptr);
   }
   EXPECT_EQ(found, table.MakeStats().size());

@@ -5,11 +5,10 @@
 
 #include <array>
 #include <cstddef>
-#include <cstdlib>
 #include <expected>
-#include <new>
 #include <utility>
 
+#include "base/allocation_count.h"
 #include "base/errno.h"
 #include "base/units.h"
 #include "runtime/coro/channel.h"
@@ -19,21 +18,6 @@
 #include "runtime/coro/socket.h"
 #include "runtime/coro/task.h"
 #include "runtime/coro/when.h"
-
-namespace {
-size_t allocations = 0;
-}  // namespace
-
-// Every allocation of this test is counted. Not inlined, or g++ takes them for a pair that does not
-// match.
-[[gnu::noinline]] void* operator new(size_t bytes) {
-  ++allocations;
-  void* const memory = std::malloc(bytes);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace orrery::coro {
 namespace {
@@ -49,7 +33,7 @@ struct Things {
 
 // A loop in one frame, so that whatever is allocated is an await's.
 Task<size_t> AllocationsOf(Things& things, int rounds) {
-  const size_t before = allocations;
+  const size_t before = AllocationCount();
   std::array<char, 10> buffer;
   for (int i = 0; i < rounds; ++i) {
     const auto sent = co_await things.from.WriteAll("0123456789");
@@ -69,7 +53,7 @@ Task<size_t> AllocationsOf(Things& things, int rounds) {
     const auto permit = co_await things.semaphore.Acquire();
     EXPECT_TRUE(permit.has_value());
   }
-  co_return allocations - before;
+  co_return AllocationCount() - before;
 }
 
 Task<int> Main(IoContext& io) {
@@ -90,9 +74,9 @@ Task<int> Main(IoContext& io) {
 }
 
 TEST(Allocation, NoAwaitAllocates) {
-  const size_t before = allocations;
+  const size_t before = AllocationCount();
   EXPECT_EQ(RunMain("allocation_test", Main), 0);
-  EXPECT_GT(allocations, before) << "allocations are not counted";
+  EXPECT_GT(AllocationCount(), before) << "allocations are not counted";
 }
 
 }  // namespace

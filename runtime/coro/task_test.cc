@@ -4,31 +4,15 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <expected>
 #include <memory>
-#include <new>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/allocation_count.h"
 #include "base/errno.h"
 #include "runtime/coro/alone.h"
-
-namespace {
-size_t allocations = 0;
-}  // namespace
-
-// Every allocation of this test is counted. Not inlined, or g++ takes them for a pair that does not
-// match.
-[[gnu::noinline]] void* operator new(size_t bytes) {
-  ++allocations;
-  void* const memory = std::malloc(bytes);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace orrery::coro {
 namespace {
@@ -91,10 +75,10 @@ TEST(Task, AHundredThousandLevels) {
 TEST(Task, AnAwaitAllocatesTheFrameOnly) {
   Alone alone;
   Task<int> task = SumOfReady(1000);
-  const size_t before = allocations;
+  const size_t before = AllocationCount();
   alone.Begin(task);
   alone.RunAll();
-  EXPECT_EQ(allocations - before, 1000u) << "one frame an await";
+  EXPECT_EQ(AllocationCount() - before, 1000u) << "one frame an await";
   EXPECT_EQ(task.promise().Take(), 1000);
 }
 
