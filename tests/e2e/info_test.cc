@@ -15,14 +15,13 @@
 #include <utility>
 #include <vector>
 
+#include "tests/e2e/beside_redis.h"
 #include "tests/e2e/reply_comparison.h"
 #include "tests/e2e/server_process.h"
 #include "tests/scenarios/resp.h"
 
 namespace orrery::e2e {
 namespace {
-
-using Arguments = std::vector<std::string>;
 
 // Fields that only Redis has.
 constexpr auto kOnlyInRedis = std::to_array<std::string_view>({
@@ -142,23 +141,8 @@ std::vector<Section> Parse(std::string_view text) {
   return sections;
 }
 
-class InfoTest : public testing::Test {
+class InfoTest : public BesideRedis {
  protected:
-  void SetUp() override {
-    if (!ServerProcess::HasRedis()) GTEST_SKIP() << "redis-server is not installed";
-    redis_ = ServerProcess::StartRedis({});
-    ours_ = ServerProcess::StartOrrery({});
-    ASSERT_TRUE(redis_ != nullptr && ours_ != nullptr);
-    redis_wire_ = redis_->Connect();
-    ours_wire_ = ours_->Connect();
-    ASSERT_TRUE(redis_wire_ != nullptr && ours_wire_ != nullptr);
-  }
-
-  static std::string Ask(Wire& wire, const Arguments& arguments) {
-    const auto replies = wire.Exchange(scenarios::EncodeArray(arguments), 1);
-    EXPECT_EQ(replies.size(), 1u) << wire.problem();
-    return replies.empty() ? std::string() : replies[0];
-  }
   static std::vector<Section> Info(Wire& wire, const Arguments& sections) {
     Arguments arguments = {"INFO"};
     arguments.insert(arguments.end(), sections.begin(), sections.end());
@@ -182,11 +166,6 @@ class InfoTest : public testing::Test {
       EXPECT_EQ(ours[0], redis[0]) << arguments[0] << "\n" << ours << redis;
     }
   }
-
-  std::unique_ptr<ServerProcess> redis_;
-  std::unique_ptr<ServerProcess> ours_;
-  std::unique_ptr<Wire> redis_wire_;
-  std::unique_ptr<Wire> ours_wire_;
 };
 
 // Names of fields, without those that only one of the two has.

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/e2e/beside_redis.h"
 #include "tests/e2e/reply_comparison.h"
 #include "tests/e2e/server_process.h"
 #include "tests/scenarios/resp.h"
@@ -23,7 +24,6 @@
 namespace orrery::e2e {
 namespace {
 
-using Arguments = std::vector<std::string>;
 using Names = std::set<std::string, std::less<>>;
 
 // Subcommands that only Redis has, of commands that both have.
@@ -187,24 +187,13 @@ constexpr auto kOptionLines = std::to_array<std::string_view>({
     "HELLO 2 FOO",
 });
 
-class TableTest : public testing::TestWithParam<std::string> {
+class TableTest : public BesideRedis, public testing::WithParamInterface<std::string> {
  protected:
   void SetUp() override {
-    if (!ServerProcess::HasRedis()) GTEST_SKIP() << "redis-server is not installed";
-    redis_ = ServerProcess::StartRedis({});
-    ours_ = ServerProcess::StartOrrery({});
-    ASSERT_TRUE(redis_ != nullptr && ours_ != nullptr);
-    redis_wire_ = redis_->Connect();
-    ours_wire_ = ours_->Connect();
-    ASSERT_TRUE(redis_wire_ != nullptr && ours_wire_ != nullptr);
+    BesideRedis::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
     Ask(*redis_wire_, {"HELLO", GetParam()});
     Ask(*ours_wire_, {"HELLO", GetParam()});
-  }
-
-  static std::string Ask(Wire& wire, const Arguments& arguments) {
-    const auto replies = wire.Exchange(scenarios::EncodeArray(arguments), 1);
-    EXPECT_EQ(replies.size(), 1u) << wire.problem();
-    return replies.empty() ? std::string() : replies[0];
   }
 
   static Names NamesIn(std::string_view reply) {
@@ -246,11 +235,6 @@ class TableTest : public testing::TestWithParam<std::string> {
     for (const std::string& argument : arguments) shown += argument + " ";
     EXPECT_FALSE(difference) << shown << "\n" << *difference;
   }
-
-  std::unique_ptr<ServerProcess> redis_;
-  std::unique_ptr<ServerProcess> ours_;
-  std::unique_ptr<Wire> redis_wire_;
-  std::unique_ptr<Wire> ours_wire_;
 };
 
 TEST_P(TableTest, HasTheNamesOfRedis) {
