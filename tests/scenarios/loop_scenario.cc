@@ -349,14 +349,6 @@ class LoopRun {
   std::vector<std::unique_ptr<LoopPeer>> peers_;
 };
 
-// A loop that has broken a rule cannot be expected to be destroyed in order, and a check that fails
-// on the way would hide the violation; and of one that was lost the kernel has memory. Both are
-// kept for ever.
-void Abandon(std::unique_ptr<LoopRun> run) {
-  static auto* const kept = new std::vector<std::unique_ptr<LoopRun>>;
-  kept->push_back(std::move(run));
-}
-
 }  // namespace
 
 sim::Plan LoopScenario::Draw(uint64_t seed) const {
@@ -388,6 +380,7 @@ std::expected<RunResult, std::string> LoopScenario::Run(const sim::Plan& plan,
   (*run)->Go();
   RunResult result;
   (*run)->Count(result);
+  // Of a loop that was lost the kernel has memory, too.
   const bool kept = log.violation().has_value() || result.counters["leaked"] != 0;
   if (!kept) (*run)->TakeDown();
   if (kept || log.violation().has_value()) Abandon(*std::move(run));

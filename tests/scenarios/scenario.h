@@ -11,10 +11,12 @@
 #include <expected>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/units.h"
@@ -106,5 +108,13 @@ std::expected<RunResult, std::string> RunPlan(const Scenario& scenario, const si
 // plan expects nothing or all is as expected. A violation is a difference unless it is the expected
 // one. A plan whose run no longer passes its marks is stale: it tests nothing any more.
 std::optional<std::string> Difference(const sim::Plan& plan, const RunResult& result);
+
+// Keeps a run for ever. What has broken a rule cannot be expected to be destroyed in order, and a
+// check that fails on the way would hide the violation.
+template <typename Run>
+void Abandon(std::unique_ptr<Run> run) {
+  static auto* const kept = new std::vector<std::unique_ptr<Run>>;
+  kept->push_back(std::move(run));
+}
 
 }  // namespace orrery::scenarios

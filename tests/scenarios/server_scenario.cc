@@ -925,13 +925,6 @@ class ServerRun {
   std::vector<std::unique_ptr<RespClient>> clients_;
 };
 
-// A server that has broken a rule cannot be expected to be destroyed in order, and a check that
-// fails on the way would hide the violation. It is kept for ever instead.
-void Abandon(std::unique_ptr<ServerRun> run) {
-  static auto* const kept = new std::vector<std::unique_ptr<ServerRun>>;
-  kept->push_back(std::move(run));
-}
-
 }  // namespace
 
 sim::Plan ServerScenario::Draw(uint64_t seed) const {
