@@ -132,12 +132,14 @@ EnterRequest Reactor::Turn() {
   ArmSources();
   arm_queue_.Walk(connections_, [this](Connection& connection) { return Arm(connection); });
 
+  may_sleep_ = !MustNotSleep() && application_.TrySleep();
   return {.to_submit = submission_.Publish(),
-          .min_complete = MustNotSleep() ? 0u : 1u,
+          .min_complete = may_sleep_ ? 1u : 0u,
           .deadline = NextDeadline(application_deadline)};
 }
 
 void Reactor::OnEntered(const EnterResult& result) {
+  if (may_sleep_) application_.OnAwake();
   // A short count is no error: what was not consumed is still in the queue and goes with the next
   // Enter.
   ORRERY_MARK_IF(result && submission_.pending() > 0, "enter.consumed-fewer");

@@ -108,6 +108,14 @@ class Application {
   // Once a turn, after all events. Returns the time at which it wants to be called again at the
   // latest.
   virtual Nanoseconds OnTurn(Nanoseconds now) = 0;
+
+  // For an application to which work comes by memory as well (runtime/mailboxes.h). The last thing
+  // of a turn after which Enter is to sleep: announces the sleep and answers true, or answers
+  // false, because something has come; then Enter only looks. From the announcement on, others may
+  // ring.
+  virtual bool TrySleep() { return true; }
+  // Enter has returned, after a turn whose TrySleep() answered true.
+  virtual void OnAwake() {}
 };
 
 // Counts since the start, for metrics and tests.
@@ -295,6 +303,7 @@ class Reactor {
   Source waker_;
   bool source_refused_ = false;
   bool stopping_ = false;
+  bool may_sleep_ = false;  // The Enter of this turn.
   Nanoseconds now_ = 0;
   ReactorCounters counters_;
 

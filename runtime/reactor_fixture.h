@@ -58,6 +58,16 @@ class Echo final : public Application {
     if (next_turn) std::exchange(next_turn, nullptr)();
     return now + tick;
   }
+  bool TrySleep() override {
+    EXPECT_FALSE(asleep);
+    asleep = may_sleep;
+    return may_sleep;
+  }
+  void OnAwake() override {
+    EXPECT_TRUE(asleep);
+    asleep = false;
+    ++sleeps;
+  }
 
   void EchoBack(const ConnectionEvent& event) {
     Connection& connection = *event.connection;
@@ -78,6 +88,9 @@ class Echo final : public Application {
   Nanoseconds tick = kTick;
   std::vector<std::unique_ptr<Session>> sessions;  // In the order of their acceptance.
   int woken = 0;
+  bool may_sleep = true;
+  bool asleep = false;
+  int sleeps = 0;
 
  private:
   Session& Note(const ConnectionEvent& event) {
@@ -219,6 +232,7 @@ class ReactorTest : public testing::TestWithParam<WorldKind> {
     ++turns_;
     const uint64_t refused = reactor_->counters().refused;
     const EnterRequest request = reactor_->Turn();
+    EXPECT_EQ(echo_.asleep, request.min_complete > 0);
     if (request.min_complete > 0) {
       EXPECT_EQ(reactor_->counters().refused, refused) << "it sleeps on work that was refused";
       EXPECT_GT(request.deadline, reactor_->now()) << "a sleep that ends at once is a spin";

@@ -125,6 +125,35 @@ TEST_P(ReactorTest, TheWakerWakes) {
 
 // --- Reading
 
+// Work that has come by memory is not slept over, and a sleep that was announced is over for the
+// application when Enter returns.
+TEST_P(ReactorTest, SleepsWhenTheApplicationLetsIt) {
+  SetUpWorld({});
+  Settle();
+  echo_.may_sleep = false;
+  const EnterRequest awake = reactor_->Turn();
+  EXPECT_EQ(awake.min_complete, 0U);
+  const int sleeps = echo_.sleeps;
+  reactor_->OnEntered(ring_->Enter(awake));
+  EXPECT_EQ(echo_.sleeps, sleeps);
+
+  echo_.may_sleep = true;
+  EXPECT_TRUE(RunUntil([&] { return echo_.sleeps > sleeps; }));
+  // Between the announcement and the wait.
+  for (const bool rung : {false, true}) {
+    EnterRequest request;
+    do {
+      request = reactor_->Turn();
+      if (request.min_complete == 0) reactor_->OnEntered(ring_->Enter(request));
+    } while (request.min_complete == 0);
+    EXPECT_TRUE(echo_.asleep);
+    if (rung) world_->Ring(eventfd_);
+    reactor_->OnEntered(ring_->Enter(request));
+    EXPECT_FALSE(echo_.asleep);
+    EXPECT_TRUE(RunUntil([&] { return !rung || echo_.woken > 0; }));
+  }
+}
+
 TEST_P(ReactorTest, PausedReadsDeliverNothingAndLoseNothing) {
   SetUpWorld({});
   const std::vector<Peer> peers = ConnectAll(1);

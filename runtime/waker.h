@@ -67,6 +67,8 @@ class BasicWaker {
     looked_ = word_.load(std::memory_order_acquire) & static_cast<Word>(~kAsleep);
     return (looked_ & kDisconnected) == 0;
   }
+  // How many publications the last Look() saw, modulo the sequence.
+  Word looked() const { return looked_ / kOne; }
   // Announces the sleep. False: something was published since Look(), and it is not announced.
   // REQUIRES: not armed.
   [[nodiscard]] bool TryArm() {

@@ -85,6 +85,9 @@ class TracedAtomic {
     Explorer::Delay(this, [this, value] { visible_ = value; });
     if (drains) Explorer::Drain();
   }
+  T exchange(T value, std::memory_order = std::memory_order_seq_cst) {
+    return Modify([value](T) { return value; });
+  }
   T fetch_add(T value, std::memory_order = std::memory_order_seq_cst) {
     return Modify([value](T old) { return static_cast<T>(old + value); });
   }
