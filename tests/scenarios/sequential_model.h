@@ -78,6 +78,14 @@ class SequentialModel {
   // What CONFIG SET has made of maxclients, if anything.
   std::optional<uint64_t> clients_max() const { return clients_max_; }
 
+  // For who compares keyspaces: equal values (bytes, expiry, what OBJECT ENCODING says) have equal
+  // fingerprints, others the same one in 1 of 2^64 cases. Of a key that is not there: 0.
+  uint64_t FingerprintOf(const std::string& key) const;
+  // Of all keys together.
+  uint64_t Fingerprint() const;
+  // The keys and the beginnings of their values.
+  std::string Describe() const;
+
  private:
   // What OBJECT ENCODING has to know beyond the bytes; see the functions that set it.
   enum class Encoding : uint8_t { kNatural, kRaw, kText, kOwnInteger };
@@ -86,6 +94,8 @@ class SequentialModel {
     std::optional<int64_t> expires_at_ms;
     Encoding encoding = Encoding::kNatural;
     int64_t used_at_s = 0;
+
+    uint64_t Fingerprint() const;
   };
   struct Call;  // One command being executed.
 

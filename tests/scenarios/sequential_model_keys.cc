@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "base/prng.h"
+#include "base/siphash.h"
 #include "tests/scenarios/rdb.h"
 #include "tests/scenarios/sequential_model.h"
 #include "tests/scenarios/sequential_model_support.h"
@@ -390,6 +392,34 @@ Expectation SequentialModel::Restore(Call& call) {
   Value& restored = Assign(call, call.at(1), *value, expires_at_ms);
   if (idle_s) restored.used_at_s = UsedAt(call.now_s(), *idle_s);
   return Ok();
+}
+
+uint64_t SequentialModel::Value::Fingerprint() const {
+  const uint64_t hash = Combine(SipHash13({}, bytes), static_cast<uint64_t>(encoding));
+  return Combine(hash, static_cast<uint64_t>(expires_at_ms.value_or(-1)));
+}
+
+uint64_t SequentialModel::FingerprintOf(const std::string& key) const {
+  const auto found = values_.find(key);
+  return found == values_.end() ? 0 : found->second.Fingerprint();
+}
+
+uint64_t SequentialModel::Fingerprint() const {
+  uint64_t hash = 0;
+  for (const auto& [key, value] : values_) {
+    hash = Combine(Combine(hash, SipHash13({}, key)), value.Fingerprint());
+  }
+  return hash;
+}
+
+std::string SequentialModel::Describe() const {
+  constexpr size_t kShownBytes = 24;
+  std::string text;
+  for (const auto& [key, value] : values_) {
+    if (!text.empty()) text += ", ";
+    text += Printable(key, kShownBytes) + " = " + Printable(value.bytes, kShownBytes);
+  }
+  return text.empty() ? "no keys" : text;
 }
 
 }  // namespace orrery::scenarios

@@ -1,0 +1,89 @@
+#include "tests/linearizability/store.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "base/prng.h"
+#include "tests/linearizability/footprint.h"
+
+namespace orrery::linearizability {
+namespace {
+
+// What operations do does not depend on time: keys that expire are not in these histories.
+constexpr scenarios::Moment kNow = {.wall_ms = 1'700'000'000'000, .monotonic_ms = 0};
+
+bool Names(const Footprint& footprint, std::string_view key) {
+  return footprint.all_keys ||
+         std::find(footprint.keys.begin(), footprint.keys.end(), key) != footprint.keys.end();
+}
+
+}  // namespace
+
+bool Store::Apply(size_t index) {
+  const Operation& operation = (*operations_)[index];
+  switch (operation.kind) {
+    case Operation::Kind::kWatch:
+      if (operation.guards) watched_[index] = Watched::kUntouched;
+      return true;
+    case Operation::Kind::kTransaction:
+      return ApplyTransaction(operation);
+    case Operation::Kind::kCommand:
+      return Execute(operation);
+  }
+  return false;
+}
+
+bool Store::ApplyTransaction(const Operation& operation) {
+  const Watched watched = WorstOf(operation.watches);
+  for (const size_t watch : operation.watches) watched_.erase(watch);
+  if (operation.aborted) return watched != Watched::kUntouched;
+  return watched != Watched::kChanged && Execute(operation);
+}
+
+bool Store::Execute(const Operation& operation) {
+  const Footprint footprint = FootprintOf(operation);
+  // What watched keys were, as far as they may be something else now.
+  std::map<std::string_view, uint64_t> before;
+  if (footprint.writes) {
+    for (const auto& [watch, state] : watched_) {
+      for (const std::string_view key : FootprintOf((*operations_)[watch]).keys) {
+        if (Names(footprint, key)) before[key] = model_.FingerprintOf(std::string(key));
+      }
+    }
+  }
+  scenarios::SequentialModel::Connection connection;
+  connection.protocol = operation.protocol;
+  for (size_t at = 0; at < operation.commands.size(); ++at) {
+    const scenarios::Expectation expected =
+        model_.Execute(connection, operation.commands[at], kNow);
+    if (operation.answered() && !expected.Matches(operation.replies[at])) return false;
+  }
+  if (before.empty()) return true;
+  for (auto& [watch, state] : watched_) {
+    for (const std::string_view key : FootprintOf((*operations_)[watch]).keys) {
+      const auto found = before.find(key);
+      if (found == before.end()) continue;
+      const bool changed = model_.FingerprintOf(std::string(key)) != found->second;
+      state = std::max(state, changed ? Watched::kChanged : Watched::kWritten);
+    }
+  }
+  return true;
+}
+
+Store::Watched Store::WorstOf(const std::vector<size_t>& watches) const {
+  Watched worst = Watched::kUntouched;
+  for (const size_t watch : watches) worst = std::max(worst, watched_.at(watch));
+  return worst;
+}
+
+uint64_t Store::Fingerprint() const {
+  uint64_t fingerprint = model_.Fingerprint();
+  for (const auto& [watch, state] : watched_) {
+    fingerprint = Combine(Combine(fingerprint, watch), static_cast<uint64_t>(state));
+  }
+  return fingerprint;
+}
+
+std::string Store::Describe() const { return model_.Describe(); }
+
+}  // namespace orrery::linearizability
