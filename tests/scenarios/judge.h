@@ -1,10 +1,8 @@
 // Watches all clients of a run and the server's order of execution, and says whether what happened
 // is legal.
 //
-// A client's stream is a sequence of units: commands, bytes without an answer, and bytes that end
-// the connection with an error. The judge is told when the last byte of a unit entered the stream,
-// when the server executes a command, and when a reply arrives, each as it happens. Its rules, by
-// name:
+// The judge is told when the last byte of a unit entered a client's stream, when the server
+// executes a command, and when a reply arrives, each as it happens. Its rules, by name:
 //   executed-before-sent      the server executes what the client has not sent completely
 //   executed-wrong-command    ... not the next one that the client sent, with exactly its arguments
 //   executed-after-end        ... something after QUIT, a protocol error or CLIENT KILL
@@ -37,43 +35,29 @@
 
 #include "sim/event_log.h"
 #include "tests/scenarios/admission.h"
+#include "tests/scenarios/client_judge.h"
 #include "tests/scenarios/sequential_model.h"
 
 namespace orrery::scenarios {
 
-// What the server sees as one.
-struct Unit {
-  enum class Kind : uint8_t {
-    kCommand,
-    kSilent,  // Bytes that are not answered.
-    kError,   // Bytes that end the connection with `error`.
-  };
-  Kind kind = Kind::kCommand;
-  std::vector<std::string> arguments;  // kCommand.
-  std::string error;                   // kError.
-};
-
-class Judge {
+class Judge final : public ClientJudge {
  public:
   // `log` must outlive the judge.
   explicit Judge(sim::EventLog& log) : log_(log) {}
   Judge(const Judge&) = delete;
   Judge& operator=(const Judge&) = delete;
 
-  // --- From clients, by the number of their connection (the kernel's PeerId).
-  void OnConnected(uint64_t connection, uint64_t client);
-  // All of the unit is in the stream; for an error, its first byte is: the server may answer as
-  // soon as it has seen enough.
-  void OnSent(uint64_t connection, Unit unit);
-  void OnReply(uint64_t connection, std::string_view reply);
-  void OnMalformedReply(uint64_t connection, std::string_view problem);
-  // The client reads the end of the stream, or a reset; `rest`: bytes that are not a whole reply.
-  void OnEnd(uint64_t connection, bool reset, std::string_view rest);
-  void OnHalfClosed(uint64_t connection);
-  // The client stops reading for as long as the server lets it.
-  void OnDeaf(uint64_t connection);
-  // The client has closed or reset; it is told nothing more.
-  void OnGone(uint64_t connection);
+  // --- ClientJudge.
+  void OnConnected(uint64_t connection, uint64_t client) override;
+  void OnSent(uint64_t connection, Unit unit) override;
+  void OnReply(uint64_t connection, std::string_view reply) override;
+  void OnMalformedReply(uint64_t connection, std::string_view problem) override;
+  void OnEnd(uint64_t connection, bool reset, std::string_view rest) override;
+  void OnHalfClosed(uint64_t connection) override;
+  void OnDeaf(uint64_t connection) override;
+  void OnGone(uint64_t connection) override;
+  bool Outstanding(uint64_t connection) const override;
+  bool ServerEnds(uint64_t connection) const override;
 
   // --- From the server, in the order of execution.
   // `server_ms` is the wall clock as the server has it, `now` what the clocks say.
@@ -102,9 +86,6 @@ class Judge {
   bool AnythingOutstanding() const;
   // How many keys had expired by then, and the server still has them.
   uint64_t ExpiredKeys(int64_t now_ms) const { return model_.Expired(now_ms); }
-  bool Outstanding(uint64_t connection) const;
-  // Whether the server has a reason to end the connection, and therefore must.
-  bool ServerEnds(uint64_t connection) const;
   // Reports the first connection with something outstanding as a violation.
   void CheckNothingOutstanding();
 

@@ -30,7 +30,7 @@ std::string Encode(const std::vector<std::string>& arguments, Form form) {
 }  // namespace
 
 RespClient::RespClient(Script script, uint16_t port, Nanoseconds start, model::ModelKernel& kernel,
-                       Judge& judge)
+                       ClientJudge& judge)
     : script_(std::move(script)),
       port_(port),
       kernel_(kernel),

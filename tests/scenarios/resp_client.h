@@ -16,7 +16,7 @@
 #include "base/units.h"
 #include "kernel_model/model_kernel.h"
 #include "sim/world.h"
-#include "tests/scenarios/judge.h"
+#include "tests/scenarios/client_judge.h"
 #include "tests/scenarios/workload.h"
 
 namespace orrery::scenarios {
@@ -26,7 +26,7 @@ class RespClient final : public sim::Actor {
   // Connects to `port` when its script says, counted from `start`. `kernel` and `judge` must
   // outlive the client.
   RespClient(Script script, uint16_t port, Nanoseconds start, model::ModelKernel& kernel,
-             Judge& judge);
+             ClientJudge& judge);
 
   // --- sim::Actor.
   bool Ready(Nanoseconds now) const override;
@@ -76,7 +76,7 @@ class RespClient final : public sim::Actor {
   Script script_;
   uint16_t port_;
   model::ModelKernel& kernel_;
-  Judge& judge_;
+  ClientJudge& judge_;
   State state_ = State::kIdle;
   model::ModelKernel::PeerId peer_ = 0;
   Nanoseconds connect_at_;
