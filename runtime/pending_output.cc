@@ -57,20 +57,6 @@ void PendingOutput::Append(std::string_view bytes) {
   }
 }
 
-std::span<char> PendingOutput::Reserve(size_t bytes_min) {
-  ORRERY_CHECK(bytes_min <= kBlockBytes);
-  if (last_ == nullptr || kBlockBytes - last_->used_bytes < bytes_min) AddBlock();
-  return {last_->bytes + last_->used_bytes, kBlockBytes - last_->used_bytes};
-}
-
-void PendingOutput::Commit(size_t bytes) {
-  ORRERY_CHECK(last_ != nullptr && bytes <= kBlockBytes - last_->used_bytes);
-  last_->used_bytes += static_cast<uint32_t>(bytes);
-  copied_position_ += bytes;
-  size_bytes_ += bytes;
-  if (size_bytes_ == 0) GiveBlocks();  // Reserved, and not used after all.
-}
-
 void PendingOutput::AppendBody(SharedBytes body) {
   if (body.empty()) return;
   size_bytes_ += body.size();

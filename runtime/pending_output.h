@@ -90,9 +90,21 @@ class PendingOutput {
 
   // Room for at least `bytes_min` contiguous bytes, to write into; follow with Commit() before
   // anything else. REQUIRES: bytes_min <= kBlockBytes.
-  std::span<char> Reserve(size_t bytes_min);
+  std::span<char> Reserve(size_t bytes_min) {
+    ORRERY_DCHECK(bytes_min <= kBlockBytes);
+    if (last_ == nullptr || kBlockBytes - last_->used_bytes < bytes_min) [[unlikely]]
+      AddBlock();
+    return {last_->bytes + last_->used_bytes, kBlockBytes - last_->used_bytes};
+  }
   // Makes the first `bytes` of the last Reserve() part of the stream.
-  void Commit(size_t bytes);
+  void Commit(size_t bytes) {
+    ORRERY_CHECK(last_ != nullptr && bytes <= kBlockBytes - last_->used_bytes);
+    last_->used_bytes += static_cast<uint32_t>(bytes);
+    copied_position_ += bytes;
+    size_bytes_ += bytes;
+    if (size_bytes_ == 0) [[unlikely]]
+      GiveBlocks();  // Reserved, and not used after all.
+  }
 
   // Describes the front of the stream in `iovecs`: as much as fits, but ends before a body of which
   // `body_bytes_end` or more are left, unless that is the front. No iovec is empty. An empty stream

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/short_bytes.h"
 #include "server/command_families.h"
 #include "server/text.h"
 
@@ -39,23 +40,7 @@ uint32_t CommandSpec::AllCategories() const {
   return all;
 }
 
-uint64_t CommandTable::Front(std::string_view name) {
-  static_assert(std::endian::native == std::endian::little);
-  uint64_t word = 0;
-  if (name.size() >= sizeof(word)) {
-    std::memcpy(&word, name.data(), sizeof(word));
-  } else {
-    for (size_t i = 0; i < name.size(); ++i) {
-      word |= static_cast<uint64_t>(static_cast<unsigned char>(name[i])) << (8 * i);
-    }
-  }
-  return ToLowerWord(word);
-}
-
-size_t CommandTable::SlotIndex(uint64_t front, size_t size) const {
-  const uint64_t mixed = (front ^ size) * 0x9e3779b97f4a7c15;
-  return (mixed >> 32) & (slots_.size() - 1);
-}
+uint64_t CommandTable::Front(std::string_view name) { return ToLowerWord(LoadUpToWord(name)); }
 
 CommandTable::CommandTable() {
   for (const std::span<const CommandSpec> family :
@@ -80,12 +65,13 @@ CommandTable::CommandTable() {
     if (i < commands) commands_.push_back(&spec);
   }
   slots_.resize(std::bit_ceil(commands_.size() * kSlotsPerCommand));
+  slot_mask_ = slots_.size() - 1;
   for (const CommandSpec* spec : commands_) {
     ORRERY_CHECK_MSG(Find(spec->name) == nullptr, "two commands have one name");
     const uint64_t front = Front(spec->name);
     size_t index = SlotIndex(front, spec->name.size());
-    while (slots_[index].spec != nullptr) index = (index + 1) & (slots_.size() - 1);
-    slots_[index] = {.front = front, .spec = spec};
+    while (slots_[index].spec != nullptr) index = (index + 1) & slot_mask_;
+    slots_[index] = {.front = front, .size = spec->name.size(), .spec = spec};
   }
 }
 
@@ -97,12 +83,14 @@ std::vector<CommandStats> CommandTable::MakeStats() const {
 
 const CommandSpec* CommandTable::Find(std::string_view name) const {
   const uint64_t front = Front(name);
-  for (size_t index = SlotIndex(front, name.size());; index = (index + 1) & (slots_.size() - 1)) {
+  for (size_t index = SlotIndex(front, name.size());; index = (index + 1) & slot_mask_) {
     const Slot& slot = slots_[index];
-    if (slot.spec == nullptr) return nullptr;
-    if (slot.front != front || slot.spec->name.size() != name.size()) continue;
-    const size_t compared = std::min(name.size(), sizeof(front));
-    if (EqualsIgnoreCase(slot.spec->name.substr(compared), name.substr(compared))) {
+    if (slot.front != front || slot.size != name.size()) [[unlikely]] {
+      if (slot.spec == nullptr) return nullptr;
+      continue;
+    }
+    if (name.size() <= sizeof(front) ||
+        EqualsIgnoreCase(slot.spec->name.substr(sizeof(front)), name.substr(sizeof(front)))) {
       return slot.spec;
     }
   }

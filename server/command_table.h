@@ -140,17 +140,22 @@ class CommandTable {
   static constexpr size_t kSlotsPerCommand = 4;
 
   struct Slot {
-    uint64_t front = 0;  // The name's first eight bytes.
+    uint64_t front = 0;  // The name's first eight bytes,
+    size_t size = 0;     // and how many it has.
     const CommandSpec* spec = nullptr;
   };
 
   static uint64_t Front(std::string_view name);
-  size_t SlotIndex(uint64_t front, size_t size) const;
+  size_t SlotIndex(uint64_t front, size_t size) const {
+    const uint64_t mixed = (front ^ size) * 0x9e3779b97f4a7c15;
+    return (mixed >> 32) & slot_mask_;
+  }
 
   // Copies of what the families have, numbered. Subcommands stand together.
   std::vector<CommandSpec> specs_;
   std::vector<const CommandSpec*> commands_;
-  std::vector<Slot> slots_;
+  std::vector<Slot> slots_;  // A power of two of them.
+  size_t slot_mask_ = 0;
 };
 
 }  // namespace orrery::server

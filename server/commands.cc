@@ -118,7 +118,14 @@ ParseResult CommandProcessor::ParseBatch(std::string_view input, RespParser& par
   size_t start = 0;
   for (count = 0; count < kBatchMax; ++count) {
     Prepared& prepared = batch_[count];
-    ParseResult result = parser.Parse(input.substr(start), limits, prepared.command);
+    const std::string_view rest = input.substr(start);
+    if (const size_t bytes = parser.ParseUsual(rest, limits, prepared.command); bytes > 0)
+        [[likely]] {
+      start += bytes;
+      prepared.end = start;
+      continue;
+    }
+    ParseResult result = parser.Parse(rest, limits, prepared.command);
     start += result.consumed_bytes;
     if (result.status != ParseStatus::kCommand) {
       result.consumed_bytes = start;
@@ -150,8 +157,9 @@ void CommandProcessor::PrepareBatch(size_t count) {
 }
 
 bool CommandProcessor::MustWait(const Prepared& prepared) const {
-  if (server_.pause.end_ms < server_.monotonic_ms()) [[likely]]
+  if (server_.pause.end_ms == Pause::kNone) [[likely]]
     return false;
+  if (server_.pause.end_ms < server_.monotonic_ms()) return false;
   if (!server_.pause.writes_only) return true;
   const CommandSpec* spec = prepared.spec;
   const Command& command = prepared.command;

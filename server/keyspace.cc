@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/mark.h"
+#include "base/short_bytes.h"
 #include "server/access_clock.h"
 
 namespace orrery::server {
@@ -33,7 +34,7 @@ bool FillsEnough(size_t bytes, size_t capacity) { return capacity <= 2 * bytes +
 }  // namespace
 
 Keyspace::Keyspace(SipHashKey hash_key, uint32_t segment_bits)
-    : hash_key_(hash_key), segment_bits_(segment_bits) {
+    : hash_(hash_key), segment_bits_(segment_bits) {
   ORRERY_CHECK(segment_bits >= kLevelMin);
   StartTable();
 }
@@ -146,38 +147,12 @@ void Keyspace::SetSlotExpiry(uint64_t& slot, int64_t expires_at_ms) {
 
 // --- operations
 
-void Keyspace::PrefetchEntry(uint64_t hash) const {
-  const Bucket& bucket = BucketOf(hash);
-  for (const uint64_t slot : bucket.slots) {
-    if (((slot ^ hash) & kTagMask) == 0 && slot != 0) __builtin_prefetch(EntryOf(slot));
-  }
-  if (bucket.next != nullptr) __builtin_prefetch(bucket.next);
-}
-
-Keyspace::Place Keyspace::Find(HashedKey key, int64_t now_ms) {
-  const Place place = Peek(key, now_ms);
-  if (place && counts_uses_) EntryOf(*place.slot_)->accessed_ = access_clock_;
-  return place;
-}
-
-Keyspace::Place Keyspace::Peek(HashedKey key, int64_t now_ms) {
-  access_clock_ = AccessClock(now_ms);
-  Bucket& head = BucketOf(key.hash);
-  const uint64_t tag = (key.hash & kTagMask) | kUsedBit;
-  for (Bucket* bucket = &head; bucket != nullptr; bucket = bucket->next) {
-    for (uint64_t& slot : bucket->slots) {
-      if ((slot & (kTagMask | kUsedBit)) != tag) continue;
-      if (EntryOf(slot)->key() != key.bytes) continue;
-      if ((slot & kExpiresBit) != 0 && EntryOf(slot)->expired(now_ms)) [[unlikely]] {
-        ORRERY_MARK("keyspace.expired-when-asked-for");
-        EraseExpired(Place(&head, &slot));
-        ++counters_.expired;
-        return {};
-      }
-      return {&head, &slot};
-    }
-  }
-  return {};
+bool Keyspace::EraseIfExpired(Place place, int64_t now_ms) {
+  if (!place->expired(now_ms)) return false;
+  ORRERY_MARK("keyspace.expired-when-asked-for");
+  EraseExpired(place);
+  ++counters_.expired;
+  return true;
 }
 
 void Keyspace::SetAccessed(Place place, uint32_t accessed) {

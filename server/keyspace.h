@@ -21,9 +21,12 @@
 #include <vector>
 
 #include "base/prng.h"
+#include "base/short_bytes.h"
 #include "base/siphash.h"
 #include "base/units.h"
+#include "server/access_clock.h"
 #include "server/entry.h"
+#include "server/key_hash.h"
 
 namespace orrery::server {
 
@@ -98,12 +101,21 @@ class Keyspace {
   Keyspace& operator=(const Keyspace&) = delete;
   ~Keyspace();
 
-  uint64_t Hash(std::string_view key) const { return SipHash<1, 3>(hash_key_, key); }
+  uint64_t Hash(std::string_view key) const { return hash_(key); }
   HashedKey WithHash(std::string_view key) const { return {.bytes = key, .hash = Hash(key)}; }
 
   // Hints for a batch of keys: first every bucket, then every entry (which reads the bucket).
   void PrefetchBucket(uint64_t hash) const { __builtin_prefetch(&BucketOf(hash)); }
-  void PrefetchEntry(uint64_t hash) const;
+  void PrefetchEntry(uint64_t hash) const {
+    const Bucket& bucket = BucketOf(hash);
+    const uint64_t tag = TagOf(hash);
+    for (const uint64_t slot : bucket.slots) {
+      if (!HasTag(slot, tag)) continue;
+      __builtin_prefetch(EntryOf(slot));
+      return;  // Hardly ever is it another one.
+    }
+    if (bucket.next != nullptr) __builtin_prefetch(bucket.next);
+  }
 
   // Keys that are gone and whose memory Step() will free.
   size_t dying() const { return dying_entries_; }
@@ -116,11 +128,34 @@ class Keyspace {
   void ObserveExpiry(ExpiryObserver* observer) { expiry_observer_ = observer; }
 
   // An expired key is removed and not found. What is found counts as used now.
-  Place Find(HashedKey key, int64_t now_ms);
+  Place Find(HashedKey key, int64_t now_ms) {
+    const Place place = Peek(key, now_ms);
+    if (place && counts_uses_) EntryOf(*place.slot_)->accessed_ = access_clock_;
+    return place;
+  }
   // Whether what is found from now on counts as used; at first it does.
   void CountUses(bool count) { counts_uses_ = count; }
   // The same, for who only asks about the key: it does not count as used.
-  Place Peek(HashedKey key, int64_t now_ms);
+  Place Peek(HashedKey key, int64_t now_ms) {
+    if (now_ms != now_ms_) {
+      now_ms_ = now_ms;
+      access_clock_ = AccessClock(now_ms);
+    }
+    Bucket& head = BucketOf(key.hash);
+    const uint64_t tag = TagOf(key.hash);
+    Bucket* bucket = &head;
+    do {
+      for (uint64_t& slot : bucket->slots) {
+        if (!HasTag(slot, tag) || !SameBytes(EntryOf(slot)->key(), key.bytes)) continue;
+        const Place place(&head, &slot);
+        if ((slot & kExpiresBit) != 0 && EraseIfExpired(place, now_ms)) [[unlikely]]
+          return {};
+        return place;
+      }
+      bucket = bucket->next;
+    } while (bucket != nullptr);
+    return {};
+  }
   // Says when it was used, by AccessClock(), instead. REQUIRES: found.
   void SetAccessed(Place place, uint32_t accessed);
 
@@ -217,6 +252,8 @@ class Keyspace {
     // User space addresses fit in 48 bits; MakeSlot checks it.
     return reinterpret_cast<Entry*>(slot & kAddressMask);
   }
+  static uint64_t TagOf(uint64_t hash) { return (hash & kTagMask) | kUsedBit; }
+  static bool HasTag(uint64_t slot, uint64_t tag) { return (slot & (kTagMask | kUsedBit)) == tag; }
   static uint64_t MakeSlot(const Entry* entry, uint64_t hash);
 
   size_t IndexOf(uint64_t hash) const {
@@ -266,8 +303,10 @@ class Keyspace {
   void ExpireBucket(Bucket& head, int64_t now_ms, Expiration& result);
   // Removes what has expired.
   void EraseExpired(Place place);
+  // The same, if it has; whether it had. For who asked for it.
+  bool EraseIfExpired(Place place, int64_t now_ms);
 
-  const SipHashKey hash_key_;
+  const KeyHash hash_;
   const uint32_t segment_bits_;
   // Of segment_buckets() each.
   std::vector<Bucket*> segments_;
@@ -281,7 +320,8 @@ class Keyspace {
   uint64_t expire_cursor_ = 0;
   bool counts_uses_ = true;
   ExpiryObserver* expiry_observer_ = nullptr;
-  uint32_t access_clock_ = 0;  // At the last Find() or Peek().
+  int64_t now_ms_ = 0;  // At the last Find() or Peek(), and what the clock of uses said.
+  uint32_t access_clock_ = 0;
 
   // What Clear() left: how many keys, where, and how far FreeSome() has come in the last of it.
   size_t dying_entries_ = 0;

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <span>
 
+#include "base/short_bytes.h"
 #include "server/number.h"
 
 namespace orrery::server {
@@ -29,6 +30,10 @@ char* PutLineEnd(char* to) {
 template <typename Integer>
 char* PutHeader(char* to, char type, Integer value) {
   *to = type;
+  if (value >= 0 && value <= 9) [[likely]] {
+    to[1] = static_cast<char>('0' + value);
+    return PutLineEnd(to + 2);
+  }
   return PutLineEnd(std::to_chars(to + 1, to + 1 + kIntegerTextMax, value).ptr);
 }
 
@@ -58,7 +63,7 @@ void ReplyWriter::Bulk(std::string_view bytes) {
   }
   const std::span<char> room = output_.Reserve(kHeaderBytesMax + bytes.size() + 2);
   char* to = PutHeader(room.data(), '$', bytes.size());
-  if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
+  CopyBytes(to, bytes);
   to = PutLineEnd(to + bytes.size());
   output_.Commit(static_cast<size_t>(to - room.data()));
 }

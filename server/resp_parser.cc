@@ -1,21 +1,25 @@
 #include "server/resp_parser.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <optional>
 #include <utility>
 
 #include "base/mark.h"
+#include "base/short_bytes.h"
 #include "server/inline_split.h"
 #include "server/number.h"
 
 namespace orrery::server {
 
 void Command::Clear() {
-  base_ = nullptr;
-  if (spans_.capacity() > kArgumentsKept) [[unlikely]] {
-    spans_ = {};
+  SetArguments(nullptr, nullptr, 0);
+  holds_memory_ = false;
+  if (many_.capacity() > kArgumentsKept) [[unlikely]] {
+    many_ = {};
   } else {
-    spans_.clear();
+    many_.clear();
   }
   if (!bodies_.empty()) [[unlikely]]
     bodies_ = {};
@@ -63,23 +67,61 @@ struct RespParser::Step {
 
 namespace {
 
-// The usual line of a length, "$12\r\n": how many bytes its digits take, 0 when it is unusual.
-size_t ShortDigits(std::string_view line, int64_t& value) {
-  constexpr size_t kDigitsMax = 9;
-  value = 0;
-  size_t digits = 0;
-  while (digits < line.size() && digits <= kDigitsMax) {
-    const unsigned digit = static_cast<unsigned char>(line[digits]) - unsigned{'0'};
-    if (digit > 9) break;
-    value = value * 10 + digit;
-    ++digits;
+// The rest of ReadUsualLine() for numbers of three digits and more, the first two of which are
+// `number`; `at` is behind them.
+const char* ReadLongNumber(const char* at, const char* end, uint64_t& number) {
+  constexpr ptrdiff_t kDigitsMax = 9;
+  const char* const digits_end = at + std::min(kDigitsMax - 2, end - at - 2);
+  while (*at != '\r') {
+    const uint64_t digit = static_cast<unsigned char>(*at) - uint64_t{'0'};
+    if (digit > 9 || at >= digits_end) return nullptr;
+    number = number * 10 + digit;
+    ++at;
   }
-  const bool usual = digits > 0 && digits <= kDigitsMax && (line[0] != '0' || digits == 1) &&
-                     digits + 2 <= line.size() && line[digits] == '\r';
-  return usual ? digits : 0;
+  return at + 2;
+}
+
+// The number of a usual line, "$12\r\n", that starts with `type` at `at`: where the line ends.
+// Null: it is unusual, or something of it or behind it is missing.
+inline const char* ReadUsualLine(const char* at, const char* end, char type, uint64_t& number) {
+  constexpr ptrdiff_t kBytesMin = 6;  // "$0\r\n\r\n" is the shortest with what must follow.
+  if (end - at < kBytesMin) return nullptr;
+  const uint32_t word = LoadWord<uint32_t>(at);
+  const uint32_t first = (word >> 8 & 0xff) - uint32_t{'0'};
+  if (first > 9) return nullptr;
+  // The first and the third byte; as in Redis, the byte after '\r' is not looked at.
+  if ((word & 0x00ff00ff) == (static_cast<uint32_t>(type) | uint32_t{'\r'} << 16)) {
+    number = first;
+    return at + 4;
+  }
+  const uint32_t second = (word >> 16 & 0xff) - uint32_t{'0'};
+  if (at[0] != type || second > 9 || first == 0) return nullptr;
+  number = first * 10 + second;
+  return at[3] == '\r' ? at + 5 : ReadLongNumber(at + 3, end, number);
 }
 
 }  // namespace
+
+size_t RespParser::ReadUsual(std::string_view input, const ParserLimits& limits, Command& command) {
+  const char* const start = input.data();
+  const char* const end = start + input.size();
+  uint64_t arguments = 0;
+  const char* at = ReadUsualLine(start, end, '*', arguments);
+  if (at == nullptr || arguments == 0 || arguments > Command::kFewArguments) return 0;
+  Command::Span* const spans = command.few_.data();
+  for (uint64_t i = 0; i < arguments; ++i) {
+    uint64_t bytes = 0;
+    at = ReadUsualLine(at, end, '$', bytes);
+    if (at == nullptr || bytes > limits.bulk_bytes_max ||
+        static_cast<uint64_t>(end - at) < bytes + 2) {
+      return 0;
+    }
+    spans[i] = {.offset = static_cast<uint64_t>(at - start), .bytes = bytes};
+    at += bytes + 2;
+  }
+  command.SetArguments(start, spans, arguments);
+  return static_cast<size_t>(at - start);
+}
 
 // Reads the line "?<number>\r\n" at position.next, whatever byte '?' is. As in Redis, the byte
 // after
@@ -87,14 +129,6 @@ size_t ShortDigits(std::string_view line, int64_t& value) {
 RespParser::Step RespParser::ReadLength(std::string_view frame, ProtocolError too_long,
                                         Position& position) {
   const std::string_view line = frame.substr(position.next);
-  int64_t value = 0;
-  if (!line.empty()) {
-    if (const size_t digits = ShortDigits(line.substr(1), value); digits > 0) {
-      position.next += 1 + digits + 2;
-      position.searched = 0;
-      return {.status = ParseStatus::kCommand, .length = value};
-    }
-  }
   const size_t end = line.find('\r', position.searched);
   const size_t line_bytes = end == std::string_view::npos ? line.size() : end;
   if (line_bytes > kLineBytesMax) return Step::Error(too_long);
@@ -142,12 +176,12 @@ RespParser::Step RespParser::ReadArray(std::string_view frame, const ParserLimit
       return {};
     }
     const uint64_t offset = apart ? Command::kInBodies + position.bodies_used++ : position.next;
-    command.spans_.push_back({.offset = offset, .bytes = position.bulk_bytes});
+    command.many_.push_back({.offset = offset, .bytes = position.bulk_bytes});
     position.next += wanted;  // As in Redis, the two bytes behind a bulk are not looked at.
     position.bulk_known = false;
     --position.arguments_left;
   }
-  command.base_ = frame.data();
+  command.SetArguments(frame.data(), command.many_.data(), command.many_.size());
   return {.status = ParseStatus::kCommand};
 }
 
@@ -166,10 +200,10 @@ RespParser::Step RespParser::ReadInline(std::string_view frame, Position& positi
   std::string& text = command.inline_text_;
   text.clear();
   const bool balanced = SplitInline(line, text, [&](size_t begin, size_t end) {
-    command.spans_.push_back({.offset = begin, .bytes = end - begin});
+    command.many_.push_back({.offset = begin, .bytes = end - begin});
   });
   if (!balanced) return Step::Error(ProtocolError::kUnbalancedQuotes);
-  command.base_ = text.data();
+  command.SetArguments(text.data(), command.many_.data(), command.many_.size());
   return {.status = ParseStatus::kCommand};
 }
 
@@ -211,7 +245,11 @@ uint64_t RespParser::supplied_bytes() const {
 ParseResult RespParser::Parse(std::string_view input, const ParserLimits& limits,
                               Command& command) {
   command.Clear();
+  if (const size_t bytes = ParseUsual(input, limits, command); bytes > 0) {
+    return {.status = ParseStatus::kCommand, .consumed_bytes = bytes};
+  }
   if (input.empty()) return {};
+  command.holds_memory_ = true;
   Position position;
   if (unfinished_ != nullptr) {
     position = *unfinished_;
@@ -220,7 +258,7 @@ ParseResult RespParser::Parse(std::string_view input, const ParserLimits& limits
                    "parse.resumed-in-an-array");
     ORRERY_MARK_IF(!position.count_known, "parse.resumed-in-the-first-line");
     position.missing_bytes = 0;
-    command.spans_.swap(unfinished_->spans);
+    command.many_.swap(unfinished_->spans);
     if (!unfinished_->bodies.empty()) [[unlikely]]
       command.bodies_.swap(unfinished_->bodies);
   }
@@ -237,8 +275,8 @@ ParseResult RespParser::Parse(std::string_view input, const ParserLimits& limits
     if (step.status == ParseStatus::kNeedMore) {
       if (unfinished_ == nullptr) unfinished_ = std::make_unique<Unfinished>();
       static_cast<Position&>(*unfinished_) = position;
-      unfinished_->spans.swap(command.spans_);
-      command.spans_.clear();
+      unfinished_->spans.swap(command.many_);
+      command.many_.clear();
       unfinished_->bodies.swap(command.bodies_);
       return {.consumed_bytes = frame_start};
     }
