@@ -51,8 +51,15 @@ class Connection {
   bool open() const { return phase_ == Phase::kOpen; }
   bool reads_paused() const { return reads_paused_; }
 
+  // When bytes last went out or came in, as far as the kernel has told; before the first of them,
+  // when it was accepted.
+  Nanoseconds last_progress() const { return last_progress_; }
+
   // What is being received in its own memory (Reactor::ReceiveBody()), or null.
   const IncomingBody* body() const { return body_.get(); }
+
+  // Whether Reactor::AskAboutBody() has no answer yet.
+  bool asked_about_body() const { return receive_asked_; }
 
   // Where replies go. After appending, call Reactor::Flush().
   PendingOutput& output() { return output_; }
@@ -83,7 +90,7 @@ class Connection {
   }
   bool wants_receive_cancel() const {
     return in_flight(Operation::kReceive) && !receive_cancel_sent_ &&
-           (reads_paused_ || phase_ == Phase::kClosing ||
+           (reads_paused_ || receive_asked_ || phase_ == Phase::kClosing ||
             in_place_in_flight_ != receives_in_place());
   }
   bool wants_send() const {
@@ -111,11 +118,13 @@ class Connection {
   bool reads_paused_ = false;
   bool end_of_input_ = false;  // The peer's stream has ended: there is nothing more to receive.
   bool receive_cancel_sent_ = false;  // For the receive in flight.
+  bool receive_asked_ = false;        // How far the receive in flight has come is asked for.
   bool in_place_in_flight_ = false;   // The receive in flight writes into body_.
   bool send_cancel_sent_ = false;     // For the send in flight.
   size_t drained_bytes_ = 0;          // Input discarded while finishing.
   bool flush_clock_ = false;          // Which of the reactor's clocks the deadline is of.
   Nanoseconds linger_deadline_ = kNever;
+  Nanoseconds last_progress_ = 0;
 
   // What the kernel may write to is not touched until the receive in flight has ended.
   std::unique_ptr<IncomingBody> body_;

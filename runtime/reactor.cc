@@ -293,6 +293,7 @@ void Reactor::HandleAccept(const Completion& completion) {
     return;
   }
   ++counters_.accepted;
+  connection->last_progress_ = now_;
   Emit(ConnectionEvent::Kind::kOpened, *connection);
   Queue(*connection);
 }
@@ -316,6 +317,7 @@ void Reactor::HandleReceive(Connection& connection, const Completion& completion
   const std::string_view data = TakeBuffer(completion);
   if (!data.empty()) {
     counters_.received_bytes += data.size();
+    connection.last_progress_ = now_;
     if (connection.open()) {
       ORRERY_MARK_IF(connection.reads_paused(), "receive.data-while-paused");
       Emit(ConnectionEvent::Kind::kData, connection, data);
@@ -337,6 +339,7 @@ void Reactor::HandleReceiveInPlace(Connection& connection, const Completion& com
   // One that is cancelled or ended by its peer says how far it has come (fact R5).
   ORRERY_MARK_IF(bytes > 0 && connection.receive_cancel_sent_, "body.cancelled-with-bytes");
   counters_.received_bytes += bytes;
+  if (bytes > 0) connection.last_progress_ = now_;
   connection.body_->Fill(bytes);
   if (connection.open()) {
     ORRERY_MARK_IF(bytes > 0 && !connection.body_->complete(), "body.comes-in-parts");
@@ -350,7 +353,7 @@ void Reactor::HandleReceiveInPlace(Connection& connection, const Completion& com
 
 void Reactor::HandleReceiveEnd(Connection& connection, const Completion& completion) {
   connection.clear_in_flight(Operation::kReceive);
-  connection.receive_cancel_sent_ = false;
+  connection.receive_cancel_sent_ = connection.receive_asked_ = false;
   if (completion.ok() && completion.value() == 0) {
     connection.end_of_input_ = true;
     ORRERY_MARK_IF(connection.phase() == Phase::kFlushing, "receive.end-while-flushing");
@@ -416,6 +419,7 @@ void Reactor::HandleSend(Connection& connection, const Completion& completion) {
   }
   if (completion.ok()) {
     counters_.sent_bytes += completion.value();
+    connection.last_progress_ = now_;
     connection.output_.Advance(completion.value());
     ORRERY_MARK_IF(!connection.output_.empty(), "send.continued");
     if (connection.phase() == Phase::kFlushing) {
@@ -718,6 +722,13 @@ std::optional<SharedBytes> Reactor::TakeBody(Connection& connection) {
   SharedBytes body = std::move(*connection.body_).Take();
   connection.body_.reset();
   return body;
+}
+
+void Reactor::AskAboutBody(Connection& connection) {
+  if (!connection.open() || !connection.in_place_in_flight_) return;
+  // The receive that is cancelled says how far it has come (fact R5), and another one follows it.
+  connection.receive_asked_ = true;
+  Queue(connection);
 }
 
 void Reactor::Finish(Connection& connection) {

@@ -190,6 +190,10 @@ class Reactor {
   size_t FeedBody(Connection& connection, std::string_view data);
   // The body, once it is complete; then none is being received any more.
   std::optional<SharedBytes> TakeBody(Connection& connection);
+  // Asks how much of a body has come, of which the kernel says nothing before it is complete:
+  // Connection::last_progress() and filled_bytes() know it some turns later. Does nothing where
+  // none is being received.
+  void AskAboutBody(Connection& connection);
   // Sends the output, then ends the connection so that the peer receives all of it. Input is
   // discarded from now on.
   void Finish(Connection& connection);

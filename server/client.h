@@ -10,6 +10,7 @@
 
 #include "base/intrusive_list.h"
 #include "base/units.h"
+#include "server/config.h"
 #include "server/reply_writer.h"
 #include "server/resp_parser.h"
 
@@ -37,6 +38,10 @@ struct Client {
   Nanoseconds last_command_ns = 0;
   RespParser parser;
   RespVersion version = RespVersion::k2;
+  // It has said the password, or there was none when it came.
+  bool authenticated = true;
+  // Which of the limits of output holds for it.
+  ClientClass client_class = ClientClass::kNormal;
   // No more commands are read from this client: it gets the replies written so far, then the end of
   // the stream.
   bool closing = false;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/mark.h"
+#include "server/authentication.h"
 #include "server/text.h"
 
 namespace orrery::server {
@@ -33,9 +34,23 @@ bool IsHttp(std::string_view name) {
   return EqualsIgnoreCase(name, "post") || EqualsIgnoreCase(name, "host:");
 }
 
+// Why the command may not run now, as Redis says it; empty when it may.
+std::string_view ProhibitionOf(const CommandSpec& spec, const Client& client,
+                               const ServerContext& server) {
+  const ServerConfig& config = server.config;
+  if (MustAuthenticate(client, config) && (spec.flags & kNoAuth) == 0) [[unlikely]] {
+    return kAuthenticationRequired;
+  }
+  if (config.memory_bytes_max != 0 && (spec.flags & kDenyOom) != 0 &&
+      server.keyspace.memory_bytes() > config.memory_bytes_max) [[unlikely]] {
+    return "OOM command not allowed when used memory > 'maxmemory'.";
+  }
+  return {};
+}
+
 // The command or subcommand to run; null when the error has been replied or the client cut off.
 const CommandSpec* ResolveOrReply(const Command& command, const CommandSpec* spec, Client& client,
-                                  ServerStats& stats, ReplyWriter& reply) {
+                                  ServerContext& server, ReplyWriter& reply) {
   if (spec == nullptr) {
     if (IsHttp(command[0])) {
       client.closing = true;
@@ -53,8 +68,14 @@ const CommandSpec* ResolveOrReply(const Command& command, const CommandSpec* spe
     }
   }
   if (!spec->TakesArguments(command.size())) {
-    ++stats.commands[spec->number].rejected_calls;
+    ++server.stats.commands[spec->number].rejected_calls;
     reply.Error("ERR wrong number of arguments for '" + std::string(spec->name) + "' command");
+    return nullptr;
+  }
+  const std::string_view prohibition = ProhibitionOf(*spec, client, server);
+  if (!prohibition.empty()) [[unlikely]] {
+    ++server.stats.commands[spec->number].rejected_calls;
+    reply.Error(prohibition);
     return nullptr;
   }
   return spec;
@@ -86,7 +107,7 @@ void Execute(const Command& command, const CommandSpec* spec, uint64_t first_key
              Client& client, ServerContext& server, ReplyWriter& reply) {
   if (server.observer != nullptr) server.observer->OnCommand(client, command, server.now_ms);
   const CommandSpec* container = spec;
-  spec = ResolveOrReply(command, spec, client, server.stats, reply);
+  spec = ResolveOrReply(command, spec, client, server, reply);
   if (spec == nullptr) return;
   if (spec != container && spec->keys.first > 0) {
     first_key_hash = server.keyspace.Hash(command[static_cast<size_t>(spec->keys.first)]);
@@ -112,20 +133,22 @@ CommandProcessor::CommandProcessor(ServerContext& server) : server_(server) {
   server.stats.commands = server.commands.MakeStats();
 }
 
-ParseResult CommandProcessor::ParseBatch(std::string_view input, RespParser& parser,
-                                         size_t& count) {
-  const ParserLimits limits{.bulk_bytes_max = server_.config.bulk_bytes_max};
+ParseResult CommandProcessor::ParseBatch(std::string_view input, Client& client, size_t& count) {
+  const ParserLimits limits{.bulk_bytes_max = server_.config.bulk_bytes_max,
+                            .unauthenticated = MustAuthenticate(client, server_.config)};
+  // What a stranger says may change how the rest is to be read.
+  const size_t batch_max = limits.unauthenticated ? 1 : kBatchMax;
   size_t start = 0;
-  for (count = 0; count < kBatchMax; ++count) {
+  for (count = 0; count < batch_max; ++count) {
     Prepared& prepared = batch_[count];
     const std::string_view rest = input.substr(start);
-    if (const size_t bytes = parser.ParseUsual(rest, limits, prepared.command); bytes > 0)
+    if (const size_t bytes = client.parser.ParseUsual(rest, limits, prepared.command); bytes > 0)
         [[likely]] {
       start += bytes;
       prepared.end = start;
       continue;
     }
-    ParseResult result = parser.Parse(rest, limits, prepared.command);
+    ParseResult result = client.parser.Parse(rest, limits, prepared.command);
     start += result.consumed_bytes;
     if (result.status != ParseStatus::kCommand) {
       result.consumed_bytes = start;
@@ -171,16 +194,21 @@ bool CommandProcessor::MustWait(const Prepared& prepared) const {
 
 ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
                                         PendingOutput& output, size_t output_bytes_max) {
-  ReplyWriter reply(output, client.version, server_.stats.errors);
+  const uint64_t hard_limit =
+      server_.config.output_limits[static_cast<size_t>(client.client_class)].hard_bytes;
+  const size_t output_end = hard_limit == 0 ? ReplyWriter::kNoLimit : hard_limit;
+  output_bytes_max = std::min(output_bytes_max, output_end);
+  ReplyWriter reply(output, client.version, server_.stats.errors, output_end);
   client.last_command_ns = server_.monotonic_ns;
   size_t consumed = 0;
   for (;;) {
     if (output.size_bytes() >= output_bytes_max) return {consumed, ProcessEnd::kOutputFull};
     size_t count = 0;
-    const ParseResult last = ParseBatch(input.substr(consumed), client.parser, count);
+    const ParseResult last = ParseBatch(input.substr(consumed), client, count);
     PrepareBatch(count);
     const size_t batch_start = consumed;
-    for (size_t i = 0; i < count; ++i) {
+    const bool authenticated = client.authenticated;
+    for (size_t i = 0; i < count && client.authenticated == authenticated; ++i) {
       if (output.size_bytes() >= output_bytes_max) {
         // The frame behind the batch, if one has begun, is presented again with what comes before.
         ORRERY_MARK_IF(last.status == ParseStatus::kNeedMore,
@@ -200,7 +228,10 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
       client.skip_reply = std::exchange(client.skip_next_reply, false);
       consumed = batch_start + prepared.end;
       if (client.closing) return {consumed, ProcessEnd::kClosing};
+      // What comes behind it was read as that of somebody else.
+      if (client.authenticated != authenticated) client.parser.Rewind(prepared.command);
     }
+    if (client.authenticated != authenticated) continue;
     consumed = batch_start + last.consumed_bytes;
     if (last.status == ParseStatus::kNeedMore) return {consumed, ProcessEnd::kNeedMore};
     if (last.status == ParseStatus::kError) {

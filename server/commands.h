@@ -21,10 +21,12 @@ namespace orrery::server {
 
 // Why Process() stopped.
 enum class ProcessEnd : uint8_t {
-  kNeedMore,    // What is left of the input, if anything, is the beginning of a frame.
-  kOutputFull,  // Go on with what is left when some of the output has gone.
-  kPaused,      // Go on with what is left when the pause is over (CLIENT PAUSE).
-  kClosing,     // Nothing more is read from the client: after QUIT, or a protocol error.
+  kNeedMore,  // What is left of the input, if anything, is the beginning of a frame.
+  // Go on with what is left when some of the output has gone; or cut the client off, if what waits
+  // has reached its limit (ServerConfig::output_limits).
+  kOutputFull,
+  kPaused,   // Go on with what is left when the pause is over (CLIENT PAUSE).
+  kClosing,  // Nothing more is read from the client: after QUIT, or a protocol error.
 };
 
 struct ProcessResult {
@@ -46,8 +48,8 @@ class CommandProcessor {
   // Runs the commands at the front of `input` and appends their replies to `output`. The next call
   // for this client starts with the bytes that were not consumed, moved elsewhere or not, and has
   // more behind them, or has room in `output` again. No command starts once `output_bytes_max`
-  // bytes are in `output`; one command may go beyond. After kClosing the client is not processed
-  // again.
+  // bytes are in `output`; one command may go beyond, as far as the client's hard limit. After
+  // kClosing the client is not processed again.
   ProcessResult Process(std::string_view input, Client& client, PendingOutput& output,
                         size_t output_bytes_max);
 
@@ -60,7 +62,7 @@ class CommandProcessor {
   };
 
   // Parses up to kBatchMax commands; `count` says how many. Returns the last result of the parser.
-  ParseResult ParseBatch(std::string_view input, RespParser& parser, size_t& count);
+  ParseResult ParseBatch(std::string_view input, Client& client, size_t& count);
   // Looks the commands up and gets their first keys near.
   void PrepareBatch(size_t count);
 

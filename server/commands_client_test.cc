@@ -14,6 +14,7 @@ class ClientCommandsTest : public testing::Test, public ServerHost {
  protected:
   ClientCommandsTest() { server_.context.host = this; }
 
+  void Configure(const ServerConfig&) override {}
   void Kill(Client& client) override { killed_.push_back(client.id); }
   void FindAddresses(Client& client) override {
     if (client.id == 3) return;  // Its peer has gone.

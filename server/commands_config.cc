@@ -58,7 +58,7 @@ std::optional<std::string> CheckConfigNames(const CommandCall& call) {
       return "ERR Unknown option or number of arguments for CONFIG SET - '" +
              std::string(AsCString(call[i], call[i].size())) + "'";
     }
-    if (parameter->set == nullptr)
+    if (parameter->at_start_only)
       return ConfigSetError(parameter->name, "can't set immutable config");
     for (size_t before = 2; before < i; before += 2) {
       if (EqualsIgnoreCase(call[before], call[i])) {
@@ -87,7 +87,11 @@ void ConfigSet(CommandCall& call) {
       return;
     }
   }
-  call.server.config = config;
+  if (call.server.host != nullptr) {
+    call.server.host->Configure(config);
+  } else {
+    call.server.config = config;
+  }
   call.reply.Ok();
 }
 

@@ -1,8 +1,10 @@
 // The family of commands about the connection itself.
 
 #include <array>
+#include <optional>
 #include <string>
 
+#include "server/authentication.h"
 #include "server/command_families.h"
 #include "server/command_support.h"
 #include "server/text.h"
@@ -31,29 +33,49 @@ void Select(CommandCall& call) {
   if (DatabaseOrReply(call, 1)) call.reply.Ok();
 }
 
-// --- HELLO
+// --- AUTH, HELLO
 
-// No password can be set, so every one is right for the default user.
-bool Authenticates(std::string_view user) { return user == "default"; }
+// False when the error has been replied.
+bool AuthenticateOrReply(CommandCall& call, std::string_view user, std::string_view password) {
+  if (!Authenticates(user, password, call.server.config)) {
+    call.reply.Error(kWrongPassword);
+    return false;
+  }
+  call.client.authenticated = true;
+  return true;
+}
+
+void Auth(CommandCall& call) {
+  if (call.size() > 3) {
+    call.reply.Error(kSyntaxError);
+    return;
+  }
+  if (call.size() == 2 && call.server.config.password.empty()) {
+    call.reply.Error(
+        "ERR AUTH <password> called without any password configured for the default user. Are you "
+        "sure your configuration is correct?");
+    return;
+  }
+  const std::string_view user = call.size() == 3 ? call[1] : "default";
+  if (AuthenticateOrReply(call, user, call[call.size() - 1])) call.reply.Ok();
+}
 
 // Does what the options ask and returns the version to speak; on nothing the error has been
-// replied.
+// replied. As in Redis, what stands before a wrong option has been done.
 std::optional<RespVersion> HelloOrReply(CommandCall& call) {
-  if (call.size() < 2) return call.client.version;
-  const std::optional<int64_t> version =
-      IntegerOrReply(call, 1, "ERR Protocol version is not an integer or out of range");
-  if (!version) return std::nullopt;
-  if (*version != 2 && *version != 3) {
-    call.reply.Error("NOPROTO unsupported protocol version");
-    return std::nullopt;
+  std::optional<int64_t> version = static_cast<int64_t>(call.client.version);
+  if (call.size() >= 2) {
+    version = IntegerOrReply(call, 1, "ERR Protocol version is not an integer or out of range");
+    if (!version) return std::nullopt;
+    if (*version != 2 && *version != 3) {
+      call.reply.Error("NOPROTO unsupported protocol version");
+      return std::nullopt;
+    }
   }
   for (size_t i = 2; i < call.size(); ++i) {
     const size_t more = call.size() - i - 1;
     if (EqualsIgnoreCase(call[i], "auth") && more >= 2) {
-      if (!Authenticates(call[i + 1])) {
-        call.reply.Error("WRONGPASS invalid username-password pair or user is disabled.");
-        return std::nullopt;
-      }
+      if (!AuthenticateOrReply(call, call[i + 1], call[i + 2])) return std::nullopt;
       i += 2;
     } else if (EqualsIgnoreCase(call[i], "setname") && more >= 1) {
       if (!SetNameOrReply(call, call[++i])) return std::nullopt;
@@ -62,6 +84,13 @@ std::optional<RespVersion> HelloOrReply(CommandCall& call) {
       call.reply.Error("ERR Syntax error in HELLO option '" + std::string(option) + "'");
       return std::nullopt;
     }
+  }
+  if (!call.client.authenticated) {
+    call.reply.Error(
+        "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
+        "AUTH <user> <pass> option can be used to authenticate the client and select the RESP "
+        "protocol version at the same time");
+    return std::nullopt;
   }
   return static_cast<RespVersion>(*version);
 }
@@ -97,6 +126,7 @@ void Reset(CommandCall& call) {
   client.version = RespVersion::k2;
   client.reply_off = client.skip_next_reply = false;
   client.no_evict = client.no_touch = false;
+  client.authenticated = call.server.config.password.empty();
   if (client.names != nullptr) client.names->name.clear();
   call.reply.set_version(client.version);
   call.reply.set_muted(client.skip_reply);
@@ -104,6 +134,15 @@ void Reset(CommandCall& call) {
 }
 
 constexpr auto kCommands = std::to_array<CommandSpec>({
+    {.name = "auth",
+     .arity = -2,
+     .flags = kNoScript | kLoading | kStale | kFast | kNoAuth | kAllowBusy,
+     .categories = kCategoryConnection,
+     .handler = Auth,
+     .group = "connection",
+     .since = "1.0.0",
+     .summary = "Authenticate to the server",
+     .complexity = "O(N) where N is the number of passwords defined for the user"},
     {.name = "echo",
      .arity = 2,
      .flags = kLoading | kStale | kFast,

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "server/testing_session.h"
 
@@ -56,6 +58,80 @@ TEST_F(ConnectionCommandsTest, HelloRefuses) {
   EXPECT_EQ(Run("HELLO 3 AUTH other secret"),
             "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
   EXPECT_EQ(session_.client().version, RespVersion::k2);
+}
+
+class StrangerTest : public ConnectionCommandsTest {
+ protected:
+  StrangerTest() {
+    server_.context.config.password = "secret";
+    session_.client().authenticated = false;
+  }
+  static constexpr char kRequired[] = "-NOAUTH Authentication required.\r\n";
+  static constexpr char kWrong[] =
+      "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+};
+
+TEST_F(StrangerTest, DoesNothingBeforeThePassword) {
+  EXPECT_EQ(Run("GET a"), kRequired);
+  EXPECT_EQ(Run("CONFIG GET requirepass"), kRequired);
+  EXPECT_EQ(Run("PING"), kRequired);
+  // What is wrong in itself comes first, as in Redis.
+  EXPECT_EQ(Run("GET"), "-ERR wrong number of arguments for 'get' command\r\n");
+  EXPECT_EQ(Run("AUTH wrong"), kWrong);
+  EXPECT_EQ(Run("AUTH other secret"), kWrong);
+  EXPECT_EQ(Run("AUTH a b c"), "-ERR syntax error\r\n");
+  EXPECT_EQ(Run("GET a"), kRequired);
+  EXPECT_EQ(Run("AUTH secret"), "+OK\r\n");
+  EXPECT_EQ(Run("GET a"), "$-1\r\n");
+  // Who has said it once may say it wrong.
+  EXPECT_EQ(Run("AUTH wrong"), kWrong);
+  EXPECT_EQ(Run("GET a"), "$-1\r\n");
+  EXPECT_EQ(Run("RESET"), "+RESET\r\n");
+  EXPECT_EQ(Run("GET a"), kRequired);
+  EXPECT_EQ(Run("QUIT"), "+OK\r\n");
+}
+
+TEST_F(StrangerTest, SaysItWithHello) {
+  EXPECT_EQ(Run("HELLO 3"),
+            "-NOAUTH HELLO must be called with the client already authenticated, otherwise the "
+            "HELLO AUTH <user> <pass> option can be used to authenticate the client and select the "
+            "RESP protocol version at the same time\r\n");
+  EXPECT_EQ(Run("HELLO 3 AUTH default wrong"), kWrong);
+  EXPECT_EQ(session_.client().version, RespVersion::k2);
+  EXPECT_TRUE(Run("HELLO 3 AUTH default secret").starts_with("%7\r\n"));
+  EXPECT_EQ(Run("GET a"), "_\r\n");
+}
+
+TEST_F(StrangerTest, HasShortCommands) {
+  std::string eleven = "*11\r\n";
+  EXPECT_EQ(session_.Send(eleven), ProcessEnd::kClosing);
+  EXPECT_EQ(session_.Take(), "-ERR Protocol error: unauthenticated multibulk length\r\n");
+  TestingSession second(server_);
+  second.client().authenticated = false;
+  EXPECT_EQ(second.Send("*2\r\n$4\r\nAUTH\r\n$16385\r\n"), ProcessEnd::kClosing);
+  EXPECT_EQ(second.Take(), "-ERR Protocol error: unauthenticated bulk length\r\n");
+}
+
+// What is behind it in a pipeline is read as that of whom it has become.
+TEST_F(StrangerTest, ThePipelineKnowsWhoItIs) {
+  const std::vector<std::string> keys(20, "a");
+  std::vector<std::string> exists = {"EXISTS"};
+  exists.insert(exists.end(), keys.begin(), keys.end());
+  const std::string frame = TestingSession::Encode(exists);
+  EXPECT_EQ(session_.Send("AUTH secret\r\n" + frame), ProcessEnd::kNeedMore);
+  EXPECT_EQ(session_.Take(), "+OK\r\n:0\r\n");
+  EXPECT_EQ(session_.Send("PING\r\nRESET\r\nPING\r\n" + frame), ProcessEnd::kClosing);
+  EXPECT_EQ(session_.Take(), std::string("+PONG\r\n+RESET\r\n") + kRequired +
+                                 "-ERR Protocol error: unauthenticated multibulk length\r\n");
+}
+
+TEST_F(ConnectionCommandsTest, AuthWithoutAPassword) {
+  EXPECT_EQ(Run("AUTH x"),
+            "-ERR AUTH <password> called without any password configured for the default user. Are "
+            "you sure your configuration is correct?\r\n");
+  EXPECT_EQ(Run("AUTH default x"), "+OK\r\n");
+  EXPECT_EQ(Run("AUTH other x"),
+            "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
 }
 
 TEST_F(ConnectionCommandsTest, ClientHasAName) {

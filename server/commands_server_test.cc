@@ -91,6 +91,54 @@ TEST_F(ServerCommandsTest, ConfigSetRefuses) {
   EXPECT_EQ(Run("CONFIG REWRITE"), "-ERR The server is running without a config file\r\n");
 }
 
+TEST_F(ServerCommandsTest, OutputLimitsOfClasses) {
+  const auto limits = [&] { return Run("CONFIG GET client-output-buffer-limit"); };
+  EXPECT_NE(
+      limits().find("\r\nnormal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
+      std::string::npos);
+  EXPECT_EQ(Run("CONFIG SET client-output-buffer-limit \"replica 1mb 1kb 5 normal 10kb 20 30\""),
+            "+OK\r\n");
+  EXPECT_NE(limits().find("\r\nnormal 10240 20 30 slave 1048576 1024 5 pubsub 33554432 8388608 60"),
+            std::string::npos);
+  const std::string before = limits();
+  const std::string failed =
+      "-ERR CONFIG SET failed (possibly related to argument 'client-output-buffer-limit') - ";
+  const std::string wrong_count = "Wrong number of arguments in buffer limit configuration.\r\n";
+  const std::string wrong_class =
+      "Invalid client class specified in buffer limit configuration.\r\n";
+  const std::string wrong_number =
+      "Error in hard, soft or soft_seconds setting in buffer limit configuration.\r\n";
+  const auto set = [&](std::string_view value) {
+    return Run("CONFIG SET client-output-buffer-limit \"" + std::string(value) + "\"");
+  };
+  EXPECT_EQ(set("normal 1 2"), failed + wrong_count);
+  EXPECT_EQ(set(""), failed + wrong_count);
+  EXPECT_EQ(set("master 0 0 0"), failed + wrong_class);
+  EXPECT_EQ(set("normal 1 1 1 pubsub x 0 0"), failed + wrong_number);
+  EXPECT_EQ(set("normal 1 1 -1"), failed + wrong_number);
+  EXPECT_EQ(limits(), before);
+}
+
+TEST_F(ServerCommandsTest, OverTheLimitOfMemoryNothingGrows) {
+  const std::string oom = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+  EXPECT_EQ(Run("SET a " + std::string(2000, 'a')), "+OK\r\n");
+  EXPECT_EQ(Run("CONFIG SET maxmemory 100mb"), "+OK\r\n");
+  EXPECT_EQ(Run("SET b 1"), "+OK\r\n");
+  EXPECT_EQ(Run("CONFIG SET maxmemory 1000"), "+OK\r\n");
+  for (const char* line : {"SET c 1", "APPEND a x", "INCR n", "MSET c 1 d 2", "SETRANGE a 0 x",
+                           "GETSET a 1", "COPY a c", "BITOP NOT c a", "SETBIT a 0 1"}) {
+    EXPECT_EQ(Run(line), oom) << line;
+  }
+  EXPECT_EQ(Run("SET c"), "-ERR wrong number of arguments for 'set' command\r\n");
+  EXPECT_EQ(Run("GET b"), "$1\r\n1\r\n");
+  EXPECT_EQ(Run("EXPIRE b 100"), ":1\r\n");
+  EXPECT_EQ(Run("GETDEL b"), "$1\r\n1\r\n");
+  EXPECT_NE(Run("INFO memory").find("maxmemory:1000\r\nmaxmemory_human:1000B\r\n"),
+            std::string::npos);
+  EXPECT_EQ(Run("CONFIG SET maxmemory 0"), "+OK\r\n");
+  EXPECT_EQ(Run("SET c 1"), "+OK\r\n");
+}
+
 TEST_F(ServerCommandsTest, InfoHasSections) {
   Run("SET a 1 EX 100");
   Run("GET a");

@@ -1,9 +1,13 @@
 #include "server/config.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>
 #include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "server/number.h"
 #include "server/text.h"
@@ -11,12 +15,13 @@
 namespace orrery::server {
 namespace {
 
-using Error = std::optional<std::string>;
+using Error = ConfigParameter::Error;
 
 constexpr uint64_t kBulkBytesMaxLowest = 1 * kMiB;
 constexpr uint64_t kBulkBytesMaxHighest = 512 * kMiB;
 
-Error OutOfRange(uint64_t low, uint64_t high) {
+template <typename Number>
+Error OutOfRange(Number low, Number high) {
   return "argument must be between " + std::to_string(low) + " and " + std::to_string(high) +
          " inclusive";
 }
@@ -48,26 +53,154 @@ std::optional<uint64_t> ParseMemory(std::string_view text) {
   return std::nullopt;
 }
 
-Error SetClientsMax(ServerConfig& config, std::string_view value) {
-  const std::optional<int64_t> number = ParseInteger(value);
-  if (!number) return "argument couldn't be parsed into an integer";
-  constexpr uint64_t kMax = std::numeric_limits<uint32_t>::max();
-  if (*number < 1 || static_cast<uint64_t>(*number) > kMax) return OutOfRange(1, kMax);
-  if (*number > kClientsMaxHighest) {
-    return "The operating system is not able to handle the specified number of clients, try with " +
-           std::to_string(kClientsMaxHighest);
-  }
-  config.clients_max = static_cast<uint32_t>(*number);
+// --- Kinds of parameters. Each names a member of the configuration and its range.
+
+template <auto kMember>
+std::string GetNumber(const ServerConfig& config) {
+  return std::to_string(config.*kMember);
+}
+
+template <auto kMember, uint64_t kLow, uint64_t kHigh>
+Error SetMemory(ServerConfig& config, std::string_view value) {
+  const std::optional<uint64_t> bytes = ParseMemory(value);
+  if (!bytes) return "argument must be a memory value";
+  if (*bytes < kLow || *bytes > kHigh) return OutOfRange(kLow, kHigh);
+  config.*kMember = *bytes;
   return std::nullopt;
 }
 
-Error SetBulkBytesMax(ServerConfig& config, std::string_view value) {
-  const std::optional<uint64_t> bytes = ParseMemory(value);
-  if (!bytes) return "argument must be a memory value";
-  if (*bytes < kBulkBytesMaxLowest || *bytes > kBulkBytesMaxHighest) {
-    return OutOfRange(kBulkBytesMaxLowest, kBulkBytesMaxHighest);
+template <auto kMember, int64_t kLow, int64_t kHigh>
+Error SetInteger(ServerConfig& config, std::string_view value) {
+  const std::optional<int64_t> number = ParseInteger(value);
+  if (!number) return "argument couldn't be parsed into an integer";
+  if (*number < kLow || *number > kHigh) return OutOfRange(kLow, kHigh);
+  config.*kMember = static_cast<std::remove_reference_t<decltype(config.*kMember)>>(*number);
+  return std::nullopt;
+}
+
+template <auto kMember>
+std::string GetSwitch(const ServerConfig& config) {
+  return config.*kMember ? "yes" : "no";
+}
+
+template <auto kMember>
+Error SetSwitch(ServerConfig& config, std::string_view value) {
+  const bool yes = EqualsIgnoreCase(value, "yes");
+  if (!yes && !EqualsIgnoreCase(value, "no")) return "argument must be 'yes' or 'no'";
+  config.*kMember = yes;
+  return std::nullopt;
+}
+
+template <auto kMember>
+std::string GetText(const ServerConfig& config) {
+  return config.*kMember;
+}
+
+template <auto kMember>
+Error SetText(ServerConfig& config, std::string_view value) {
+  config.*kMember = value;
+  return std::nullopt;
+}
+
+template <auto kMember, uint64_t kLow, uint64_t kHigh>
+constexpr ConfigParameter Memory(std::string_view name) {
+  return {.name = name, .get = GetNumber<kMember>, .set = SetMemory<kMember, kLow, kHigh>};
+}
+
+template <auto kMember, int64_t kLow, int64_t kHigh>
+constexpr ConfigParameter Integer(std::string_view name) {
+  return {.name = name, .get = GetNumber<kMember>, .set = SetInteger<kMember, kLow, kHigh>};
+}
+
+template <auto kMember>
+constexpr ConfigParameter Switch(std::string_view name) {
+  return {.name = name, .get = GetSwitch<kMember>, .set = SetSwitch<kMember>};
+}
+
+template <auto kMember>
+constexpr ConfigParameter Text(std::string_view name) {
+  return {.name = name, .get = GetText<kMember>, .set = SetText<kMember>};
+}
+
+constexpr ConfigParameter AtStartOnly(ConfigParameter parameter) {
+  parameter.at_start_only = true;
+  return parameter;
+}
+
+constexpr ConfigParameter Secret(ConfigParameter parameter) {
+  parameter.secret = true;
+  return parameter;
+}
+
+// --- Those that are one of a kind.
+
+Error SetClientsMax(ServerConfig& config, std::string_view value) {
+  constexpr int64_t kMax = std::numeric_limits<uint32_t>::max();
+  ServerConfig wanted;
+  if (auto error = SetInteger<&ServerConfig::clients_max, 1, kMax>(wanted, value)) return error;
+  if (wanted.clients_max > kClientsMaxHighest) {
+    return "The operating system is not able to handle the specified number of clients, try with " +
+           std::to_string(kClientsMaxHighest);
   }
-  config.bulk_bytes_max = *bytes;
+  config.clients_max = wanted.clients_max;
+  return std::nullopt;
+}
+
+// By ClientClass; Redis's older word for a replica is the one that it prints.
+constexpr std::array<std::string_view, kClientClasses> kClassNames = {"normal", "slave", "pubsub"};
+
+std::optional<size_t> ClassOf(std::string_view name) {
+  if (EqualsIgnoreCase(name, "replica")) return static_cast<size_t>(ClientClass::kReplica);
+  for (size_t index = 0; index < kClassNames.size(); ++index) {
+    if (EqualsIgnoreCase(name, kClassNames[index])) return index;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string_view> SplitWords(std::string_view text) {
+  std::vector<std::string_view> words;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(' ', at), text.size());
+    if (end > at) words.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return words;
+}
+
+// "normal 0 0 0 slave 268435456 67108864 60": the class, hard, soft, seconds.
+std::string GetOutputLimits(const ServerConfig& config) {
+  std::string text;
+  for (size_t index = 0; index < kClientClasses; ++index) {
+    const OutputLimit& limit = config.output_limits[index];
+    if (!text.empty()) text += ' ';
+    text.append(kClassNames[index]).append(" ").append(std::to_string(limit.hard_bytes));
+    text.append(" ").append(std::to_string(limit.soft_bytes));
+    text.append(" ").append(std::to_string(limit.soft_seconds));
+  }
+  return text;
+}
+
+// Some of the classes or all of them.
+Error SetOutputLimits(ServerConfig& config, std::string_view value) {
+  constexpr size_t kWords = 4;
+  const std::vector<std::string_view> words = SplitWords(value);
+  if (words.empty() || words.size() % kWords != 0) {
+    return "Wrong number of arguments in buffer limit configuration.";
+  }
+  auto limits = config.output_limits;
+  for (size_t i = 0; i < words.size(); i += kWords) {
+    const std::optional<size_t> index = ClassOf(words[i]);
+    if (!index) return "Invalid client class specified in buffer limit configuration.";
+    const std::optional<uint64_t> hard = ParseMemory(words[i + 1]);
+    const std::optional<uint64_t> soft = ParseMemory(words[i + 2]);
+    const std::optional<int64_t> seconds = ParseInteger(words[i + 3]);
+    if (!hard || !soft || !seconds || !std::in_range<uint32_t>(*seconds)) {
+      return "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+    }
+    limits[*index] = {
+        .hard_bytes = *hard, .soft_bytes = *soft, .soft_seconds = static_cast<uint32_t>(*seconds)};
+  }
+  config.output_limits = limits;
   return std::nullopt;
 }
 
@@ -85,7 +218,6 @@ Error SetOnlyValue(ServerConfig&, std::string_view value) {
 
 constexpr std::string_view kNothing = "";
 constexpr std::string_view kNo = "no";
-constexpr std::string_view kZero = "0";
 constexpr std::string_view kNoEviction = "noeviction";
 constexpr std::string_view kOneDatabase = "1";
 
@@ -94,23 +226,27 @@ constexpr ConfigParameter OnlyValue(std::string_view name) {
   return {.name = name, .get = GetOnlyValue<kOnlyValue>, .set = SetOnlyValue<kOnlyValue>};
 }
 
+constexpr uint64_t kInt64Max = std::numeric_limits<int64_t>::max();
+constexpr int64_t kIntMax = std::numeric_limits<int32_t>::max();
+
 constexpr auto kParameters = std::to_array<ConfigParameter>({
     OnlyValue<kNo>("appendonly"),
-    {.name = "bind", .get = [](const ServerConfig& config) { return config.bind; }, .set = nullptr},
-    {.name = "databases", .get = GetOnlyValue<kOneDatabase>, .set = nullptr},
-    {.name = "maxclients",
-     .get = [](const ServerConfig& config) { return std::to_string(config.clients_max); },
-     .set = SetClientsMax},
-    OnlyValue<kZero>("maxmemory"),
+    AtStartOnly(Text<&ServerConfig::bind>("bind")),
+    {.name = "client-output-buffer-limit", .get = GetOutputLimits, .set = SetOutputLimits},
+    Memory<&ServerConfig::input_bytes_max, 1 * kMiB, kInt64Max>("client-query-buffer-limit"),
+    AtStartOnly(OnlyValue<kOneDatabase>("databases")),
+    {.name = "maxclients", .get = GetNumber<&ServerConfig::clients_max>, .set = SetClientsMax},
+    Memory<&ServerConfig::memory_bytes_max, 0, std::numeric_limits<uint64_t>::max()>("maxmemory"),
     OnlyValue<kNoEviction>("maxmemory-policy"),
-    {.name = "port",
-     .get = [](const ServerConfig& config) { return std::to_string(config.port); },
-     .set = nullptr},
-    {.name = "proto-max-bulk-len",
-     .get = [](const ServerConfig& config) { return std::to_string(config.bulk_bytes_max); },
-     .set = SetBulkBytesMax},
+    AtStartOnly(Integer<&ServerConfig::port, 0, 65535>("port")),
+    Memory<&ServerConfig::bulk_bytes_max, kBulkBytesMaxLowest, kBulkBytesMaxHighest>(
+        "proto-max-bulk-len"),
+    Switch<&ServerConfig::protected_mode>("protected-mode"),
+    Secret(Text<&ServerConfig::password>("requirepass")),
     OnlyValue<kNothing>("save"),
-    OnlyValue<kZero>("timeout"),
+    AtStartOnly(Integer<&ServerConfig::backlog, 0, kIntMax>("tcp-backlog")),
+    Integer<&ServerConfig::keepalive_seconds, 0, kIntMax>("tcp-keepalive"),
+    Integer<&ServerConfig::idle_seconds_max, 0, kIntMax>("timeout"),
 });
 
 }  // namespace

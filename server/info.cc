@@ -197,8 +197,8 @@ void WriteMemory(ServerContext& server, InfoWriter& info) {
   info.Field("total_system_memory", usage.machine_bytes);
   info.Field("total_system_memory_human", ForPeople(usage.machine_bytes));
   WriteScriptMemory(info);
-  info.Field("maxmemory", 0);
-  info.Field("maxmemory_human", ForPeople(0));
+  info.Field("maxmemory", server.config.memory_bytes_max);
+  info.Field("maxmemory_human", ForPeople(server.config.memory_bytes_max));
   info.Field("maxmemory_policy", "noeviction");
   info.Field("allocator_frag_ratio", Ratio(resident, used));
   info.Field("allocator_frag_bytes", Excess(resident, used));
@@ -274,6 +274,9 @@ void WriteStats(ServerContext& server, InfoWriter& info) {
   info.Field("total_reads_processed", stats.reads_processed);
   info.Zeros({"io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks",
               "reply_buffer_expands"});
+  // Of 7.2.
+  info.Field("client_query_buffer_limit_disconnections", stats.cut_off_for_input);
+  info.Field("client_output_buffer_limit_disconnections", stats.cut_off_for_output);
   info.Field("protocol_errors", stats.protocol_errors);
 }
 

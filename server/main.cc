@@ -120,7 +120,7 @@ int Main(int argc, char** argv, Host& host) {
       ->type_name("ADDRESS");
   app.add_option("--port", options.listen.port, "TCP port to listen on; 0 picks a free one")
       ->type_name("PORT");
-  app.add_option("--maxclients", options.clients_max,
+  app.add_option("--maxclients", options.config.clients_max,
                  "Clients served at once; more are refused with an error")
       ->check(CLI::Range(1u, kClientsMaxHighest).description(""))
       ->type_name("N");

@@ -42,19 +42,19 @@ bool IsLineEnd(char c) { return c == '\r' || c == '\n'; }
 }  // namespace
 
 void ReplyWriter::Header(char type, uint64_t value) {
-  if (muted_) return;
+  if (!writes()) return;
   const std::span<char> room = output_.Reserve(kHeaderBytesMax);
   output_.Commit(static_cast<size_t>(PutHeader(room.data(), type, value) - room.data()));
 }
 
 void ReplyWriter::Integer(int64_t value) {
-  if (muted_) return;
+  if (!writes()) return;
   const std::span<char> room = output_.Reserve(kHeaderBytesMax);
   output_.Commit(static_cast<size_t>(PutHeader(room.data(), ':', value) - room.data()));
 }
 
 void ReplyWriter::Bulk(std::string_view bytes) {
-  if (muted_) return;
+  if (!writes()) return;
   if (bytes.size() > kWholeBulkMax) {
     Header('$', bytes.size());
     output_.Append(bytes);
@@ -69,7 +69,7 @@ void ReplyWriter::Bulk(std::string_view bytes) {
 }
 
 void ReplyWriter::BulkBody(const SharedBytes& body) {
-  if (muted_) return;
+  if (!writes()) return;
   if (body.size() < kBorrowBytesMin) {
     Bulk(body.view());
     return;
@@ -85,7 +85,7 @@ void ReplyWriter::BulkInteger(int64_t value) {
 }
 
 void ReplyWriter::SimpleString(std::string_view text) {
-  if (muted_) return;
+  if (!writes()) return;
   output_.Append("+");
   output_.Append(text);
   output_.Append("\r\n");
@@ -93,7 +93,7 @@ void ReplyWriter::SimpleString(std::string_view text) {
 
 void ReplyWriter::Error(std::string_view text) {
   errors_.Count(text);
-  if (muted_) return;
+  if (!writes()) return;
   while (!text.empty() && IsLineEnd(text.front())) text.remove_prefix(1);
   while (!text.empty() && IsLineEnd(text.back())) text.remove_suffix(1);
   output_.Append("-");
@@ -109,7 +109,7 @@ void ReplyWriter::Error(std::string_view text) {
 }
 
 void ReplyWriter::Verbatim(std::string_view text) {
-  if (muted_) return;
+  if (!writes()) return;
   constexpr std::string_view kFormat = "txt:";
   if (version_ == RespVersion::k2) {
     Bulk(text);
@@ -122,7 +122,7 @@ void ReplyWriter::Verbatim(std::string_view text) {
 }
 
 void ReplyWriter::Double(double value) {
-  if (muted_) return;
+  if (!writes()) return;
   // Redis 7.0 prints 17 digits; a sign of "-inf" or "inf" and no digits for the infinities.
   char text[32];
   const int length = std::isinf(value)

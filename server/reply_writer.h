@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 
 #include "base/shared_bytes.h"
@@ -24,8 +25,13 @@ class ReplyWriter {
   // A body of this size or more is borrowed.
   static constexpr size_t kBorrowBytesMin = 4 * kKiB;
 
-  ReplyWriter(PendingOutput& output, RespVersion version, ErrorCounts& errors)
-      : output_(output), errors_(errors), version_(version) {}
+  static constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
+
+  // Once `output_bytes_max` bytes are in `output` nothing more is written: the client is to be cut
+  // off, and what one command replies is not to take all memory until then.
+  ReplyWriter(PendingOutput& output, RespVersion version, ErrorCounts& errors,
+              size_t output_bytes_max = kNoLimit)
+      : output_(output), errors_(errors), output_bytes_max_(output_bytes_max), version_(version) {}
 
   RespVersion version() const { return version_; }
   // For HELLO: what follows is written in `version`.
@@ -42,7 +48,7 @@ class ReplyWriter {
   void Error(std::string_view text);
   // An element that is already encoded.
   void Raw(std::string_view encoded) {
-    if (!muted_) output_.Append(encoded);
+    if (writes()) output_.Append(encoded);
   }
 
   void Integer(int64_t value);
@@ -69,10 +75,12 @@ class ReplyWriter {
   void Push(size_t count) { Header(version_ == RespVersion::k3 ? '>' : '*', count); }
 
  private:
+  bool writes() const { return !muted_ && output_.size_bytes() < output_bytes_max_; }
   void Header(char type, uint64_t value);
 
   PendingOutput& output_;
   ErrorCounts& errors_;
+  size_t output_bytes_max_;
   RespVersion version_;
   bool muted_ = false;
 };

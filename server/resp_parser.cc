@@ -47,6 +47,10 @@ std::string ProtocolErrorText(const ParseResult& result) {
       return prefix + "too big inline request";
     case ProtocolError::kUnbalancedQuotes:
       return prefix + "unbalanced quotes in request";
+    case ProtocolError::kUnauthenticatedMultibulkLength:
+      return prefix + "unauthenticated multibulk length";
+    case ProtocolError::kUnauthenticatedBulkLength:
+      return prefix + "unauthenticated bulk length";
     case ProtocolError::kNone:
       break;
   }
@@ -151,6 +155,10 @@ RespParser::Step RespParser::ReadArray(std::string_view frame, const ParserLimit
     if (!step.length || *step.length > static_cast<int64_t>(kArgumentsMax)) {
       return Step::Error(ProtocolError::kInvalidMultibulkLength);
     }
+    if (limits.unauthenticated &&
+        *step.length > static_cast<int64_t>(kUnauthenticatedArgumentsMax)) {
+      return Step::Error(ProtocolError::kUnauthenticatedMultibulkLength);
+    }
     position.count_known = true;
     position.arguments_left = *step.length < 0 ? 0 : static_cast<uint32_t>(*step.length);
   }
@@ -163,6 +171,10 @@ RespParser::Step RespParser::ReadArray(std::string_view frame, const ParserLimit
       if (!step.length || *step.length < 0 ||
           static_cast<uint64_t>(*step.length) > limits.bulk_bytes_max) {
         return Step::Error(ProtocolError::kInvalidBulkLength);
+      }
+      if (limits.unauthenticated &&
+          static_cast<uint64_t>(*step.length) > kUnauthenticatedBulkBytesMax) {
+        return Step::Error(ProtocolError::kUnauthenticatedBulkLength);
       }
       position.bulk_known = true;
       position.bulk_bytes = static_cast<uint64_t>(*step.length);

@@ -113,6 +113,8 @@ enum class ProtocolError : uint8_t {
   kTooBigBulkCount,
   kTooBigInline,
   kUnbalancedQuotes,
+  kUnauthenticatedMultibulkLength,
+  kUnauthenticatedBulkLength,
 };
 
 struct ParseResult {
@@ -128,6 +130,8 @@ std::string ProtocolErrorText(const ParseResult& result);
 
 struct ParserLimits {
   uint64_t bulk_bytes_max = 512 * kMiB;
+  // The client has yet to say the password: its commands are short.
+  bool unauthenticated = false;
 };
 
 class RespParser {
@@ -135,6 +139,9 @@ class RespParser {
   static constexpr size_t kArgumentsMax = 1024 * 1024;
   // An inline line, or the line of a count or a length.
   static constexpr size_t kLineBytesMax = 64 * kKiB;
+  // Of a client that has yet to say the password.
+  static constexpr size_t kUnauthenticatedArgumentsMax = 10;
+  static constexpr size_t kUnauthenticatedBulkBytesMax = 16 * kKiB;
 
   // Reads one command from the front of `input`; empty commands are skipped. After kNeedMore the
   // next input starts with the unconsumed bytes of this one, and has more behind them. After kError
@@ -144,7 +151,8 @@ class RespParser {
   // The same in less time, if a whole frame of the usual shape is at the front: how many bytes it
   // takes. 0: nothing has been done; Parse() it.
   size_t ParseUsual(std::string_view input, const ParserLimits& limits, Command& command) {
-    return unfinished_ != nullptr || command.holds_memory_ ? 0 : ReadUsual(input, limits, command);
+    if (unfinished_ != nullptr || command.holds_memory_ || limits.unauthenticated) return 0;
+    return ReadUsual(input, limits, command);
   }
 
   // Forgets what is known of an unfinished frame, which will be presented again, from its start or

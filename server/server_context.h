@@ -23,11 +23,20 @@ class CommandTable;
 // What clients are told that they speak to. The commands behave as this version of Redis.
 inline constexpr const char kRedisVersion[] = "7.0.15";
 
+// Why the server ends the connection of a client that has done nothing wrong but cost too much.
+enum class CutReason : uint8_t {
+  kIdle,    // timeout
+  kInput,   // client-query-buffer-limit
+  kOutput,  // client-output-buffer-limit
+};
+
 // Sees every client that is let in until it has gone, every command right before it runs, and every
 // key that expires.
 class CommandObserver : public ExpiryObserver {
  public:
   virtual void OnClient(const Client&) {}
+  // The server is about to cut it off.
+  virtual void OnCutOff(const Client&, CutReason) {}
   virtual void OnClientGone(const Client&) {}
   // `command` is valid during the call.
   virtual void OnCommand(const Client& client, const Command& command, int64_t now_ms) = 0;
@@ -52,6 +61,8 @@ class ServerHost {
   // Ends the connection of a client that is not the one whose command runs; what it had to get is
   // lost, and it is in the list of clients no more.
   virtual void Kill(Client& client) = 0;
+  // `config` holds from now on.
+  virtual void Configure(const ServerConfig& config) = 0;
   // Fills in the client's addresses, if they can be had.
   virtual void FindAddresses(Client& client) = 0;
   virtual ClientMemory MemoryOf(const Client& client) const = 0;

@@ -86,6 +86,10 @@ struct ServerStats {
 
   uint64_t connections_received = 0;
   uint64_t connections_rejected = 0;
+  // Clients that were cut off for what they cost.
+  uint64_t cut_off_idle = 0;
+  uint64_t cut_off_for_input = 0;
+  uint64_t cut_off_for_output = 0;
   uint64_t commands_processed = 0;
   uint64_t reads_processed = 0;
   uint64_t input_bytes = 0;

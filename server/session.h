@@ -4,13 +4,16 @@
 #pragma once
 
 #include "base/intrusive_list.h"
+#include "base/units.h"
 #include "runtime/connection.h"
+#include "runtime/operations/timing_wheel.h"
 #include "server/client.h"
 #include "server/input_buffer.h"
 
 namespace orrery::server {
 
-struct Session {
+// The timer is that of ClientLimits.
+struct Session : Timer {
   explicit Session(Connection& its_connection) : connection(its_connection) {}
 
   Connection& connection;
@@ -21,8 +24,12 @@ struct Session {
   bool end_of_input = false;
   // In the shard's list of those whose next command a pause holds back.
   ListLink paused_link;
-  // Over the limit of clients: told so, and never served.
+  // Told why it is not served, and that was all.
   bool refused = false;
+  // Of ClientLimits: since when its output has been over the soft limit; whether the kernel was
+  // asked how much of an argument has come.
+  Nanoseconds over_soft_limit_since = kNever;
+  bool asked = false;
 };
 
 }  // namespace orrery::server

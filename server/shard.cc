@@ -1,5 +1,9 @@
 #include "server/shard.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -9,6 +13,7 @@
 #include "base/check.h"
 #include "base/mark.h"
 #include "base/siphash.h"
+#include "server/authentication.h"
 
 namespace orrery::server {
 namespace {
@@ -72,6 +77,8 @@ std::expected<std::unique_ptr<Shard>, std::string> Shard::Create(Ring& ring, Ker
   shard->context_.config.port = *port;
   shard->waker_ = *waker;
   shard->reactor_ = std::move(*reactor);
+  shard->listener_ = *listener;
+  shard->SetKeepalive();
   shard->reactor_->Listen(*listener);
   shard->reactor_->Watch(*waker);
   return shard;
@@ -83,12 +90,13 @@ Shard::Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* obser
       keyspace_(DrawHashKey(kernel), options.table_segment_bits),
       context_{
           .keyspace = keyspace_, .commands = command_table_, .observer = observer, .host = this},
-      processor_(context_) {
+      processor_(context_),
+      limits_(context_.config) {
   ORRERY_CHECK(options.output_resume_bytes < options.output_pause_bytes);
   keyspace_.ObserveExpiry(observer);
   context_.prng = Prng(DrawHashKey(kernel).low);
+  context_.config = options.config;
   context_.config.bind = options.listen.address;
-  context_.config.clients_max = options.clients_max;
   context_.identity.run_id = DrawId(kernel);
   context_.identity.replication_id = DrawId(kernel);
   context_.identity.started_ns = kernel.MonotonicNow();
@@ -147,21 +155,35 @@ void Shard::Open(Connection& connection) {
   ORRERY_CHECK(sessions_[index] == nullptr);
   sessions_[index] = std::make_unique<Session>(connection);
   Session& session = *sessions_[index];
+  Client& client = session.client;
+  client.descriptor = connection.descriptor();
   if (context_.connected_clients >= context_.config.clients_max) {
-    ++context_.stats.connections_rejected;
-    session.refused = true;
-    connection.output().Append("-ERR max number of clients reached\r\n");
-    reactor_->Finish(connection);
-    return;
+    return Refuse(session, "-ERR max number of clients reached\r\n");
   }
+  if (MustDeny(client)) return Refuse(session, DeniedReply());
   ++context_.stats.connections_received;
   ++context_.connected_clients;
-  session.client.id = ++last_client_id_;
-  session.client.connected_ns = session.client.last_command_ns = reactor_->now();
-  session.client.descriptor = connection.descriptor();
-  session.client.connection_index = static_cast<uint32_t>(index);
-  context_.clients.PushBack(session.client);
-  if (context_.observer != nullptr) context_.observer->OnClient(session.client);
+  client.id = ++last_client_id_;
+  client.connected_ns = client.last_command_ns = reactor_->now();
+  client.connection_index = static_cast<uint32_t>(index);
+  client.authenticated = context_.config.password.empty();
+  context_.clients.PushBack(client);
+  limits_.Add(session);
+  if (context_.observer != nullptr) context_.observer->OnClient(client);
+}
+
+void Shard::Refuse(Session& session, std::string_view why) {
+  ++context_.stats.connections_rejected;
+  session.refused = true;
+  session.connection.output().Append(why);
+  reactor_->Finish(session.connection);
+}
+
+bool Shard::MustDeny(Client& client) {
+  if (!MayDeny(context_.config)) return false;
+  FindAddresses(client);
+  // One whose peer has gone, or whose address cannot be asked, is not known to be local.
+  return !IsLocal(client.address);
 }
 
 void Shard::Receive(Connection& connection, Session& session, std::string_view data) {
@@ -194,6 +216,7 @@ void Shard::Resume(Connection& connection, Session& session) {
 }
 
 void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd end) {
+  if (!limits_.OutputFits(session, reactor_->now())) return CutOff(session, CutReason::kOutput);
   switch (end) {
     case ProcessEnd::kOutputFull:
       ORRERY_MARK("output.full");
@@ -214,9 +237,8 @@ void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd
         ORRERY_MARK_IF(!session.input.empty(), "input.ends-inside-a-frame");
         reactor_->Finish(connection);
       } else if (session.input.size() + session.client.parser.supplied_bytes() >
-                 options_.input_bytes_max) {
-        session.input.Clear();
-        reactor_->Abort(connection);
+                 context_.config.input_bytes_max) {
+        return CutOff(session, CutReason::kInput);
       } else {
         if (connection.reads_paused()) reactor_->ResumeReads(connection);
         ReceiveInPlace(connection, session);
@@ -254,6 +276,7 @@ void Shard::Close(Connection& connection) {
     if (context_.observer != nullptr) context_.observer->OnClientGone(session->client);
   }
   if (session->client.link.linked()) context_.clients.Remove(session->client);
+  limits_.Remove(*session);
   if (session->paused_link.linked()) paused_.Remove(*session);
   session.reset();
 }
@@ -267,6 +290,65 @@ Session& Shard::SessionOf(const Client& client) const {
 void Shard::Kill(Client& client) {
   context_.clients.Remove(client);
   reactor_->Abort(SessionOf(client).connection);
+}
+
+void Shard::CutOff(Session& session, CutReason reason) {
+  if (!session.connection.open()) return;
+  ORRERY_MARK_IF(reason == CutReason::kIdle, "limits.idle");
+  ORRERY_MARK_IF(reason == CutReason::kInput, "limits.input");
+  ORRERY_MARK_IF(reason == CutReason::kOutput, "limits.output");
+  ServerStats& stats = context_.stats;
+  ++(reason == CutReason::kIdle    ? stats.cut_off_idle
+     : reason == CutReason::kInput ? stats.cut_off_for_input
+                                   : stats.cut_off_for_output);
+  if (context_.observer != nullptr) context_.observer->OnCutOff(session.client, reason);
+  session.input.Clear();
+  Kill(session.client);
+}
+
+void Shard::EnforceLimit(Session& session, ClientLimits::Verdict verdict) {
+  switch (verdict) {
+    case ClientLimits::Verdict::kStays:
+      return;
+    case ClientLimits::Verdict::kAsk:
+      return reactor_->AskAboutBody(session.connection);
+    case ClientLimits::Verdict::kIdle:
+      return CutOff(session, CutReason::kIdle);
+    case ClientLimits::Verdict::kOutput:
+      return CutOff(session, CutReason::kOutput);
+  }
+}
+
+void Shard::Configure(const ServerConfig& config) {
+  const ServerConfig before = std::exchange(context_.config, config);
+  if (config.keepalive_seconds != before.keepalive_seconds) SetKeepalive();
+  if (config.idle_seconds_max == before.idle_seconds_max &&
+      config.output_limits == before.output_limits) {
+    return;
+  }
+  for (Client* client = context_.clients.front(); client != nullptr;
+       client = context_.clients.Next(*client)) {
+    limits_.Reconsider(SessionOf(*client), reactor_->now());
+  }
+}
+
+// Accepted sockets inherit it from their listener. As in Redis, a peer that does not answer is
+// asked three times within the time that was silent.
+void Shard::SetKeepalive() {
+  constexpr int kProbes = 3;
+  if (reactor_->stopping()) return;
+  const auto seconds = static_cast<int>(context_.config.keepalive_seconds);
+  const auto set = [&](int level, int option, int value) {
+    // Of a UNIX socket, which has peers on this machine only, it cannot be set.
+    (void)kernel_.SetSocketOption(listener_, level, option, value);
+  };
+  set(SOL_SOCKET, SO_KEEPALIVE, seconds > 0 ? 1 : 0);
+  if (seconds == 0) return;
+  // The kernel takes no more than this.
+  constexpr int kSecondsMax = 32'767;
+  set(IPPROTO_TCP, TCP_KEEPIDLE, std::min(seconds, kSecondsMax));
+  set(IPPROTO_TCP, TCP_KEEPINTVL, std::clamp(seconds / kProbes, 1, kSecondsMax));
+  set(IPPROTO_TCP, TCP_KEEPCNT, kProbes);
 }
 
 void Shard::FindAddresses(Client& client) {
@@ -351,7 +433,10 @@ Nanoseconds Shard::OnTurn(Nanoseconds now) {
   // A server with nothing to expire and nothing to move sleeps until somebody comes. What has come
   // up since the last round counts: nobody may come for long.
   const bool work = keyspace_.unsettled() || keyspace_.expiring() > 0;
-  return std::min(work ? next_background_ : kNever, ContinuePaused(now));
+  const Nanoseconds next_look = limits_.Advance(
+      now,
+      [this](Session& session, ClientLimits::Verdict verdict) { EnforceLimit(session, verdict); });
+  return std::min({work ? next_background_ : kNever, ContinuePaused(now), next_look});
 }
 
 }  // namespace orrery::server

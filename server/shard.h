@@ -25,8 +25,10 @@
 #include "runtime/reactor.h"
 #include "runtime/ring/kernel.h"
 #include "runtime/ring/ring.h"
+#include "server/client_limits.h"
 #include "server/command_table.h"
 #include "server/commands.h"
+#include "server/config.h"
 #include "server/keyspace.h"
 #include "server/server_context.h"
 #include "server/session.h"
@@ -36,8 +38,8 @@ namespace orrery::server {
 struct ShardOptions {
   ReactorOptions reactor;
   ListenOptions listen;
-  // Connections served at once; one more is refused with Redis's error.
-  uint32_t clients_max = 10'000;
+  // What the configuration is at first; `bind` and `port` are those of `listen`.
+  ServerConfig config;
   // A connection is read no further while more than this waits to be sent to it,
   size_t output_pause_bytes = 1 * kMiB;
   // and is read again when less than this is left.
@@ -55,9 +57,6 @@ struct ShardOptions {
   uint32_t background_buckets = 128;
   // How finely the table of keys grows (Keyspace::Keyspace()).
   uint32_t table_segment_bits = Keyspace::kSegmentBits;
-  // A client that has sent more than this without completing a command is cut off, as in Redis
-  // (client-query-buffer-limit).
-  size_t input_bytes_max = 1024 * kMiB;
   ProgramIdentity program;
 };
 
@@ -116,6 +115,15 @@ class Shard final : public Application, private ServerHost {
   // Hands a body that is complete to the parser. False: it is not.
   bool SupplyBody(Connection& connection, Session& session);
   void Close(Connection& connection);
+  // Says `why` as a whole reply, and ends the connection.
+  void Refuse(Session& session, std::string_view why);
+  // Ends the connection of a client that costs too much. What it had sent and was to get is lost.
+  void CutOff(Session& session, CutReason reason);
+  void EnforceLimit(Session& session, ClientLimits::Verdict verdict);
+  // Whether protected mode keeps the client out.
+  bool MustDeny(Client& client);
+  // Has the kernel ask the peers of connections accepted from now on whether they are there.
+  void SetKeepalive();
   void CountExpiration(const Keyspace::Expiration& seen);
   // Goes on with who waited for the end of a pause. Returns when to look again.
   Nanoseconds ContinuePaused(Nanoseconds now);
@@ -123,6 +131,7 @@ class Shard final : public Application, private ServerHost {
 
   // ServerHost.
   void Kill(Client& client) override;
+  void Configure(const ServerConfig& config) override;
   void FindAddresses(Client& client) override;
   ProcessUsage Usage() override { return kernel_.Usage(); }
   Nanoseconds MonotonicNow() override { return kernel_.MonotonicNow(); }
@@ -133,12 +142,14 @@ class Shard final : public Application, private ServerHost {
   Keyspace keyspace_;
   ServerContext context_;
   CommandProcessor processor_;
+  ClientLimits limits_;
   IntrusiveList<Session, &Session::paused_link> paused_;
   std::vector<std::unique_ptr<Session>> sessions_;  // By the index of the connection's slot.
   uint64_t last_client_id_ = 0;
   Nanoseconds next_background_ = 0;
   std::atomic<uint32_t> stop_requests_ = 0;
   uint32_t stops_done_ = 0;
+  int listener_ = -1;  // The reactor's, until it stops.
   int waker_ = -1;
   uint16_t port_ = 0;
   // Last: what it holds borrows from the members above.

@@ -34,7 +34,9 @@ constexpr auto kOnlyInRedis = std::to_array<std::string_view>({
 });
 
 // And only ours.
-constexpr auto kOnlyInOurs = std::to_array<std::string_view>({"server_name", "protocol_errors"});
+constexpr auto kOnlyInOurs = std::to_array<std::string_view>(
+    {"server_name", "protocol_errors", "client_query_buffer_limit_disconnections",
+     "client_output_buffer_limit_disconnections"});
 
 // Counters that the same commands bring to the same.
 constexpr auto kSameCounters = std::to_array<std::string_view>({

@@ -216,7 +216,7 @@ class ServerRun {
       judge_.AllowHastyEnds();
     }
     executions_.Watch(*shard_, setup.shard.output_pause_bytes);
-    judge_.admission().SetClientsMax(setup.shard.clients_max);
+    judge_.admission().SetClientsMax(setup.shard.config.clients_max);
     judge_.admission().SetConnectionsMax(reactor.connections_max);
     turnable_ = std::make_unique<ShardUnderTest>(*shard_, [this] { AfterTurn(); });
     stopper_ = std::make_unique<Stopper>(

@@ -51,7 +51,7 @@ ServerSetup ReadServerSetup(const sim::Plan& plan) {
   Take(configuration, "cq_entries", setup.kernel.cq_entries);
   Take(configuration, "socket_buffer_bytes", setup.kernel.socket_buffer_bytes);
   Take(configuration, "descriptors_max", setup.kernel.descriptors_max);
-  Take(configuration, "clients_max", setup.shard.clients_max);
+  Take(configuration, "clients_max", setup.shard.config.clients_max);
   Take(configuration, "connections_max", setup.shard.reactor.connections_max);
   setup.shard.listen.port = kServerPort;
   Take(configuration, "buffers", setup.shard.reactor.buffers);

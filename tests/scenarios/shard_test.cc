@@ -1,115 +1,19 @@
-// What a whole shard does between its clients' commands, and its limits: where it is wrong, memory
-// stays with a server that nobody talks to, or one client takes all of it.
+// What a whole shard does between its clients' commands: where it is wrong, memory stays with a
+// server that nobody talks to, or a long argument is not what was sent.
 #include "server/shard.h"
 
-#include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/units.h"
 #include "gtest/gtest.h"
-#include "kernel_model/choice.h"
-#include "kernel_model/model_kernel.h"
-#include "runtime/model_world.h"
-#include "runtime/test_world.h"
+#include "tests/scenarios/shard_fixture.h"
 
 namespace orrery::scenarios {
 namespace {
 
-class ShardTest : public testing::Test {
- protected:
-  using Peer = TestWorld::Peer;
-  static constexpr int kTurnsMax = 100'000;
-
-  void SetUpShard(const server::ShardOptions& options) {
-    auto ring = world_.kernel().MakeRing({});
-    ASSERT_TRUE(ring.has_value()) << ring.error();
-    ring_ = std::move(*ring);
-    auto shard = server::Shard::Create(*ring_, world_.kernel(), options, nullptr);
-    ASSERT_TRUE(shard.has_value()) << shard.error();
-    shard_ = std::move(*shard);
-  }
-
-  void TearDown() override {
-    shard_->RequestStop();
-    shard_->RequestStop();
-    world_.Ring(shard_->waker());
-    EXPECT_TRUE(RunUntil([this] { return shard_->finished(); }));
-  }
-
-  // One turn that never waits. Returns until when the shard would have slept: 0 for not at all.
-  Nanoseconds Turn() {
-    EnterRequest request = shard_->Turn();
-    const Nanoseconds until = request.min_complete == 0 ? 0 : request.deadline;
-    request.min_complete = 0;
-    shard_->OnEntered(ring_->Enter(request));
-    return until;
-  }
-  template <typename Predicate>
-  [[nodiscard]] bool RunUntil(Predicate predicate) {
-    for (int turn = 0; turn < kTurnsMax; ++turn) {
-      if (predicate()) return true;
-      Turn();
-    }
-    return predicate();
-  }
-  // Lets time pass as long as the shard wants to be woken for it, until `time` at most.
-  void SleepUntil(Nanoseconds time) {
-    for (int quiet_turns = 0; quiet_turns < 4;) {
-      const Nanoseconds until = Turn();
-      if (until == 0 || world_.kernel().MonotonicNow() >= until) continue;
-      if (until > time) {
-        ++quiet_turns;
-      } else {
-        world_.model().AdvanceTo(until);
-      }
-    }
-    if (world_.kernel().MonotonicNow() < time) world_.model().AdvanceTo(time);
-  }
-
-  Peer Connect() { return world_.Connect(shard_->port()); }
-  // Sends `bytes` and waits for as many bytes of replies as `replies` has.
-  void Ask(Peer peer, std::string_view bytes, std::string_view replies) {
-    PeerInput input;
-    EXPECT_TRUE(RunUntil([&] {
-      bytes.remove_prefix(world_.Send(peer, bytes));
-      world_.Receive(peer, input, ~size_t{0});
-      return bytes.empty() && input.bytes.size() >= replies.size();
-    }));
-    EXPECT_TRUE(input.bytes == replies) << input.bytes.substr(0, 100);
-  }
-  PeerInput ReadToTheEnd(Peer peer) {
-    PeerInput input;
-    EXPECT_TRUE(RunUntil([&] {
-      world_.Receive(peer, input, ~size_t{0});
-      return input.end || input.reset;
-    }));
-    return input;
-  }
-  // Stores `count` keys; `options` ends each SET.
-  void Fill(Peer peer, int count, const std::string& options) {
-    std::string commands;
-    std::string replies;
-    for (int number = 0; number < count; ++number) {
-      commands += "SET key:" + std::to_string(number) + " value" + options + "\r\n";
-      replies += "+OK\r\n";
-    }
-    Ask(peer, commands, replies);
-    EXPECT_EQ(shard_->keyspace().size(), static_cast<size_t>(count));
-  }
-
-  static model::ModelOptions Machine() {
-    model::ModelOptions machine;
-    machine.descriptors_max = 10'000;
-    return machine;
-  }
-
-  ModelWorld world_{Machine(), std::make_unique<model::BenignChoice>()};
-  std::unique_ptr<Ring> ring_;
-  std::unique_ptr<server::Shard> shard_;
-};
+using ShardTest = ShardFixture;
 
 TEST_F(ShardTest, WhatFlushAllLeavesIsFreedThoughNobodyComesAgain) {
   SetUpShard({});
@@ -138,34 +42,6 @@ TEST_F(ShardTest, WithNothingToDoItSleepsForEver) {
   Ask(peer, "SET key value\r\n", "+OK\r\n");
   SleepUntil(world_.kernel().MonotonicNow() + 10 * kSecond);
   EXPECT_EQ(Turn(), kNever);
-}
-
-TEST_F(ShardTest, AClientThatNeverCompletesACommandIsCutOff) {
-  server::ShardOptions options;
-  options.input_bytes_max = 10'000;
-  SetUpShard(options);
-  const Peer other = Connect();
-  const Peer peer = Connect();
-  // Each argument is within its own limit; nobody could keep them all.
-  std::string bytes = "*1000\r\n";
-  for (int number = 0; number < 11; ++number) {
-    bytes += "$1000\r\n" + std::string(1000, 'x') + "\r\n";
-  }
-  std::string_view left = bytes;
-  EXPECT_TRUE(RunUntil([&] {
-    left.remove_prefix(world_.Send(peer, left));
-    return left.empty();
-  }));
-  EXPECT_EQ(ReadToTheEnd(peer).bytes, "");
-  Ask(other, "PING\r\n", "+PONG\r\n");
-  // What is complete does not count, however much it is.
-  std::string pings;
-  std::string pongs;
-  for (int number = 0; number < 5000; ++number) {
-    pings += "PING\r\n";
-    pongs += "+PONG\r\n";
-  }
-  Ask(other, pings, pongs);
 }
 
 // Wherever the stream is cut when the receive changes: before the argument, in it, with one or two
@@ -233,27 +109,6 @@ TEST_F(ShardTest, ALongArgumentSurvivesAPause) {
   EXPECT_EQ(shard_->keyspace().size(), 0U);
   SleepUntil(world_.kernel().MonotonicNow() + 2 * kSecond);
   Ask(peer, "GET k\r\n", "+OK\r\n$50000\r\n" + value + "\r\n");
-}
-
-TEST_F(ShardTest, ThousandsOverTheLimitAreEachToldSo) {
-  server::ShardOptions options;
-  options.clients_max = 2;
-  SetUpShard(options);
-  const Peer first = Connect();
-  const Peer second = Connect();
-  Ask(first, "PING\r\n", "+PONG\r\n");
-  Ask(second, "PING\r\n", "+PONG\r\n");
-  std::vector<Peer> refused;
-  for (int count = 0; count < 3000; ++count) {
-    refused.push_back(Connect());
-    Turn();
-  }
-  for (const Peer peer : refused) {
-    const PeerInput input = ReadToTheEnd(peer);
-    EXPECT_EQ(input.bytes, "-ERR max number of clients reached\r\n");
-    EXPECT_TRUE(input.end);
-  }
-  Ask(first, "PING\r\n", "+PONG\r\n");
 }
 
 }  // namespace
