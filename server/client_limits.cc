@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/mark.h"
-
 namespace orrery::server {
 
 bool ClientLimits::OutputFits(Session& session, Nanoseconds now) {
@@ -50,7 +48,6 @@ ClientLimits::Decision ClientLimits::JudgeIdleness(Session& session, Nanoseconds
   }
   if (session.connection.body() != nullptr &&
       (!session.asked || session.connection.asked_about_body())) {
-    ORRERY_MARK("limits.idle-in-the-middle-of-an-argument");
     session.asked = true;
     return {.verdict = Verdict::kAsk, .next_look = now + kAnswerTime};
   }

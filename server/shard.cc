@@ -294,9 +294,6 @@ void Shard::Kill(Client& client) {
 
 void Shard::CutOff(Session& session, CutReason reason) {
   if (!session.connection.open()) return;
-  ORRERY_MARK_IF(reason == CutReason::kIdle, "limits.idle");
-  ORRERY_MARK_IF(reason == CutReason::kInput, "limits.input");
-  ORRERY_MARK_IF(reason == CutReason::kOutput, "limits.output");
   ServerStats& stats = context_.stats;
   ++(reason == CutReason::kIdle    ? stats.cut_off_idle
      : reason == CutReason::kInput ? stats.cut_off_for_input

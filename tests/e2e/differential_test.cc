@@ -48,6 +48,7 @@ Step DrawStep(uint64_t seed) {
   const scenarios::CommandOptions options{.keys = 6,
                                           .value_bytes_max = 20'000,
                                           .big_value_odds = 25,
+                                          .access_odds = 50,
                                           .bulk_odds = 1500,
                                           .far_times = true};
   return {Materialize(scenarios::CommandGenerator(prng, options).Draw())};

@@ -698,6 +698,25 @@ Command CommandGenerator::DrawConnection() {
   }
 }
 
+Command CommandGenerator::DrawAccess() {
+  static constexpr WordList<5> kWrong = {"", "Secret", "secret1", "default", "x"};
+  const bool right = prng_.Chance(1, 2);
+  const Bytes password = Bytes::Text(right ? options_.password : std::string(Pick(kWrong)));
+  switch (prng_.Below(6)) {
+    case 0:
+      return {Word("AUTH"), Bytes::Text("default"), password};
+    case 1:
+      return {Word("AUTH"), Bytes::Text("nobody"), password};
+    case 2:
+      return {Word("AUTH"), Bytes::Text("default"), password, password};
+    case 3:
+      return {Word("HELLO"), Bytes::Text(prng_.Chance(1, 2) ? "3" : "2"), Word("AUTH"),
+              Bytes::Text("default"), password};
+    default:
+      return {Word("AUTH"), password};
+  }
+}
+
 Command CommandGenerator::DrawBad() {
   switch (prng_.Below(9)) {
     case 0:
@@ -774,6 +793,7 @@ Command CommandGenerator::DrawOnShortLives() {
 
 Command CommandGenerator::Draw() {
   if (OneIn(options_.control_odds)) return DrawControl();
+  if (OneIn(options_.access_odds)) return DrawAccess();
   if (options_.theme != Theme::kNone && prng_.Chance(1, 2)) {
     return options_.theme == Theme::kLargeValues ? DrawOnLargeValues() : DrawOnShortLives();
   }

@@ -32,6 +32,9 @@ struct CommandOptions {
   uint64_t bad_command_odds = 10;
   // Commands that end or silence connections, or make them wait: QUIT, CLIENT KILL, PAUSE, REPLY.
   uint64_t control_odds = 0;
+  // AUTH and HELLO AUTH, with this password or another one.
+  uint64_t access_odds = 0;
+  std::string password = "secret";
   // MSETs and DELs of thousands of keys.
   uint64_t bulk_odds = 0;
   // Times to live are so long that the real clock ends none of them.
@@ -82,6 +85,7 @@ class CommandGenerator {
   Command DrawConnection();
   Command DrawClient();
   Command DrawControl();
+  Command DrawAccess();
   Command DrawIntrospection();
   Command DrawBad();
 

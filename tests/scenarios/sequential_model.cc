@@ -1,6 +1,7 @@
 #include "tests/scenarios/sequential_model.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/check.h"
@@ -107,6 +108,7 @@ const std::vector<SequentialModel::Command>& SequentialModel::Commands() {
       {"quit", -1, &SequentialModel::Quit},
       {"reset", 1, &SequentialModel::Reset},
       {"select", 2, &SequentialModel::Select},
+      {"auth", -2, &SequentialModel::Auth},
       {"hello", -1, &SequentialModel::Hello},
       {"command", -1, &SequentialModel::CommandInfo},
       {"info", -1, &SequentialModel::Info},
@@ -259,6 +261,13 @@ Expectation SequentialModel::ExecuteIn(const std::vector<Command>& commands, Cal
   if (command->arity >= 0 ? count != command->arity : count < -command->arity) {
     return WrongArity(container.empty() ? name : std::string(container) + "|" + name);
   }
+  const bool leads_on = command->execute == &SequentialModel::Client ||
+                        command->execute == &SequentialModel::Config ||
+                        command->execute == &SequentialModel::Object;
+  if (!leads_on) {
+    if (auto prohibition = Prohibition(call, container.empty() ? name : ""))
+      return *std::move(prohibition);
+  }
   return (this->*command->execute)(call);
 }
 
@@ -330,6 +339,43 @@ Expectation SequentialModel::Select(Call& call) {
   return *number == 0 ? Ok() : Error("ERR DB index is out of range");
 }
 
+std::optional<Expectation> SequentialModel::Prohibition(const Call& call,
+                                                        std::string_view name) const {
+  static constexpr auto kOpenToAll =
+      std::to_array<std::string_view>({"auth", "hello", "quit", "reset"});
+  static constexpr auto kThatGrow = std::to_array<std::string_view>(
+      {"append", "bitfield", "bitop", "copy", "decr", "decrby", "getset", "incr", "incrby",
+       "incrbyfloat", "mset", "msetnx", "psetex", "restore", "set", "setbit", "setex", "setnx",
+       "setrange"});
+  if (!call.connection.authenticated && has_password() &&
+      std::ranges::find(kOpenToAll, name) == kOpenToAll.end()) {
+    return Error("NOAUTH Authentication required.");
+  }
+  if (out_of_memory_ && std::ranges::find(kThatGrow, name) != kThatGrow.end()) {
+    return Error("OOM command not allowed when used memory > 'maxmemory'.");
+  }
+  return std::nullopt;
+}
+
+bool SequentialModel::Authenticates(const std::string& user, const std::string& password) const {
+  return user == "default" && (!has_password() || password == password_);
+}
+
+constexpr char kWrongPassword[] = "WRONGPASS invalid username-password pair or user is disabled.";
+
+Expectation SequentialModel::Auth(Call& call) {
+  if (call.count() > 3) return Error(kSyntaxError);
+  if (call.count() == 2 && !has_password()) {
+    return Error(
+        "ERR AUTH <password> called without any password configured for the default user. Are you "
+        "sure your configuration is correct?");
+  }
+  const std::string user = call.count() == 3 ? call.at(1) : "default";
+  if (!Authenticates(user, call.at(call.count() - 1))) return Error(kWrongPassword);
+  call.connection.authenticated = true;
+  return Ok();
+}
+
 Expectation SequentialModel::Hello(Call& call) {
   int protocol = call.connection.protocol;
   if (call.count() >= 2) {
@@ -340,6 +386,12 @@ Expectation SequentialModel::Hello(Call& call) {
   }
   for (size_t index = 2; index < call.count(); ++index) {
     const std::string option = Upper(call.at(index));
+    if (option == "AUTH" && index + 2 < call.count()) {
+      if (!Authenticates(call.at(index + 1), call.at(index + 2))) return Error(kWrongPassword);
+      call.connection.authenticated = true;
+      index += 2;
+      continue;
+    }
     if (option != "SETNAME" || index + 1 >= call.count()) {
       return Error("ERR Syntax error in HELLO option '" +
                    std::string(Clipped(call.at(index), SIZE_MAX)) + "'");
@@ -350,6 +402,9 @@ Expectation SequentialModel::Hello(Call& call) {
     }
     call.connection.name = name;
   }
+  if (!call.connection.authenticated) {
+    return Prefix("-NOAUTH HELLO must be called with the client already authenticated, ");
+  }
   call.connection.protocol = protocol;
   return Prefix(protocol == 3 ? "%7\r\n$6\r\nserver\r\n" : "*14\r\n$6\r\nserver\r\n");
 }
@@ -357,6 +412,7 @@ Expectation SequentialModel::Hello(Call& call) {
 Expectation SequentialModel::Reset(Call& call) {
   Connection fresh;
   fresh.skips = call.connection.skips;
+  fresh.authenticated = !has_password();
   call.connection = fresh;
   return Exact("+RESET\r\n");
 }

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace orrery::scenarios {
@@ -60,7 +61,15 @@ class SequentialModel {
     bool skips_next = false;
     bool skips = false;
     bool touches = true;  // CLIENT NO-TOUCH.
+    // It has said the password, or there was none when it came.
+    bool authenticated = true;
   };
+
+  // What the server is set up with. Empty: none.
+  void SetPassword(std::string password) { password_ = std::move(password); }
+  bool has_password() const { return !password_.empty(); }
+  // Whether the keys take more memory than they may: only the server knows.
+  void SetOutOfMemory(bool out_of_memory) { out_of_memory_ = out_of_memory; }
 
   // Executes a command. REQUIRES: arguments is not empty.
   Expectation Execute(Connection& connection, const std::vector<std::string>& arguments,
@@ -128,6 +137,10 @@ class SequentialModel {
   Expectation Echo(Call& call);
   Expectation Quit(Call& call);
   Expectation Select(Call& call);
+  // Nothing: it may run.
+  std::optional<Expectation> Prohibition(const Call& call, std::string_view name) const;
+  bool Authenticates(const std::string& user, const std::string& password) const;
+  Expectation Auth(Call& call);
   Expectation Hello(Call& call);
   Expectation Reset(Call& call);
   Expectation CommandInfo(Call& call);
@@ -219,6 +232,8 @@ class SequentialModel {
   int64_t paused_until_ms_ = kNotPaused;
   bool pause_writes_only_ = true;
   std::optional<uint64_t> clients_max_;
+  std::string password_;
+  bool out_of_memory_ = false;
 };
 
 }  // namespace orrery::scenarios
