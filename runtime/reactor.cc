@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "base/check.h"
 #include "base/mark.h"
@@ -19,8 +20,11 @@ namespace {
 // Enter.
 constexpr size_t kIovecsPerEnter = 8192;
 
-// Sources are one of a kind: their operation names them.
-constexpr UserData SourceTag(Operation operation) { return {.operation = operation, .slot = {}}; }
+// A source is named by the operation, and a listener by its number.
+constexpr UserData SourceTag(Operation operation, size_t number = 0) {
+  return {.operation = operation,
+          .slot = {.index = static_cast<uint32_t>(number), .generation = 0}};
+}
 
 void MarkRefusal([[maybe_unused]] Operation operation) {
   ORRERY_MARK_IF(operation == Operation::kReceive, "sq-full.receive");
@@ -93,22 +97,24 @@ Reactor::Reactor(Ring& ring, Kernel& kernel, Application& application,
 }
 
 Reactor::~Reactor() {
-  ORRERY_CHECK_MSG(connections_.size() == 0 && !listener_.in_flight && !waker_.in_flight,
+  const bool accepts = std::ranges::any_of(listeners_, &Source::in_flight);
+  ORRERY_CHECK_MSG(connections_.size() == 0 && !accepts && !waker_.in_flight,
                    "a reactor died while the kernel still worked for it");
   // Given up (notification_timeout): the kernel may still read it, so it is nobody's for ever.
   if (zero_copy_ != nullptr && zero_copy_->slab().has_in_flight()) (void)zero_copy_.release();
 }
 
-void Reactor::Listen(int listener) {
-  ORRERY_CHECK(listener_.descriptor < 0);
-  listener_.descriptor = listener;
+void Reactor::Listen(int listener, Accepted accepted) {
+  ORRERY_CHECK(listeners_.size() < kListenersMax);
+  listeners_.push_back({.descriptor = listener, .handed_out = accepted == Accepted::kHandedOut});
   // Accepted sockets inherit it from their listener.
   (void)kernel_.SetSocketOption(listener, IPPROTO_TCP, TCP_NODELAY, 1);  // A matter of speed only.
 }
 
-void Reactor::Watch(int eventfd) {
+void Reactor::Watch(int eventfd, Ownership ownership) {
   ORRERY_CHECK(waker_.descriptor < 0);
   waker_.descriptor = eventfd;
+  waker_.lent = ownership == Ownership::kLent;
 }
 
 // --- The turn
@@ -132,7 +138,7 @@ EnterRequest Reactor::Turn() {
   ArmSources();
   arm_queue_.Walk(connections_, [this](Connection& connection) { return Arm(connection); });
 
-  may_sleep_ = !MustNotSleep() && application_.TrySleep();
+  may_sleep_ = MaySleep();
   return {.to_submit = submission_.Publish(),
           .min_complete = may_sleep_ ? 1u : 0u,
           .deadline = NextDeadline(application_deadline)};
@@ -160,6 +166,18 @@ void Reactor::OnEntered(const EnterResult& result) {
   }
 }
 
+bool Reactor::MaySleep() {
+  if (std::exchange(worked_, false)) spins_left_ = options_.spin_turns;
+  if (MustNotSleep()) return false;
+  if (spins_left_ > 0) {
+    // Entering without waiting, and not watching the CQ: late completions appear in Enter only
+    // (fact V3).
+    --spins_left_;
+    return false;
+  }
+  return application_.TrySleep();
+}
+
 bool Reactor::MustNotSleep() const {
   return !arm_queue_.empty() || source_refused_ ||
          (!starved_.empty() && buffers_->with_kernel() > 0) || finished();
@@ -171,10 +189,11 @@ Nanoseconds Reactor::NextDeadline(Nanoseconds application_deadline) {
     if (Connection* first = list->front()) deadline = std::min(deadline, first->linger_deadline_);
   }
   if (WaitsForNotificationsOnly()) deadline = std::min(deadline, notification_deadline_);
-  for (const Source* source : {&listener_, &waker_}) {
-    // One that pauses. One that ends waits for completions only.
-    if (source->retry_at > now_) deadline = std::min(deadline, source->retry_at);
+  // Of sources that pause. One that ends waits for completions only.
+  for (const Source& listener : listeners_) {
+    if (listener.retry_at > now_) deadline = std::min(deadline, listener.retry_at);
   }
+  if (waker_.retry_at > now_) deadline = std::min(deadline, waker_.retry_at);
   return deadline;
 }
 
@@ -196,6 +215,7 @@ void Reactor::Reap() {
     }
     io_uring_cq_advance(memory, batch);
     counters_.completions += batch;
+    worked_ = true;
     ready -= batch;
     Deliver();
   }
@@ -215,9 +235,9 @@ void Reactor::Handle(const Completion& completion) {
   const UserData tag = completion.user_data();
   switch (tag.operation) {
     case Operation::kAccept:
-      return HandleAccept(completion);
+      return HandleAccept(listeners_[tag.slot.index], completion);
     case Operation::kAcceptCancel:
-      listener_.cancel_in_flight = false;
+      listeners_[tag.slot.index].cancel_in_flight = false;
       return;
     case Operation::kWaker:
       return HandleWaker(completion);
@@ -272,30 +292,37 @@ void Reactor::Emit(ConnectionEvent::Kind kind, Connection& connection, std::stri
   events_.push_back({.kind = kind, .connection = &connection, .data = data});
 }
 
-void Reactor::HandleAccept(const Completion& completion) {
-  if (!completion.more()) listener_.in_flight = false;
+void Reactor::HandleAccept(Source& listener, const Completion& completion) {
+  if (!completion.more()) listener.in_flight = false;
   if (!completion.ok()) {
     if (stopping_) return;
     // EMFILE, ENFILE and the like last: accepting again at once would spin. A connection that
     // closes ends the pause.
     ORRERY_MARK("accept.limit");
     ++counters_.accept_failures;
-    listener_.retry_at = now_ + options_.accept_retry;
+    listener.retry_at = now_ + options_.accept_retry;
     return;
   }
-  const File file{.number = static_cast<int>(completion.value()),
-                  .fixed = options_.fixed_files > 0};
-  Connection* connection = stopping_ ? nullptr : connections_.Allocate(file, blocks_);
+  const auto number = static_cast<int>(completion.value());
+  if (listener.handed_out) return application_.OnAccepted(number);
+  Connection* const connection = Open({.number = number, .fixed = options_.fixed_files > 0});
+  if (connection != nullptr) Emit(ConnectionEvent::Kind::kOpened, *connection);
+}
+
+Connection* Reactor::Adopt(int descriptor) { return Open(File::Descriptor(descriptor)); }
+
+Connection* Reactor::Open(File file) {
+  Connection* const connection = stopping_ ? nullptr : connections_.Allocate(file, blocks_);
   if (connection == nullptr) {
     ORRERY_MARK_IF(stopping_, "accept.while-stopping");
     ++counters_.connections_refused;
     CloseNow(file);
-    return;
+    return nullptr;
   }
   ++counters_.accepted;
   connection->last_progress_ = now_;
-  Emit(ConnectionEvent::Kind::kOpened, *connection);
   Queue(*connection);
+  return connection;
 }
 
 void Reactor::CloseNow(File file) {
@@ -464,10 +491,13 @@ void Reactor::HandleClose(Connection& connection, const Completion& completion) 
 
 void Reactor::ReleaseClosed() {
   for (const SlotHandle handle : closed_) connections_.Release(handle);
-  ORRERY_MARK_IF(!closed_.empty() && listener_.retry_at > now_, "accept.revived-by-close");
-  // A descriptor is free again: an accept that met the limit may succeed.
-  if (!closed_.empty()) listener_.retry_at = 0;
+  if (closed_.empty()) return;
   closed_.clear();
+  // A descriptor is free again: an accept that met the limit may succeed.
+  for (Source& listener : listeners_) {
+    ORRERY_MARK_IF(listener.retry_at > now_, "accept.revived-by-close");
+    listener.retry_at = 0;
+  }
 }
 
 // --- Operations out
@@ -477,17 +507,27 @@ void Reactor::Queue(Connection& connection) {
 }
 
 void Reactor::ArmSources() {
-  source_refused_ = !ArmSource(listener_, Operation::kAccept, Operation::kAcceptCancel);
-  if (!ArmSource(waker_, Operation::kWaker, Operation::kWakerCancel)) source_refused_ = true;
+  source_refused_ = false;
+  for (size_t number = 0; number < listeners_.size(); ++number) {
+    const bool armed =
+        ArmSource(listeners_[number], stopping_, SourceTag(Operation::kAccept, number),
+                  SourceTag(Operation::kAcceptCancel, number));
+    ORRERY_MARK_IF(!armed && !stopping_, "sq-full.listener");
+    if (!armed) source_refused_ = true;
+  }
+  // The waker is needed until everything else has ended.
+  const bool end = stopping_ && connections_.size() == 0 && !listening();
+  const bool armed =
+      ArmSource(waker_, end, SourceTag(Operation::kWaker), SourceTag(Operation::kWakerCancel));
+  ORRERY_MARK_IF(!armed && !end, "sq-full.waker");
+  if (!armed) source_refused_ = true;
 }
 
-bool Reactor::ArmSource(Source& source, Operation operation, Operation cancel) {
+bool Reactor::ArmSource(Source& source, bool end, UserData tag, UserData cancel_tag) {
   if (source.descriptor < 0) return true;
-  const bool end = stopping_ && (&source == &listener_ ||
-                                 (connections_.size() == 0 && listener_.descriptor < 0));
   if (end) {
     if (CloseSource(source) || source.cancel_sent) return true;
-    if (!submission_.Cancel(SourceTag(operation), SourceTag(cancel))) {
+    if (!submission_.Cancel(tag, cancel_tag)) {
       ORRERY_MARK("sq-full.source-cancel");
       return false;
     }
@@ -495,28 +535,33 @@ bool Reactor::ArmSource(Source& source, Operation operation, Operation cancel) {
     return true;
   }
   if (source.in_flight || source.retry_at > now_) return true;
-  const File file = File::Descriptor(source.descriptor);
-  const bool queued = operation == Operation::kAccept
-                          ? SubmitAccept(file)
-                          : submission_.PollMultishot(file, POLLIN, SourceTag(operation));
+  const bool queued =
+      tag.operation == Operation::kAccept
+          ? SubmitAccept(source, tag)
+          : submission_.PollMultishot(File::Descriptor(source.descriptor), POLLIN, tag);
   if (queued) source.in_flight = true;
-  ORRERY_MARK_IF(!queued && &source == &listener_, "sq-full.listener");
-  ORRERY_MARK_IF(!queued && &source == &waker_, "sq-full.waker");
   ORRERY_MARK_IF(queued && source.retry_at != 0, "accept.retried-after-pause");
   return queued;
 }
 
-bool Reactor::SubmitAccept(File listener) {
-  const UserData tag = SourceTag(Operation::kAccept);
-  if (options_.fixed_files > 0) return submission_.AcceptMultishotFixed(listener, tag);
-  return submission_.AcceptMultishot(listener, SOCK_CLOEXEC, tag);
+bool Reactor::SubmitAccept(const Source& listener, UserData tag) {
+  const File file = File::Descriptor(listener.descriptor);
+  if (options_.fixed_files > 0 && !listener.handed_out) {
+    return submission_.AcceptMultishotFixed(file, tag);
+  }
+  return submission_.AcceptMultishot(file, SOCK_CLOEXEC, tag);
 }
 
 bool Reactor::CloseSource(Source& source) {
   if (source.in_flight || source.cancel_in_flight) return false;
-  kernel_.Close(source.descriptor);
+  if (!source.lent) kernel_.Close(source.descriptor);
   source.descriptor = -1;
   return true;
+}
+
+bool Reactor::listening() const {
+  return std::ranges::any_of(listeners_,
+                             [](const Source& listener) { return listener.descriptor >= 0; });
 }
 
 bool Reactor::Submitted(Connection& connection, Operation operation, bool queued) {
@@ -754,13 +799,13 @@ void Reactor::Stop() {
 }
 
 bool Reactor::WaitsForNotificationsOnly() const {
-  return stopping_ && connections_.size() == 0 && listener_.descriptor < 0 &&
-         waker_.descriptor < 0 && zero_copy_ != nullptr && zero_copy_->slab().has_in_flight();
+  return stopping_ && connections_.size() == 0 && !listening() && waker_.descriptor < 0 &&
+         zero_copy_ != nullptr && zero_copy_->slab().has_in_flight();
 }
 
 bool Reactor::finished() const {
   if (WaitsForNotificationsOnly()) return now_ >= notification_deadline_;
-  return stopping_ && connections_.size() == 0 && listener_.descriptor < 0 && waker_.descriptor < 0;
+  return stopping_ && connections_.size() == 0 && !listening() && waker_.descriptor < 0;
 }
 
 }  // namespace orrery

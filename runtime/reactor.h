@@ -1,4 +1,4 @@
-// The reactor: completions in, operations out, for one listener and its connections on one ring.
+// The reactor: completions in, operations out, for listeners and their connections on one ring.
 //
 // It is driven, it does not run: Turn() reaps CQEs, tells the application, returns the buffers,
 // arms what is queued and says how to enter the kernel; OnEntered() takes what the kernel answered.
@@ -38,6 +38,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/check.h"
 #include "base/errno.h"
 #include "base/intrusive_list.h"
 #include "base/shared_bytes.h"
@@ -76,6 +77,9 @@ struct ReactorOptions {
   // How long a reactor that has stopped and has no connection left waits for the kernel to let go
   // of what zero-copy sends have pinned. It waits for peers that do not read.
   Nanoseconds notification_timeout = 10 * kSecond;
+  // After a turn that had something to do, so many turns only look before one may sleep: work that
+  // comes meanwhile is met awake, at the price of a processor that is never idle under load.
+  uint32_t spin_turns = 0;
 };
 
 // What happened to a connection. Events of one connection come in order.
@@ -105,6 +109,11 @@ class Application {
   virtual void OnEvents(std::span<const ConnectionEvent> events) = 0;
   // The waker has been rung.
   virtual void OnWoken() = 0;
+  // A connection was accepted from a listener whose connections are handed out: its descriptor
+  // belongs to the application, which gives it to some reactor's Adopt().
+  virtual void OnAccepted(int /*descriptor*/) {
+    CheckFailed(__FILE__, __LINE__, "OnAccepted", "handed out to nobody who takes it");
+  }
   // Once a turn, after all events. Returns the time at which it wants to be called again at the
   // latest.
   virtual Nanoseconds OnTurn(Nanoseconds now) = 0;
@@ -158,11 +167,17 @@ class Reactor {
 
   // --- Set-up, before the first turn.
 
+  static constexpr size_t kListenersMax = 64;
+  enum class Accepted : uint8_t {
+    kServed,     // By this reactor.
+    kHandedOut,  // To Application::OnAccepted().
+  };
   // Accepts connections from `listener`; the reactor closes it when it stops.
-  void Listen(int listener);
-  // Calls Application::OnWoken() after each write to `eventfd`; the reactor closes it when it
-  // stops.
-  void Watch(int eventfd);
+  void Listen(int listener, Accepted accepted = Accepted::kServed);
+  enum class Ownership : uint8_t { kTaken, kLent };
+  // Calls Application::OnWoken() after each write to `eventfd`. The reactor closes it when it
+  // stops, if it was taken; one that was lent must be open until the reactor has finished.
+  void Watch(int eventfd, Ownership ownership = Ownership::kTaken);
 
   // --- For the driver.
 
@@ -175,6 +190,13 @@ class Reactor {
 
   // The monotonic time of this turn.
   Nanoseconds now() const { return now_; }
+  // This turn had something to do that no completion tells of, such as mail (ReactorOptions,
+  // spin_turns).
+  void NoteWork() { worked_ = true; }
+  // Serves a connected socket, which it takes over, as if it had been accepted here, but for its
+  // first event: there is no kOpened. Null: it was closed at once, for want of room or because the
+  // reactor stops.
+  Connection* Adopt(int descriptor);
   // Sends what is in the connection's output; call it after appending.
   void Flush(Connection& connection);
   // Stops and resumes receiving. What arrives until the kernel has stopped is still delivered.
@@ -217,6 +239,8 @@ class Reactor {
   // waker's poll.
   struct Source {
     int descriptor = -1;
+    bool handed_out = false;  // Of a listener: its connections.
+    bool lent = false;
     bool in_flight = false;
     bool cancel_in_flight = false;
     bool cancel_sent = false;
@@ -230,7 +254,9 @@ class Reactor {
   // Hands the batch to the application and its buffers back to the kernel.
   void Deliver();
   void Handle(const Completion& completion);
-  void HandleAccept(const Completion& completion);
+  void HandleAccept(Source& listener, const Completion& completion);
+  // The connection on `file`, or null, and then `file` is closed.
+  Connection* Open(File file);
   void HandleWaker(const Completion& completion);
   void HandleReceive(Connection& connection, const Completion& completion);
   void HandleReceiveInPlace(Connection& connection, const Completion& completion);
@@ -247,8 +273,8 @@ class Reactor {
   // Operations out.
   void ArmSources();
   // False: the submission queue is full; the same for all below.
-  [[nodiscard]] bool ArmSource(Source& source, Operation operation, Operation cancel);
-  [[nodiscard]] bool SubmitAccept(File listener);
+  [[nodiscard]] bool ArmSource(Source& source, bool end, UserData tag, UserData cancel_tag);
+  [[nodiscard]] bool SubmitAccept(const Source& listener, UserData tag);
   [[nodiscard]] bool Arm(Connection& connection);
   [[nodiscard]] bool ArmReceive(Connection& connection);
   [[nodiscard]] bool ArmSend(Connection& connection);
@@ -284,7 +310,10 @@ class Reactor {
   void CloseNow(File file);
   // Whether all of a stopped source has ended; closes its descriptor.
   bool CloseSource(Source& source);
+  bool listening() const;
   bool MustNotSleep() const;
+  // Announces the sleep, if it may.
+  bool MaySleep();
   Nanoseconds NextDeadline(Nanoseconds application_deadline);
 
   Ring& ring_;
@@ -303,11 +332,13 @@ class Reactor {
   // same for all: flush_timeout for the first, linger for the second.
   LingerList flushing_;
   LingerList lingering_;
-  Source listener_;
+  std::vector<Source> listeners_;
   Source waker_;
   bool source_refused_ = false;
   bool stopping_ = false;
   bool may_sleep_ = false;  // The Enter of this turn.
+  bool worked_ = false;     // This turn had something to do.
+  uint32_t spins_left_ = 0;
   Nanoseconds now_ = 0;
   ReactorCounters counters_;
 

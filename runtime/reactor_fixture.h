@@ -58,6 +58,7 @@ class Echo final : public Application {
     if (next_turn) std::exchange(next_turn, nullptr)();
     return now + tick;
   }
+  void OnAccepted(int descriptor) override { handed_out.push_back(descriptor); }
   bool TrySleep() override {
     EXPECT_FALSE(asleep);
     asleep = may_sleep;
@@ -88,18 +89,22 @@ class Echo final : public Application {
   Nanoseconds tick = kTick;
   std::vector<std::unique_ptr<Session>> sessions;  // In the order of their acceptance.
   int woken = 0;
+  // From its acceptance.
+  Session& Begin(Connection& connection) {
+    sessions.push_back(std::make_unique<Session>());
+    sessions.back()->connection = &connection;
+    sessions.back()->handle = connection.handle();
+    return *sessions.back();
+  }
+
+  std::vector<int> handed_out;
   bool may_sleep = true;
   bool asleep = false;
   int sleeps = 0;
 
  private:
   Session& Note(const ConnectionEvent& event) {
-    if (event.kind == Kind::kOpened) {
-      sessions.push_back(std::make_unique<Session>());
-      sessions.back()->connection = event.connection;
-      sessions.back()->handle = event.connection->handle();
-      return *sessions.back();
-    }
+    if (event.kind == Kind::kOpened) return Begin(*event.connection);
     const auto session = std::find_if(
         sessions.begin(), sessions.end(),
         [&event](const auto& candidate) { return candidate->connection == event.connection; });

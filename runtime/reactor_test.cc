@@ -154,6 +154,70 @@ TEST_P(ReactorTest, SleepsWhenTheApplicationLetsIt) {
   }
 }
 
+TEST_P(ReactorTest, SeveralListeners) {
+  SetUpWorld({});
+  const int second = world_->kernel().Listen({}).value();
+  const uint16_t second_port = world_->kernel().LocalPort(second).value();
+  InTurn([&] { reactor_->Listen(second); });
+  for (const uint16_t port : {second_port, port_, second_port}) {
+    const size_t accepted = echo_.sessions.size();
+    const Peer peer = world_->Connect(port);
+    EXPECT_TRUE(RunUntil([&] { return echo_.sessions.size() > accepted; }));
+    EXPECT_EQ(Exchange(peer, "to whom?", 8), "to whom?");
+  }
+}
+
+// A connection that one reactor accepts and another serves; here they are the same.
+TEST_P(ReactorTest, AcceptedForSomebodyElse) {
+  SetUpWorld({});
+  const int second = world_->kernel().Listen({}).value();
+  const uint16_t second_port = world_->kernel().LocalPort(second).value();
+  InTurn([&] { reactor_->Listen(second, Reactor::Accepted::kHandedOut); });
+  const Peer peer = world_->Connect(second_port);
+  EXPECT_TRUE(RunUntil([&] { return !echo_.handed_out.empty(); }));
+  EXPECT_EQ(reactor_->connections(), 0U);
+  InTurn([&] {
+    Connection* const connection = reactor_->Adopt(echo_.handed_out.front());
+    ASSERT_NE(connection, nullptr);
+    echo_.Begin(*connection);
+  });
+  EXPECT_EQ(Exchange(peer, "for you", 7), "for you");
+  // One that comes too late is closed.
+  const Peer late = world_->Connect(second_port);
+  EXPECT_TRUE(RunUntil([&] { return echo_.handed_out.size() == 2; }));
+  InTurn([&] { reactor_->Stop(); });
+  if (reactor_->finished()) return;
+  InTurn([&] { EXPECT_EQ(reactor_->Adopt(echo_.handed_out.back()), nullptr); });
+  const PeerInput input = ReadToTheEnd(late);
+  EXPECT_TRUE(input.bytes.empty());
+}
+
+TEST_P(ReactorExactTest, SpinsForAWhileAndThenSleeps) {
+  constexpr int kSpins = 7;
+  Options options;
+  options.reactor.spin_turns = kSpins;
+  SetUpWorld(options);
+  echo_.tick = kSecond;
+  // Turns until one that sleeps, which is rung.
+  const auto awake_turns = [&] {
+    for (int awake = 0;; ++awake) {
+      const EnterRequest request = reactor_->Turn();
+      if (request.min_complete > 0) world_->Ring(eventfd_);
+      reactor_->OnEntered(ring_->Enter(request));
+      if (request.min_complete > 0) return awake;
+    }
+  };
+  (void)awake_turns();
+  EXPECT_EQ(awake_turns(), kSpins);
+  for (int turn = 0; turn < 3 * kSpins; ++turn) {
+    echo_.next_turn = [&] { reactor_->NoteWork(); };
+    const EnterRequest request = reactor_->Turn();
+    EXPECT_EQ(request.min_complete, 0U);
+    reactor_->OnEntered(ring_->Enter(request));
+  }
+  EXPECT_EQ(awake_turns(), kSpins - 1) << "the last turn with work was the first of them";
+}
+
 TEST_P(ReactorTest, PausedReadsDeliverNothingAndLoseNothing) {
   SetUpWorld({});
   const std::vector<Peer> peers = ConnectAll(1);
