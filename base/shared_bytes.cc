@@ -9,14 +9,17 @@ SharedBytes SharedBytes::Allocate(size_t size_bytes, size_t capacity_bytes) {
   ORRERY_CHECK_OP(size_bytes, <=, capacity_bytes);
   SharedBytes bytes;
   void* memory = ::operator new(sizeof(Block) + capacity_bytes);
-  bytes.block_ = new (memory)
-      Block{.size_bytes = size_bytes, .capacity_bytes = capacity_bytes, .references = 1};
+  bytes.block_ = new (memory) Block{.size_bytes = size_bytes,
+                                    .capacity_bytes = capacity_bytes,
+                                    .payload = static_cast<char*>(memory) + sizeof(Block),
+                                    .references = 1,
+                                    .lent = false};
   return bytes;
 }
 
 SharedBytes SharedBytes::Copy(std::string_view source) {
   SharedBytes bytes = Allocate(source.size());
-  if (!source.empty()) std::memcpy(Payload(bytes.block_), source.data(), source.size());
+  if (!source.empty()) std::memcpy(bytes.block_->payload, source.data(), source.size());
   return bytes;
 }
 
@@ -27,6 +30,26 @@ bool SharedBytes::TryGrow(size_t size_bytes) {
   return true;
 }
 
-void SharedBytes::Free(Block* block) { ::operator delete(block); }
+SharedBytes SharedBytes::Lend(std::string_view source, Loan& loan) {
+  ORRERY_CHECK(!source.empty());
+  ORRERY_CHECK(!loan.out());
+  // Shared bytes are never written through a loan (unique()).
+  static_cast<Block&>(loan) = {.size_bytes = source.size(),
+                               .capacity_bytes = 0,
+                               .payload = const_cast<char*>(source.data()),
+                               .references = 1,
+                               .lent = true};
+  SharedBytes bytes;
+  bytes.block_ = &loan;
+  return bytes;
+}
+
+void SharedBytes::Free(Block* block) {
+  if (block->lent) {
+    static_cast<Loan*>(block)->OnReturned();
+  } else {
+    ::operator delete(block);
+  }
+}
 
 }  // namespace orrery

@@ -111,5 +111,41 @@ TEST(SharedBytesDeathTest, SharedBytesAreNeverChanged) {
   EXPECT_DEATH((void)bytes.mutable_bytes(), "never changed in place");
 }
 
+struct CountingLoan : SharedBytes::Loan {
+  int returned = 0;
+
+ private:
+  void OnReturned() override { ++returned; }
+};
+
+TEST(SharedBytes, ALoanEndsWithTheLastThatNamesItsBytes) {
+  const std::string lent = "somebody else's";
+  CountingLoan loan;
+  for (int round = 1; round <= 2; ++round) {
+    SharedBytes first = SharedBytes::Lend(lent, loan);
+    EXPECT_EQ(first.data(), lent.data());
+    EXPECT_EQ(first.size(), lent.size());
+    EXPECT_EQ(first.loan(), &loan);
+    {
+      const SharedBytes second = first;
+      first = {};
+      EXPECT_EQ(second.view(), lent);
+      EXPECT_TRUE(loan.out());
+      EXPECT_EQ(loan.returned, round - 1);
+    }
+    EXPECT_FALSE(loan.out());
+    EXPECT_EQ(loan.returned, round);
+  }
+  EXPECT_EQ(SharedBytes::Copy("own").loan(), nullptr);
+}
+
+TEST(SharedBytes, LentBytesAreNobodysToWrite) {
+  CountingLoan loan;
+  SharedBytes bytes = SharedBytes::Lend("lent", loan);
+  EXPECT_EQ(bytes.references(), 1U);
+  EXPECT_FALSE(bytes.unique());
+  EXPECT_FALSE(bytes.TryGrow(4));
+}
+
 }  // namespace
 }  // namespace orrery

@@ -26,7 +26,7 @@ OutputBlockPool::Block* OutputBlockPool::Take() {
 void OutputBlockPool::Give(Block* block) {
   ORRERY_CHECK(blocks_in_use_ > 0);
   --blocks_in_use_;
-  if (free_count_ >= kFreeBlocksMax) {
+  if (free_count_ >= free_blocks_max_) {
     delete block;
     return;
   }
@@ -90,6 +90,19 @@ void PendingOutput::ForEachPart(Visit visit) const {
     ++body;
     body_offset = 0;
   }
+}
+
+void PendingOutput::TakeAll(PendingOutput& other) {
+  other.ForEachPart([this](const char* bytes, size_t length, const SharedBytes* body) {
+    if (body == nullptr) {
+      Append({bytes, length});
+    } else {
+      ORRERY_CHECK(length == body->size());  // Nothing of it has been sent.
+      AppendBody(*body);
+    }
+    return true;
+  });
+  other.Advance(other.size_bytes());
 }
 
 Chunk PendingOutput::Gather(std::span<iovec> iovecs, size_t body_bytes_end) const {

@@ -45,7 +45,7 @@ class OutputBlockPool {
  public:
   // A block's payload. One block holds the replies of a usual turn; a longer reply takes several.
   static constexpr size_t kBlockBytes = 4096 - 16;
-  // Free blocks kept for reuse; the rest go back to the allocator.
+  // Free blocks kept for reuse, unless told otherwise; the rest go back to the allocator.
   static constexpr size_t kFreeBlocksMax = 4096;
 
   // Lives at one address from Take() to Give(); linked in stream order by its owner.
@@ -55,7 +55,8 @@ class OutputBlockPool {
     char bytes[kBlockBytes];
   };
 
-  OutputBlockPool() = default;
+  explicit OutputBlockPool(size_t free_blocks_max = kFreeBlocksMax)
+      : free_blocks_max_(free_blocks_max) {}
   OutputBlockPool(const OutputBlockPool&) = delete;
   OutputBlockPool& operator=(const OutputBlockPool&) = delete;
   ~OutputBlockPool();
@@ -68,6 +69,7 @@ class OutputBlockPool {
   size_t blocks_in_use() const { return blocks_in_use_; }
 
  private:
+  const size_t free_blocks_max_;
   Block* free_ = nullptr;
   size_t free_count_ = 0;
   size_t blocks_in_use_ = 0;
@@ -87,6 +89,17 @@ class PendingOutput {
 
   // Borrows `body` behind everything appended so far. An empty body adds nothing.
   void AppendBody(SharedBytes body);
+
+  // Moves all of `other` behind everything appended so far: its bytes are copied, its bodies are
+  // not. `other` is empty then.
+  void TakeAll(PendingOutput& other);
+
+  // Calls visit(SharedBytes&) for each body that is held, in order. It may be replaced by another
+  // one with the same bytes.
+  template <typename Visit>
+  void ForEachBody(Visit visit) {
+    for (size_t body = bodies_done_; body < bodies_.size(); ++body) visit(bodies_[body].bytes);
+  }
 
   // Room for at least `bytes_min` contiguous bytes, to write into; follow with Commit() before
   // anything else. REQUIRES: bytes_min <= kBlockBytes.

@@ -225,6 +225,31 @@ TEST_F(PendingOutputTest, AdvancingTooFarIsAMistake) {
   EXPECT_DEATH(output_.Advance(4), "bytes <= size_bytes_");
 }
 
+TEST_F(PendingOutputTest, TakesAllOfAnother) {
+  PendingOutput other(pool_);
+  const SharedBytes body = SharedBytes::Copy("body");
+  output_.Append("first ");
+  output_.TakeAll(other);
+  other.Append(std::string(10'000, 'x'));
+  other.AppendBody(body);
+  other.Append(" last");
+  output_.TakeAll(other);
+  EXPECT_TRUE(other.empty());
+  EXPECT_EQ(other.bodies(), 0U);
+  EXPECT_EQ(output_.bodies(), 1U);
+  EXPECT_EQ(body.references(), 2U);
+  EXPECT_EQ(Front(), "first " + std::string(10'000, 'x') + "body last");
+}
+
+TEST_F(PendingOutputTest, ABodyMayBeReplacedByTheSameBytes) {
+  output_.Append("a");
+  output_.AppendBody(SharedBytes::Copy("body"));
+  const SharedBytes other = SharedBytes::Copy("body");
+  output_.ForEachBody([&](SharedBytes& body) { body = other; });
+  EXPECT_EQ(other.references(), 2U);
+  EXPECT_EQ(Front(), "abody");
+}
+
 TEST_F(PendingOutputTest, AChunkWithoutIovecsIsAMistake) {
   EXPECT_DEATH((void)output_.Gather({}), "iovecs");
 }

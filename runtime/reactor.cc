@@ -516,7 +516,7 @@ void Reactor::ArmSources() {
     if (!armed) source_refused_ = true;
   }
   // The waker is needed until everything else has ended.
-  const bool end = stopping_ && connections_.size() == 0 && !listening();
+  const bool end = stopping_ && connections_.size() == 0 && !listening() && application_.MayEnd();
   const bool armed =
       ArmSource(waker_, end, SourceTag(Operation::kWaker), SourceTag(Operation::kWakerCancel));
   ORRERY_MARK_IF(!armed && !end, "sq-full.waker");

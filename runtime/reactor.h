@@ -125,6 +125,8 @@ class Application {
   virtual bool TrySleep() { return true; }
   // Enter has returned, after a turn whose TrySleep() answered true.
   virtual void OnAwake() {}
+  // Whether a reactor that has stopped and has no connection left may end. Asked each turn.
+  virtual bool MayEnd() { return true; }
 };
 
 // Counts since the start, for metrics and tests.

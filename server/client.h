@@ -16,7 +16,40 @@
 
 namespace orrery::server {
 
+struct Client;
+struct CommandErrand;
 struct CommandSpec;
+
+// A client's command that runs on several shards: its later ones wait for its end. Base of what
+// runs it, which outlives the client if need be.
+struct WideCommand {
+  Client* client = nullptr;  // Null: it has gone, and nothing is replied.
+  bool muted = false;
+};
+
+// Why a client's next command is not read yet.
+enum class RouteWait : uint8_t {
+  kNothing,
+  kReplies,  // To those before it, all of them.
+  kCredit,   // Too many commands are on their way to its shard.
+  kCommand,  // A wide one has not ended.
+};
+
+// Where a client's commands are, when there are several shards. The router's.
+struct ClientRoute {
+  // Those whose replies are not in the output yet, in their order.
+  CommandErrand* first = nullptr;
+  CommandErrand* last = nullptr;
+  uint32_t count = 0;  // Of replies in them.
+  RouteWait wait = RouteWait::kNothing;
+  // Something has come for it in this turn.
+  bool touched = false;
+  uint32_t stalled_for = 0;  // With kCredit: the shard.
+  // What its later commands wait for, with kCommand.
+  WideCommand* wide = nullptr;
+
+  bool owes_replies() const { return count > 0 || wide != nullptr; }
+};
 
 struct Client {
   // What few clients have.
@@ -32,7 +65,7 @@ struct Client {
     return *names;
   }
 
-  // Unique in the life of the server, from 1.
+  // Unique in the life of the server, from 1, whatever shard it is on.
   uint64_t id = 0;
   Nanoseconds connected_ns = 0;
   Nanoseconds last_command_ns = 0;
@@ -60,6 +93,9 @@ struct Client {
   // "127.0.0.1:53120". Asked for when first wanted; empty before, and when the peer had gone.
   std::string address;
   std::string local_address;
+  ClientRoute route;
+  // With RouteWait::kCredit: among those that wait for the same shard.
+  ListLink stalled_link;
   // Of all clients, in the order of their ids.
   ListLink link;
 };

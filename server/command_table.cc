@@ -31,6 +31,12 @@ const CommandSpec* CommandSpec::FindSubcommand(std::string_view subcommand) cons
   return nullptr;
 }
 
+const CommandSpec* CommandSpec::ForCall(const Command& command) const {
+  const CommandSpec* spec =
+      subcommands.empty() || command.size() < 2 ? this : FindSubcommand(command[1]);
+  return spec != nullptr && spec->TakesArguments(command.size()) ? spec : nullptr;
+}
+
 uint32_t CommandSpec::AllCategories() const {
   uint32_t all = categories;
   if ((flags & kWrite) != 0) all |= kCategoryWrite;

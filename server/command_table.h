@@ -73,6 +73,11 @@ struct KeyRange {
   int first = 0;
   int last = 0;
   int step = 0;
+
+  // The index of the last one, or more, among so many arguments.
+  size_t LastOf(size_t arguments) const {
+    return static_cast<size_t>(last < 0 ? static_cast<int>(arguments) + last : last);
+  }
 };
 
 struct CommandSpec {
@@ -106,11 +111,17 @@ struct CommandSpec {
   std::string_view deprecated_since = {};
   std::string_view replaced_by = {};
 
+  // Where a command without keys runs that concerns one shard only.
+  uint32_t (*shard_of)(const Command& command, uint32_t shards) = nullptr;
+
   bool TakesArguments(size_t count) const {
     return arity >= 0 ? count == static_cast<size_t>(arity) : count >= static_cast<size_t>(-arity);
   }
   // Null when it has no subcommand of this name.
   const CommandSpec* FindSubcommand(std::string_view subcommand) const;
+  // What a call of this command asks for: itself, or a subcommand. Null when there is no such
+  // subcommand or the number of arguments is wrong.
+  const CommandSpec* ForCall(const Command& command) const;
   // The given categories and those that follow from the flags.
   uint32_t AllCategories() const;
 };

@@ -13,8 +13,8 @@
 #include "runtime/pending_output.h"
 #include "server/client.h"
 #include "server/command_table.h"
-#include "server/reply_writer.h"
 #include "server/resp_parser.h"
+#include "server/router.h"
 #include "server/server_context.h"
 
 namespace orrery::server {
@@ -26,6 +26,7 @@ enum class ProcessEnd : uint8_t {
   // has reached its limit (ServerConfig::output_limits).
   kOutputFull,
   kPaused,   // Go on with what is left when the pause is over (CLIENT PAUSE).
+  kWaiting,  // Go on with what is left when the router says so (server/router.h).
   kClosing,  // Nothing more is read from the client: after QUIT, or a protocol error.
 };
 
@@ -40,8 +41,8 @@ class CommandProcessor {
   // Commands that are parsed ahead.
   static constexpr size_t kBatchMax = 64;
 
-  // The statistics of the server's commands start here.
-  explicit CommandProcessor(ServerContext& server);
+  // The statistics of the server's commands start here. `router` is null where there is one shard.
+  explicit CommandProcessor(ServerContext& server, Router* router = nullptr);
   CommandProcessor(const CommandProcessor&) = delete;
   CommandProcessor& operator=(const CommandProcessor&) = delete;
 
@@ -58,24 +59,22 @@ class CommandProcessor {
     Command command;
     const CommandSpec* spec = nullptr;
     uint64_t first_key_hash = 0;
+    Router::Target target = {};
     size_t end = 0;  // Where in the batch's input the next frame starts.
   };
 
   // Parses up to kBatchMax commands; `count` says how many. Returns the last result of the parser.
   ParseResult ParseBatch(std::string_view input, Client& client, size_t& count);
-  // Looks the commands up and gets their first keys near.
+  // Looks the commands up and gets their first keys near, where those are here.
+  template <bool kRouted>
   void PrepareBatch(size_t count);
 
   // Whether a pause holds it back.
   bool MustWait(const Prepared& prepared) const;
 
   ServerContext& server_;
+  Router* const router_;
   std::array<Prepared, kBatchMax> batch_;
 };
-
-// Runs one command. `spec` is what the table has under its name (null: nothing), and
-// `first_key_hash` the hash of its first key, if it has keys.
-void Execute(const Command& command, const CommandSpec* spec, uint64_t first_key_hash,
-             Client& client, ServerContext& server, ReplyWriter& reply);
 
 }  // namespace orrery::server

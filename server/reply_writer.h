@@ -33,6 +33,7 @@ class ReplyWriter {
               size_t output_bytes_max = kNoLimit)
       : output_(output), errors_(errors), output_bytes_max_(output_bytes_max), version_(version) {}
 
+  PendingOutput& output() { return output_; }
   RespVersion version() const { return version_; }
   // For HELLO: what follows is written in `version`.
   void set_version(RespVersion version) { version_ = version; }

@@ -23,9 +23,31 @@ void Command::Clear() {
   }
   if (!bodies_.empty()) [[unlikely]]
     bodies_ = {};
-  if (inline_text_.capacity() > kInlineTextKept) [[unlikely]] {
-    inline_text_ = {};
+  if (text_.capacity() > kTextKept) [[unlikely]] {
+    text_ = {};
   }
+}
+
+void Command::TakeOver(Command& other, size_t body_bytes_min) {
+  Clear();
+  holds_memory_ = true;
+  text_.clear();
+  for (size_t index = 0; index < other.size(); ++index) {
+    const std::string_view argument = other[index];
+    const Span& span = other.spans_[index];
+    if (span.offset >= kInBodies || argument.size() >= body_bytes_min) {
+      many_.push_back({.offset = kInBodies + bodies_.size(), .bytes = argument.size()});
+      SharedBytes body = span.offset >= kInBodies
+                             ? std::move(other.bodies_[span.offset - kInBodies].bytes)
+                             : SharedBytes::Copy(argument);
+      bodies_.push_back({.offset = 0, .bytes = std::move(body)});
+    } else {
+      many_.push_back({.offset = text_.size(), .bytes = argument.size()});
+      text_.append(argument);
+    }
+  }
+  SetArguments(text_.data(), many_.data(), many_.size());
+  other.Clear();
 }
 
 std::string ProtocolErrorText(const ParseResult& result) {
@@ -209,7 +231,7 @@ RespParser::Step RespParser::ReadInline(std::string_view frame, Position& positi
   position.next = newline + 1;
   std::string_view line = frame.substr(0, newline);
   if (line.ends_with('\r')) line.remove_suffix(1);
-  std::string& text = command.inline_text_;
+  std::string& text = command.text_;
   text.clear();
   const bool balanced = SplitInline(line, text, [&](size_t begin, size_t end) {
     command.many_.push_back({.offset = begin, .bytes = end - begin});

@@ -26,8 +26,8 @@ namespace orrery::server {
 
 // One command: its arguments, the name first. The arguments point into the input of the call that
 // completed the command, or into the Command itself (an inline command, a body that was received
-// apart), and are valid until either changes. Meant to be reused: the steady state allocates
-// nothing.
+// apart, a command that was taken over), and are valid until either changes. Meant to be reused:
+// the steady state allocates nothing.
 class Command {
  public:
   Command() = default;
@@ -51,6 +51,10 @@ class Command {
   }
 
   void Clear();
+  // Becomes `other`, which has no arguments then, and depends on no input: its bodies move here, an
+  // argument of `body_bytes_min` or more becomes a body, the others are copied. No reference to the
+  // bodies is left behind, so that this may go to another thread.
+  void TakeOver(Command& other, size_t body_bytes_min);
   // Lets go of the bodies. The arguments are not used any more.
   void DropBodies() {
     if (!bodies_.empty()) [[unlikely]]
@@ -61,7 +65,7 @@ class Command {
   friend class RespParser;
   // A Command that once held more arguments than this gives their memory back.
   static constexpr size_t kArgumentsKept = 1024;
-  static constexpr size_t kInlineTextKept = 1024;
+  static constexpr size_t kTextKept = 4 * kKiB;
   // The arguments of a usual command; they take no memory of their own.
   static constexpr size_t kFewArguments = 8;
 
@@ -94,7 +98,8 @@ class Command {
   // Something below, or many_, may hold memory.
   bool holds_memory_ = false;
   std::vector<Body> bodies_;  // In the order of the arguments.
-  std::string inline_text_;   // The decoded arguments of an inline command.
+  // The decoded arguments of an inline command, or those taken over.
+  std::string text_;
 };
 
 enum class ParseStatus : uint8_t {

@@ -19,6 +19,7 @@ namespace orrery::server {
 
 class Command;
 class CommandTable;
+class GatherStarter;
 
 // What clients are told that they speak to. The commands behave as this version of Redis.
 inline constexpr const char kRedisVersion[] = "7.0.15";
@@ -101,6 +102,10 @@ struct ServerContext {
   const CommandTable& commands;
   CommandObserver* observer = nullptr;
   ServerHost* host = nullptr;  // Null in tests of commands.
+  // Of how many shards this is which.
+  uint32_t shards = 1;
+  uint32_t shard = 0;
+  GatherStarter* gathers = nullptr;  // Null where there is one shard.
   ServerConfig config = {};
   ServerIdentity identity = {};
   ServerStats stats = {};

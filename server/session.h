@@ -22,6 +22,8 @@ struct Session : Timer {
   InputBuffer input;
   // The peer will send nothing more; the connection is finished when `input` has been processed.
   bool end_of_input = false;
+  // Nothing more is read from the client: it gets the replies that are due, then the end.
+  bool finishing = false;
   // In the shard's list of those whose next command a pause holds back.
   ListLink paused_link;
   // Told why it is not served, and that was all.

@@ -60,16 +60,18 @@ std::string ExplainListenError(const ListenOptions& listen, Errno error) {
 
 std::expected<std::unique_ptr<Shard>, std::string> Shard::Create(Ring& ring, Kernel& kernel,
                                                                  const ShardOptions& options,
-                                                                 CommandObserver* observer) {
+                                                                 CommandObserver* observer,
+                                                                 const ShardPlace& place) {
   const auto listener = kernel.Listen(options.listen);
   if (!listener) return std::unexpected(ExplainListenError(options.listen, listener.error()));
   const auto port = kernel.LocalPort(*listener);
-  const auto waker = kernel.MakeEventFd();
-  std::unique_ptr<Shard> shard(new Shard(kernel, options, observer));
+  const bool alone = place.group == nullptr;
+  const auto waker = alone ? kernel.MakeEventFd() : place.group->bells().eventfd(place.index);
+  std::unique_ptr<Shard> shard(new Shard(kernel, options, observer, place));
   auto reactor = Reactor::Create(ring, kernel, *shard, options.reactor);
   if (!port || !waker || !reactor) {
     kernel.Close(*listener);
-    if (waker) kernel.Close(*waker);
+    if (alone && waker) kernel.Close(*waker);
     const Errno error = !port ? port.error() : !waker ? waker.error() : reactor.error();
     return std::unexpected("cannot set up the shard: " + error.ToString());
   }
@@ -80,17 +82,23 @@ std::expected<std::unique_ptr<Shard>, std::string> Shard::Create(Ring& ring, Ker
   shard->listener_ = *listener;
   shard->SetKeepalive();
   shard->reactor_->Listen(*listener);
-  shard->reactor_->Watch(*waker);
+  shard->reactor_->Watch(*waker, alone ? Reactor::Ownership::kTaken : Reactor::Ownership::kLent);
   return shard;
 }
 
-Shard::Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* observer)
+Shard::Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* observer,
+             const ShardPlace& place)
     : kernel_(kernel),
       options_(options),
       keyspace_(DrawHashKey(kernel), options.table_segment_bits),
       context_{
           .keyspace = keyspace_, .commands = command_table_, .observer = observer, .host = this},
-      processor_(context_),
+      own_group_(place.group == nullptr ? std::make_unique<ShardGroup>(MailboxOptions{}) : nullptr),
+      group_(place.group == nullptr ? *own_group_ : *place.group),
+      router_(group_.shards() == 1 ? nullptr
+                                   : std::make_unique<Router>(place, options.router, context_,
+                                                              static_cast<RoutedClients&>(*this))),
+      processor_(context_, router_.get()),
       limits_(context_.config) {
   ORRERY_CHECK(options.output_resume_bytes < options.output_pause_bytes);
   keyspace_.ObserveExpiry(observer);
@@ -157,13 +165,21 @@ void Shard::Open(Connection& connection) {
   Session& session = *sessions_[index];
   Client& client = session.client;
   client.descriptor = connection.descriptor();
-  if (context_.connected_clients >= context_.config.clients_max) {
+  if (stops_done_ > 0) {
+    session.refused = true;
+    reactor_->Abort(connection);
+    return;
+  }
+  if (!group_.TryAdmit(context_.config.clients_max)) {
     return Refuse(session, "-ERR max number of clients reached\r\n");
   }
-  if (MustDeny(client)) return Refuse(session, DeniedReply());
+  if (MustDeny(client)) {
+    group_.Dismiss();
+    return Refuse(session, DeniedReply());
+  }
   ++context_.stats.connections_received;
   ++context_.connected_clients;
-  client.id = ++last_client_id_;
+  client.id = group_.NextClientId();
   client.connected_ns = client.last_command_ns = reactor_->now();
   client.connection_index = static_cast<uint32_t>(index);
   client.authenticated = context_.config.password.empty();
@@ -187,6 +203,7 @@ bool Shard::MustDeny(Client& client) {
 }
 
 void Shard::Receive(Connection& connection, Session& session, std::string_view data) {
+  if (session.finishing) return;
   ORRERY_MARK_IF(!session.input.empty(), "input.unfinished-frame-goes-on");
   if (connection.body() != nullptr) {
     // It arrived before the kernel had stopped receiving elsewhere.
@@ -207,6 +224,7 @@ void Shard::Receive(Connection& connection, Session& session, std::string_view d
 }
 
 void Shard::Resume(Connection& connection, Session& session) {
+  if (session.finishing) return;
   if (connection.reads_paused() && connection.output().size_bytes() > options_.output_resume_bytes)
     return;
   const ProcessResult result = processor_.Process(session.input.view(), session.client,
@@ -228,14 +246,17 @@ void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd
       reactor_->PauseReads(connection);
       if (!session.paused_link.linked()) paused_.PushBack(session);
       break;
+    case ProcessEnd::kWaiting:
+      if (session.input.size() > options_.waiting_input_bytes_max) reactor_->PauseReads(connection);
+      break;
     case ProcessEnd::kClosing:
-      reactor_->Finish(connection);
+      FinishWhenReplied(connection, session);
       break;
     case ProcessEnd::kNeedMore:
       if (session.end_of_input) {
         ORRERY_MARK_IF(connection.reads_paused(), "output.full-at-the-end-of-input");
         ORRERY_MARK_IF(!session.input.empty(), "input.ends-inside-a-frame");
-        reactor_->Finish(connection);
+        FinishWhenReplied(connection, session);
       } else if (session.input.size() + session.client.parser.supplied_bytes() >
                  context_.config.input_bytes_max) {
         return CutOff(session, CutReason::kInput);
@@ -244,6 +265,30 @@ void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd
         ReceiveInPlace(connection, session);
       }
       break;
+  }
+  reactor_->Flush(connection);
+}
+
+void Shard::FinishWhenReplied(Connection& connection, Session& session) {
+  session.finishing = true;
+  if (!session.client.route.owes_replies()) reactor_->Finish(connection);
+}
+
+PendingOutput* Shard::OutputOf(Client& client) {
+  Connection& connection = SessionOf(client).connection;
+  return connection.open() ? &connection.output() : nullptr;
+}
+
+void Shard::Continue(Client& client) {
+  Session& session = SessionOf(client);
+  Connection& connection = session.connection;
+  if (!connection.open()) return;
+  if (session.finishing) {
+    FinishWhenReplied(connection, session);
+  } else if (connection.reads_paused() || !session.input.empty() || session.end_of_input) {
+    Resume(connection, session);
+  } else if (!limits_.OutputFits(session, reactor_->now())) {
+    return CutOff(session, CutReason::kOutput);
   }
   reactor_->Flush(connection);
 }
@@ -273,11 +318,13 @@ void Shard::Close(Connection& connection) {
   std::unique_ptr<Session>& session = sessions_[connection.handle().index];
   if (!session->refused) {
     --context_.connected_clients;
+    group_.Dismiss();
     if (context_.observer != nullptr) context_.observer->OnClientGone(session->client);
   }
   if (session->client.link.linked()) context_.clients.Remove(session->client);
   limits_.Remove(*session);
   if (session->paused_link.linked()) paused_.Remove(*session);
+  if (router_ != nullptr) router_->Forget(session->client);
   session.reset();
 }
 
@@ -407,11 +454,49 @@ void Shard::CountExpiration(const Keyspace::Expiration& seen) {
 }
 
 void Shard::OnWoken() {
-  const uint32_t requests = stop_requests_.load(std::memory_order_relaxed);
-  for (; stops_done_ != requests; ++stops_done_) reactor_->Stop();
+  const uint32_t requests = group_.stop_requests();
+  for (; stops_done_ != requests; ++stops_done_) Stop();
+}
+
+void Shard::Stop() {
+  if (router_ == nullptr || reactor_->stopping()) {
+    reactor_->Stop();
+    return;
+  }
+  if (stops_done_ == 0) {
+    // Accepting goes on until the replies that are due have come: until then, who comes is let go.
+    for (const std::unique_ptr<Session>& session : sessions_) {
+      if (session != nullptr && session->connection.open()) {
+        FinishWhenReplied(session->connection, *session);
+      }
+    }
+    return;
+  }
+  reactor_->Stop();
+  reactor_->Stop();
+}
+
+void Shard::LeaveWhenEmpty() {
+  if (stops_done_ == 0 || router_->has_left() || !router_->idle()) return;
+  if (!reactor_->stopping()) reactor_->Stop();
+  if (reactor_->connections() == 0) router_->Leave();
+}
+
+void Shard::OnAwake() {
+  if (router_ != nullptr) router_->mail().Disarm();
 }
 
 Nanoseconds Shard::OnTurn(Nanoseconds now) {
+  if (router_ == nullptr) return WorkInBackground(now);
+  ReadClocks();
+  router_->Turn();
+  const Nanoseconds deadline = WorkInBackground(now);
+  LeaveWhenEmpty();
+  router_->mail().Flush([this](unsigned shard) { group_.bells().Ring(shard); });
+  return deadline;
+}
+
+Nanoseconds Shard::WorkInBackground(Nanoseconds now) {
   if (context_.rates.due(now)) context_.rates.Record(now, context_.stats.traffic());
   if (now >= next_background_) {
     ReadClocks();

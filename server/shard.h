@@ -4,12 +4,12 @@
 // (command_table) -> keyspace -> reply (reply_writer) -> the connection's output -> the reactor
 // sends it. Commands of one connection run in order, and their replies leave in order.
 // Back-pressure: a connection whose output has grown past a limit is read no further until enough
-// of it has gone out, so a peer that does not read costs bounded memory.
+// of it has gone out, so a peer that does not read costs bounded memory. Where there are several
+// shards, a router (server/router.h) stands between the commands and the keyspace.
 //
 // Thread: made, driven and destroyed on the ring's thread, except RequestStop().
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -30,8 +30,10 @@
 #include "server/commands.h"
 #include "server/config.h"
 #include "server/keyspace.h"
+#include "server/router.h"
 #include "server/server_context.h"
 #include "server/session.h"
+#include "server/shard_group.h"
 
 namespace orrery::server {
 
@@ -57,16 +59,22 @@ struct ShardOptions {
   uint32_t background_buckets = 128;
   // How finely the table of keys grows (Keyspace::Keyspace()).
   uint32_t table_segment_bits = Keyspace::kSegmentBits;
+  // While a client's command waits for other shards, more than this of what comes behind it stays
+  // in the socket.
+  size_t waiting_input_bytes_max = 64 * kKiB;
+  RouterOptions router;
   ProgramIdentity program;
 };
 
-class Shard final : public Application, private ServerHost {
+class Shard final : public Application, private ServerHost, private RoutedClients {
  public:
   // Listens and sets everything up; nothing is submitted before the first Turn(). The error is one
-  // line for a person. `ring` and `kernel` must outlive the shard; `observer` (may be null) too.
+  // line for a person. `ring`, `kernel` and the group of `place` must outlive the shard; `observer`
+  // (may be null) too.
   static std::expected<std::unique_ptr<Shard>, std::string> Create(Ring& ring, Kernel& kernel,
                                                                    const ShardOptions& options,
-                                                                   CommandObserver* observer);
+                                                                   CommandObserver* observer,
+                                                                   const ShardPlace& place = {});
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
   // REQUIRES: finished(), or never turned.
@@ -76,10 +84,10 @@ class Shard final : public Application, private ServerHost {
   void OnEntered(const EnterResult& result) { reactor_->OnEntered(result); }
   bool finished() const { return reactor_->finished(); }
 
-  // Stops accepting, lets every client have its replies, and finishes. A second request ends at
-  // once what is still open. Any thread, and signal handlers: it is one store; ring the waker
-  // afterwards.
-  void RequestStop() { stop_requests_.fetch_add(1, std::memory_order_relaxed); }
+  // Stops accepting, lets every client have its replies, and finishes, as do all shards of the
+  // group: one serves the others until none has clients. A second request ends at once what is
+  // still open. Any thread, and signal handlers: it is one store; ring the wakers afterwards.
+  void RequestStop() { group_.RequestStop(); }
   // The eventfd that wakes the shard when it is written to.
   int waker() const { return waker_; }
 
@@ -98,9 +106,13 @@ class Shard final : public Application, private ServerHost {
   void OnEvents(std::span<const ConnectionEvent> events) override;
   void OnWoken() override;
   Nanoseconds OnTurn(Nanoseconds now) override;
+  bool TrySleep() override { return router_ == nullptr || router_->mail().TryArm(); }
+  void OnAwake() override;
+  bool MayEnd() override { return router_ == nullptr || router_->all_left(); }
 
  private:
-  Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* observer);
+  Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* observer,
+        const ShardPlace& place);
 
   Session& SessionOf(const Connection& connection) { return *sessions_[connection.handle().index]; }
   void ReadClocks();
@@ -110,6 +122,13 @@ class Shard final : public Application, private ServerHost {
   void Resume(Connection& connection, Session& session);
   // What follows from the state that processing has left: send, pause or resume, finish, cut off.
   void AfterProcessing(Connection& connection, Session& session, ProcessEnd end);
+  // Reads nothing more from the client, and ends the connection when it has all its replies.
+  void FinishWhenReplied(Connection& connection, Session& session);
+  void Stop();
+  // Says good-bye to the other shards when there will be no clients here any more.
+  void LeaveWhenEmpty();
+  // Expiry, growth of the table, pauses: until when there is nothing to do.
+  Nanoseconds WorkInBackground(Nanoseconds now);
   // Has a long argument at the end of the input received in its own memory.
   void ReceiveInPlace(Connection& connection, Session& session);
   // Hands a body that is complete to the parser. False: it is not.
@@ -136,18 +155,24 @@ class Shard final : public Application, private ServerHost {
   ProcessUsage Usage() override { return kernel_.Usage(); }
   Nanoseconds MonotonicNow() override { return kernel_.MonotonicNow(); }
 
+  // RoutedClients.
+  PendingOutput* OutputOf(Client& client) override;
+  void Continue(Client& client) override;
+
   Kernel& kernel_;
   ShardOptions options_;
   CommandTable command_table_;
   Keyspace keyspace_;
   ServerContext context_;
+  // That of `place`, or one of its own.
+  std::unique_ptr<ShardGroup> own_group_;
+  ShardGroup& group_;
+  std::unique_ptr<Router> router_;  // Null where there is one shard.
   CommandProcessor processor_;
   ClientLimits limits_;
   IntrusiveList<Session, &Session::paused_link> paused_;
   std::vector<std::unique_ptr<Session>> sessions_;  // By the index of the connection's slot.
-  uint64_t last_client_id_ = 0;
   Nanoseconds next_background_ = 0;
-  std::atomic<uint32_t> stop_requests_ = 0;
   uint32_t stops_done_ = 0;
   int listener_ = -1;  // The reactor's, until it stops.
   int waker_ = -1;

@@ -1,0 +1,22 @@
+// Runs one command, whoever has parsed it and wherever its reply goes.
+//
+// Finds out what the arguments ask for, counts and times the call, and calls the handler. No state
+// of its own; used by the thread of the shard whose context it is given.
+#pragma once
+
+#include <cstdint>
+
+#include "server/client.h"
+#include "server/command_table.h"
+#include "server/reply_writer.h"
+#include "server/resp_parser.h"
+#include "server/server_context.h"
+
+namespace orrery::server {
+
+// Runs one command. `spec` is what the table has under its name (null: nothing), and
+// `first_key_hash` the hash of its first key, if it has keys.
+void Execute(const Command& command, const CommandSpec* spec, uint64_t first_key_hash,
+             Client& client, ServerContext& server, ReplyWriter& reply);
+
+}  // namespace orrery::server

@@ -1,0 +1,68 @@
+// What the shards of one server share: their mailboxes, and the few counts that must be exact.
+//
+// Made before them and outlives them. The atomic members are changed once a connection or less.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+
+#include "runtime/bells.h"
+#include "runtime/mailboxes.h"
+#include "server/errand.h"
+
+namespace orrery::server {
+
+using ErrandMailboxes = Mailboxes<Errand*>;
+using ErrandMail = Mail<Errand*>;
+
+class ShardGroup {
+ public:
+  // `bells` must outlive the group; null where the shards have no rings.
+  explicit ShardGroup(const MailboxOptions& options, Bells* bells = nullptr)
+      : mailboxes_(options), bells_(bells) {
+    for (uint32_t shard = 0; shard < options.shards; ++shard) {
+      farewells_.emplace_back(ErrandKind::kFarewell, shard);
+    }
+  }
+  ShardGroup(const ShardGroup&) = delete;
+  ShardGroup& operator=(const ShardGroup&) = delete;
+
+  uint32_t shards() const { return mailboxes_.shards(); }
+  ErrandMailboxes& mailboxes() { return mailboxes_; }
+  Errand& farewell(unsigned shard) { return farewells_[shard]; }
+
+  Bells& bells() { return *bells_; }
+
+  // Of all shards, so that they are unique and grow.
+  uint64_t NextClientId() { return last_client_id_.fetch_add(1, std::memory_order_relaxed) + 1; }
+
+  // Counts a client that has come, unless there are `clients_max` already.
+  bool TryAdmit(uint32_t clients_max) {
+    if (clients_.fetch_add(1, std::memory_order_relaxed) < clients_max) return true;
+    Dismiss();
+    return false;
+  }
+  void Dismiss() { clients_.fetch_sub(1, std::memory_order_relaxed); }
+
+  // Each shard stops when it is woken and sees a new request; the second one ends it at once. One
+  // store: any thread, and signal handlers. Ring all bells afterwards.
+  void RequestStop() { stop_requests_.fetch_add(1, std::memory_order_relaxed); }
+  uint32_t stop_requests() const { return stop_requests_.load(std::memory_order_relaxed); }
+
+ private:
+  ErrandMailboxes mailboxes_;
+  std::deque<Errand> farewells_;
+  Bells* const bells_;
+  std::atomic<uint64_t> last_client_id_ = 0;
+  std::atomic<uint32_t> clients_ = 0;
+  std::atomic<uint32_t> stop_requests_ = 0;
+};
+
+// Which of the shards one is.
+struct ShardPlace {
+  ShardGroup* group = nullptr;  // Null: the only one.
+  unsigned index = 0;
+};
+
+}  // namespace orrery::server
