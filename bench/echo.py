@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import tempfile
 
-import compare
+from servers import Server
 
 FIRST_REQUESTS = 5000  # Of the run that tells how many make a run of the length asked for.
 
@@ -71,7 +71,7 @@ def main():
             "tasks": [os.path.join(options.examples, "echo"), "{port}"],
             "reactor": [os.path.join(options.examples, "reactor_echo"), "{port}"],
         }
-        servers = {name: compare.Server(name, command, server_cpu, answer=b"PING\r\n") for name, command in commands.items()}
+        servers = {name: Server(name, command, server_cpu, question=b"PING\r\n", answer=b"PING\r\n") for name, command in commands.items()}
         try:
             print(f"{options.rounds} rounds, medians [min, max]; server on a core of its own")
             print(f"{'':26}" + "".join(f"{name:>28}" for name in servers) + f"{'tasks / asio':>14}{'reactor / asio':>16}")

@@ -16,7 +16,7 @@ import os
 import statistics
 import sys
 
-from compare import Server, load
+from servers import Server, load
 
 CONFIGURATIONS = {
     "copying": ["--zero-copy-from", "0", "--in-place-from", "0"],

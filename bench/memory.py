@@ -18,25 +18,17 @@ Everything runs on 127.0.0.1, on ports that the system picks.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import shutil
 import socket
 import sys
 
+from servers import Server
+
 BATCH = 1000
 GOAL = 0.70
 MEBIBYTE = 1 << 20
-
-
-def load_compare():
-    """The servers are started as compare.py starts them."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compare.py")
-    spec = importlib.util.spec_from_file_location("compare", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def resident_bytes(pid):
@@ -99,14 +91,13 @@ def main():
     if shutil.which("redis-server") is None:
         parser.error("redis-server is not installed (Debian: redis-server)")
 
-    compare = load_compare()
     commands = {
         "orrery": [os.path.abspath(options.server), "--port", "{port}"],
         "redis": ["redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
     }
     resident = {}
     for name, command in commands.items():
-        server = compare.Server(name, command, None)
+        server = Server(name, command, None)
         try:
             resident[name] = measure(server, options.keys)
         finally:

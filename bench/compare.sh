@@ -1,6 +1,0 @@
-#!/usr/bin/env bash
-# Hands over to compare.py with the server that Bazel built; `bazel run //bench:compare -- --help` explains.
-root="$PWD" # bazel run starts it among its data
-[ -f "$root/bench/compare.py" ] || root="$0.runfiles/orrery"
-export ORRERY_SERVER="$root/server/server"
-exec python3 "$root/bench/compare.py" "$@"
