@@ -13,6 +13,7 @@
 #include "server/config.h"
 #include "server/reply_writer.h"
 #include "server/resp_parser.h"
+#include "server/subscription.h"
 
 namespace orrery::server {
 
@@ -65,6 +66,13 @@ struct Client {
     return *names;
   }
 
+  // Which of the limits of output holds for it.
+  ClientClass client_class() const {
+    return subscriber != nullptr ? ClientClass::kPubSub : ClientClass::kNormal;
+  }
+  // Whether it listens to channels and speaks a protocol in which it may do little else.
+  bool only_listens() const { return subscriber != nullptr && version == RespVersion::k2; }
+
   // Unique in the life of the server, from 1, whatever shard it is on.
   uint64_t id = 0;
   Nanoseconds connected_ns = 0;
@@ -73,8 +81,6 @@ struct Client {
   RespVersion version = RespVersion::k2;
   // It has said the password, or there was none when it came.
   bool authenticated = true;
-  // Which of the limits of output holds for it.
-  ClientClass client_class = ClientClass::kNormal;
   // No more commands are read from this client: it gets the replies written so far, then the end of
   // the stream.
   bool closing = false;
@@ -90,6 +96,8 @@ struct Client {
   // The command that it ran last; null before the first.
   const CommandSpec* last_command = nullptr;
   std::unique_ptr<Names> names;
+  // Null while it listens to nothing. Subscriptions alone changes it.
+  std::unique_ptr<Subscriber> subscriber;
   // "127.0.0.1:53120". Asked for when first wanted; empty before, and when the peer had gone.
   std::string address;
   std::string local_address;

@@ -43,7 +43,7 @@ ClientLimits::Decision ClientLimits::JudgeIdleness(Session& session, Nanoseconds
     return {.verdict = Verdict::kStays, .next_look = deadline};
   }
   // Subscribers wait for what others say, and who is held back waits for the end of a pause.
-  if (session.client.client_class == ClientClass::kPubSub || session.paused_link.linked()) {
+  if (session.client.client_class() == ClientClass::kPubSub || session.paused_link.linked()) {
     return {.verdict = Verdict::kStays, .next_look = now + config_.idle_seconds_max * kSecond};
   }
   if (session.connection.body() != nullptr &&

@@ -65,7 +65,7 @@ class ClientLimits {
   };
 
   const OutputLimit& LimitOf(const Session& session) const {
-    return config_.output_limits[static_cast<size_t>(session.client.client_class)];
+    return config_.output_limits[static_cast<size_t>(session.client.client_class())];
   }
   bool IsOverHardLimit(const Session& session) const;
   bool IsOverSoftLimit(const Session& session) const;

@@ -19,6 +19,7 @@ std::span<const CommandSpec> ExpiryCommands();         // commands_expiry.cc
 std::span<const CommandSpec> ScanCommands();           // commands_scan.cc
 std::span<const CommandSpec> ObjectCommands();         // commands_object.cc
 std::span<const CommandSpec> DumpCommands();           // commands_dump.cc
+std::span<const CommandSpec> PubSubCommands();         // commands_pubsub.cc
 std::span<const CommandSpec> ServerCommands();         // commands_server.cc
 std::span<const CommandSpec> ConfigCommands();         // commands_config.cc
 std::span<const CommandSpec> IntrospectionCommands();  // commands_introspection.cc

@@ -52,7 +52,7 @@ CommandTable::CommandTable() {
   for (const std::span<const CommandSpec> family :
        {ConnectionCommands(), ClientCommands(), StringCommands(), CounterCommands(), LcsCommands(),
         BitCommands(), BitFieldCommands(), KeyCommands(), ExpiryCommands(), ScanCommands(),
-        ObjectCommands(), DumpCommands(), ServerCommands(), ConfigCommands(),
+        ObjectCommands(), DumpCommands(), PubSubCommands(), ServerCommands(), ConfigCommands(),
         IntrospectionCommands()}) {
     specs_.insert(specs_.end(), family.begin(), family.end());
   }

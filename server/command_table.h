@@ -44,12 +44,17 @@ enum CommandFlag : uint32_t {
   kReadOnly = 1 << 1,
   kDenyOom = 1 << 2,
   kAdmin = 1 << 3,
-  kNoScript = 1 << 4,
-  kLoading = 1 << 5,
-  kStale = 1 << 6,
-  kFast = 1 << 7,
-  kNoAuth = 1 << 8,
-  kAllowBusy = 1 << 9,
+  kPubSub = 1 << 4,
+  kNoScript = 1 << 5,
+  kLoading = 1 << 6,
+  kStale = 1 << 7,
+  kFast = 1 << 8,
+  kNoAuth = 1 << 9,
+  kAllowBusy = 1 << 10,
+  // The rest is not shown. A pause of writes holds it back although it writes nothing.
+  kPausedLikeWrites = 1 << 16,
+  // For clients that only listen (Client::only_listens()).
+  kForListeners = 1 << 17,
 };
 
 // Bits of CommandSpec::categories, by their names in COMMAND INFO and in its order. Those that
@@ -60,11 +65,12 @@ enum CommandCategory : uint32_t {
   kCategoryWrite = 1 << 2,
   kCategoryString = 1 << 3,
   kCategoryBitmap = 1 << 4,
-  kCategoryAdmin = 1 << 5,
-  kCategoryFast = 1 << 6,
-  kCategorySlow = 1 << 7,
-  kCategoryDangerous = 1 << 8,
-  kCategoryConnection = 1 << 9,
+  kCategoryPubSub = 1 << 5,
+  kCategoryAdmin = 1 << 6,
+  kCategoryFast = 1 << 7,
+  kCategorySlow = 1 << 8,
+  kCategoryDangerous = 1 << 9,
+  kCategoryConnection = 1 << 10,
 };
 
 // Which arguments are keys: first, first + step, ... up to last, which counts from the end when it
@@ -90,6 +96,8 @@ struct CommandSpec {
   uint32_t flags = 0;
   uint32_t categories = 0;
   KeyRange keys = {};
+  // Arguments that are no keys, and by which clusters route nevertheless.
+  KeyRange shard_channels = {};
   // What it does with its keys ("RO access"), separated by spaces, as COMMAND INFO says it.
   std::string_view key_flags = {};
   std::string_view key_notes = {};

@@ -75,7 +75,7 @@ bool CommandProcessor::MustWait(const Prepared& prepared) const {
   if (!server_.pause.writes_only) return true;
   const CommandSpec* spec = prepared.spec;
   if (spec != nullptr) spec = spec->ForCall(prepared.command);
-  return spec != nullptr && (spec->flags & kWrite) != 0;
+  return spec != nullptr && (spec->flags & (kWrite | kPausedLikeWrites)) != 0;
 }
 
 ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
@@ -83,7 +83,7 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
   if (client.route.wait != RouteWait::kNothing) [[unlikely]]
     return {0, ProcessEnd::kWaiting};
   const uint64_t hard_limit =
-      server_.config.output_limits[static_cast<size_t>(client.client_class)].hard_bytes;
+      server_.config.output_limits[static_cast<size_t>(client.client_class())].hard_bytes;
   const size_t output_end = hard_limit == 0 ? ReplyWriter::kNoLimit : hard_limit;
   output_bytes_max = std::min(output_bytes_max, output_end);
   ReplyWriter reply(output, client.version, server_.stats.errors, output_end);

@@ -51,16 +51,15 @@ void ClientSetInfo(CommandCall& call) {
 
 // --- what clients there are
 
-// Types of clients as Redis has them; here every one is normal.
-bool IsNormalType(std::string_view type) { return EqualsIgnoreCase(type, "normal"); }
-
-// False when the error has been replied.
-bool IsTypeOrReply(CommandCall& call, std::string_view type) {
-  for (const std::string_view known : {"normal", "slave", "replica", "pubsub", "master"}) {
-    if (EqualsIgnoreCase(type, known)) return true;
+// On nothing the error has been replied.
+std::optional<ClientClass> ClassOrReply(CommandCall& call, std::string_view type) {
+  if (EqualsIgnoreCase(type, "normal")) return ClientClass::kNormal;
+  if (EqualsIgnoreCase(type, "pubsub")) return ClientClass::kPubSub;
+  for (const std::string_view nobody : {"slave", "replica", "master"}) {
+    if (EqualsIgnoreCase(type, nobody)) return ClientClass::kReplica;
   }
   call.reply.Error("ERR Unknown client type '" + std::string(AsCString(type, type.size())) + "'");
-  return false;
+  return std::nullopt;
 }
 
 void FindAddresses(CommandCall& call, Client& client) {
@@ -71,6 +70,7 @@ void FindAddresses(CommandCall& call, Client& client) {
 
 std::string FlagsOf(const Client& client) {
   std::string flags;
+  if (client.subscriber != nullptr) flags += 'P';
   if (client.closing) flags += 'c';
   if (client.no_evict) flags += 'e';
   if (client.no_touch) flags += 'T';
@@ -94,6 +94,10 @@ class LineWriter {
   std::string line_;
 };
 
+int64_t SubscriptionsOf(const Client& client, TopicKind kind) {
+  return client.subscriber == nullptr ? 0 : static_cast<int64_t>(client.subscriber->count(kind));
+}
+
 // In Redis's order; the names of libraries are those of 7.2. What there is nothing of here is 0.
 std::string Describe(CommandCall& call, Client& client) {
   FindAddresses(call, client);
@@ -111,7 +115,11 @@ std::string Describe(CommandCall& call, Client& client) {
       .Field("age", (now - client.connected_ns) / kSecond)
       .Field("idle", (now - client.last_command_ns) / kSecond)
       .Field("flags", FlagsOf(client));
-  line.Field("db", 0).Field("sub", 0).Field("psub", 0).Field("ssub", 0).Field("multi", -1);
+  line.Field("db", 0);
+  line.Field("sub", SubscriptionsOf(client, TopicKind::kChannel));
+  line.Field("psub", SubscriptionsOf(client, TopicKind::kPattern));
+  line.Field("ssub", SubscriptionsOf(client, TopicKind::kShardChannel));
+  line.Field("multi", -1);
   line.Field("qbuf", static_cast<int64_t>(memory.input_bytes));
   line.Field("qbuf-free", static_cast<int64_t>(memory.input_free_bytes));
   line.Field("argv-mem", static_cast<int64_t>(memory.parser_bytes));
@@ -153,12 +161,10 @@ std::optional<std::vector<int64_t>> IdsOrReply(CommandCall& call) {
 
 void ClientListAll(CommandCall& call) {
   std::string text;
+  std::optional<ClientClass> type;
   if (call.size() == 4 && EqualsIgnoreCase(call[2], "type")) {
-    if (!IsTypeOrReply(call, call[3])) return;
-    if (!IsNormalType(call[3])) {
-      call.reply.Verbatim("");
-      return;
-    }
+    type = ClassOrReply(call, call[3]);
+    if (!type) return;
   } else if (call.size() > 3 && EqualsIgnoreCase(call[2], "id")) {
     const auto ids = IdsOrReply(call);
     if (!ids) return;
@@ -175,7 +181,9 @@ void ClientListAll(CommandCall& call) {
     call.reply.Error(kSyntaxError);
     return;
   }
-  ForEachClient(call, [&](Client& client) { text += Describe(call, client); });
+  ForEachClient(call, [&](Client& client) {
+    if (!type || client.client_class() == *type) text += Describe(call, client);
+  });
   call.reply.Verbatim(text);
 }
 
@@ -186,7 +194,7 @@ struct KillFilter {
   std::optional<std::string_view> address;
   std::optional<std::string_view> local_address;
   std::optional<int64_t> id;
-  bool normal = true;
+  std::optional<ClientClass> type;
   bool skip_me = true;
 };
 
@@ -203,8 +211,8 @@ bool KillOptionOrReply(CommandCall& call, size_t index, KillFilter& filter) {
     return false;
   }
   if (EqualsIgnoreCase(option, "type")) {
-    filter.normal = IsNormalType(value);
-    return IsTypeOrReply(call, value);
+    filter.type = ClassOrReply(call, value);
+    return filter.type.has_value();
   }
   if (EqualsIgnoreCase(option, "addr")) {
     filter.address = value;
@@ -253,7 +261,8 @@ bool Matches(CommandCall& call, const KillFilter& filter, Client& client) {
   if (filter.address && *filter.address != client.address) return false;
   if (filter.local_address && *filter.local_address != client.local_address) return false;
   if (filter.id && static_cast<uint64_t>(*filter.id) != client.id) return false;
-  return filter.normal && !(filter.skip_me && &client == &call.client);
+  if (filter.type && client.client_class() != *filter.type) return false;
+  return !(filter.skip_me && &client == &call.client);
 }
 
 void ClientKill(CommandCall& call) {

@@ -24,6 +24,7 @@ class ClientCommandsTest : public testing::Test, public ServerHost {
   ClientMemory MemoryOf(const Client&) const override {
     return {.input_bytes = 5, .input_free_bytes = 3, .parser_bytes = 7};
   }
+  bool Push(Client&, PushMessage&) override { return false; }
   ProcessUsage Usage() override { return {}; }
   Nanoseconds MonotonicNow() override { return server_.context.monotonic_ns; }
 

@@ -15,6 +15,10 @@ namespace {
 void Ping(CommandCall& call) {
   if (call.size() > 2) {
     call.reply.Error("ERR wrong number of arguments for 'ping' command");
+  } else if (call.client.only_listens()) {
+    call.reply.Array(2);
+    call.reply.Bulk("pong");
+    call.reply.Bulk(call.size() == 2 ? call[1] : "");
   } else if (call.size() == 2) {
     call.reply.Bulk(call[1]);
   } else {
@@ -123,6 +127,7 @@ void SayHello(CommandCall& call) {
 // As after connecting.
 void Reset(CommandCall& call) {
   Client& client = call.client;
+  call.server.subscriptions.Drop(client);
   client.version = RespVersion::k2;
   client.reply_off = client.skip_next_reply = false;
   client.no_evict = client.no_touch = false;
@@ -163,7 +168,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .complexity = "O(1)"},
     {.name = "ping",
      .arity = -1,
-     .flags = kFast,
+     .flags = kFast | kForListeners,
      .categories = kCategoryConnection,
      .handler = Ping,
      .tips = "request_policy:all_shards response_policy:all_succeeded",
@@ -173,7 +178,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .complexity = "O(1)"},
     {.name = "quit",
      .arity = -1,
-     .flags = kNoScript | kLoading | kStale | kFast | kNoAuth | kAllowBusy,
+     .flags = kNoScript | kLoading | kStale | kFast | kNoAuth | kAllowBusy | kForListeners,
      .categories = kCategoryConnection,
      .handler = Quit,
      .group = "connection",
@@ -182,7 +187,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .complexity = "O(1)"},
     {.name = "reset",
      .arity = 1,
-     .flags = kNoScript | kLoading | kStale | kFast | kNoAuth | kAllowBusy,
+     .flags = kNoScript | kLoading | kStale | kFast | kNoAuth | kAllowBusy | kForListeners,
      .categories = kCategoryConnection,
      .handler = Reset,
      .group = "connection",

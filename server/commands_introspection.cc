@@ -13,11 +13,11 @@ namespace orrery::server {
 namespace {
 
 constexpr auto kFlagNames =
-    std::to_array<std::string_view>({"write", "readonly", "denyoom", "admin", "noscript", "loading",
-                                     "stale", "fast", "no_auth", "allow_busy"});
+    std::to_array<std::string_view>({"write", "readonly", "denyoom", "admin", "pubsub", "noscript",
+                                     "loading", "stale", "fast", "no_auth", "allow_busy"});
 constexpr auto kCategoryNames =
-    std::to_array<std::string_view>({"keyspace", "read", "write", "string", "bitmap", "admin",
-                                     "fast", "slow", "dangerous", "connection"});
+    std::to_array<std::string_view>({"keyspace", "read", "write", "string", "bitmap", "pubsub",
+                                     "admin", "fast", "slow", "dangerous", "connection"});
 static_assert(1u << (kFlagNames.size() - 1) == kAllowBusy);
 static_assert(1u << (kCategoryNames.size() - 1) == kCategoryConnection);
 
@@ -37,9 +37,10 @@ size_t CountWords(std::string_view text) {
   return words;
 }
 
-// A set of the names whose bits are set.
+// A set of the names whose bits are set; other bits are not shown.
 void ReplyNames(ReplyWriter& reply, uint32_t bits, std::span<const std::string_view> names,
                 std::string_view prefix) {
+  bits &= (1u << names.size()) - 1;
   reply.Set(static_cast<size_t>(std::popcount(bits)));
   for (size_t bit = 0; bit < names.size(); ++bit) {
     if ((bits >> bit & 1) != 0) reply.SimpleString(std::string(prefix) + std::string(names[bit]));
@@ -53,10 +54,16 @@ struct KeySpecification {
   std::string_view notes;
 };
 
+// What COMMAND INFO shows as keys.
+const KeyRange& ShownKeysOf(const CommandSpec& spec) {
+  return spec.keys.first != 0 ? spec.keys : spec.shard_channels;
+}
+
 // Of a command that has keys; where the first is used otherwise than those behind it, two.
 std::vector<KeySpecification> KeySpecificationsOf(const CommandSpec& spec) {
-  const KeyRange& keys = spec.keys;
+  const KeyRange& keys = ShownKeysOf(spec);
   if (keys.first == 0) return {};
+  if (spec.keys.first == 0) return {{.keys = keys, .flags = "not_key", .notes = {}}};
   if (spec.second_key_flags.empty()) {
     return {{.keys = keys, .flags = spec.key_flags, .notes = spec.key_notes}};
   }
@@ -106,15 +113,16 @@ void ReplyInfo(ReplyWriter& reply, const CommandSpec& spec) {
   reply.Bulk(spec.name);
   reply.Integer(spec.arity);
   ReplyNames(reply, spec.flags, kFlagNames, "");
-  reply.Integer(spec.keys.first);
-  reply.Integer(spec.keys.last);
-  reply.Integer(spec.keys.step);
+  const KeyRange& keys = ShownKeysOf(spec);
+  reply.Integer(keys.first);
+  reply.Integer(keys.last);
+  reply.Integer(keys.step);
   ReplyNames(reply, spec.AllCategories(), kCategoryNames, "@");
   reply.Set(CountWords(spec.tips));
   ForEachWord(spec.tips, [&](std::string_view tip) { reply.Bulk(tip); });
   const std::vector<KeySpecification> specifications = KeySpecificationsOf(spec);
   reply.Set(specifications.size());
-  for (const KeySpecification& keys : specifications) ReplyKeySpecification(reply, keys);
+  for (const KeySpecification& each : specifications) ReplyKeySpecification(reply, each);
   if (spec.subcommands.empty()) {
     reply.Set(0);
     return;

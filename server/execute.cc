@@ -27,6 +27,12 @@ std::string UnknownSubcommandText(const Command& command, const CommandSpec& con
          "'. Try " + ToUpper(container.name) + " HELP.";
 }
 
+std::string NotForListenersText(const CommandSpec& spec) {
+  return "ERR Can't execute '" + std::string(spec.name) +
+         "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
+         "context";
+}
+
 // A browser that was tricked into speaking to us: as in Redis, it is cut off without a reply.
 bool IsHttp(std::string_view name) {
   return EqualsIgnoreCase(name, "post") || EqualsIgnoreCase(name, "host:");
@@ -75,6 +81,11 @@ const CommandSpec* ResolveOrReply(const Command& command, const CommandSpec* spe
   if (!prohibition.empty()) [[unlikely]] {
     ++server.stats.commands[spec->number].rejected_calls;
     reply.Error(prohibition);
+    return nullptr;
+  }
+  if (client.only_listens() && (spec->flags & kForListeners) == 0) [[unlikely]] {
+    ++server.stats.commands[spec->number].rejected_calls;
+    reply.Error(NotForListenersText(*spec));
     return nullptr;
   }
   return spec;

@@ -263,12 +263,14 @@ void WriteStats(ServerContext& server, InfoWriter& info) {
               "total_eviction_exceeded_time", "current_eviction_exceeded_time"});
   info.Field("keyspace_hits", stats.keyspace_hits);
   info.Field("keyspace_misses", stats.keyspace_misses);
-  info.Zeros({"pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec",
-              "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys",
-              "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits",
-              "active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time",
-              "tracking_total_keys", "tracking_total_items", "tracking_total_prefixes",
-              "unexpected_error_replies"});
+  info.Field("pubsub_channels", server.subscriptions.topics(TopicKind::kChannel));
+  info.Field("pubsub_patterns", server.subscriptions.topics(TopicKind::kPattern));
+  info.Field("pubsubshard_channels", server.subscriptions.topics(TopicKind::kShardChannel));
+  info.Zeros({"latest_fork_usec", "total_forks", "migrate_cached_sockets",
+              "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses",
+              "active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time",
+              "current_active_defrag_time", "tracking_total_keys", "tracking_total_items",
+              "tracking_total_prefixes", "unexpected_error_replies"});
   info.Field("total_error_replies", stats.errors.total());
   info.Field("dump_payload_sanitizations", 0);
   info.Field("total_reads_processed", stats.reads_processed);

@@ -102,6 +102,8 @@ class Keyspace {
   ~Keyspace();
 
   uint64_t Hash(std::string_view key) const { return hash_(key); }
+  // Keyed, for tables of what clients choose.
+  const KeyHash& hash() const { return hash_; }
   HashedKey WithHash(std::string_view key) const { return {.bytes = key, .hash = Hash(key)}; }
 
   // Hints for a batch of keys: first every bucket, then every entry (which reads the bucket).

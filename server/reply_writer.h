@@ -40,6 +40,7 @@ class ReplyWriter {
 
   // While it is muted, nothing is written.
   void set_muted(bool muted) { muted_ = muted; }
+  bool muted() const { return muted_; }
 
   // `text` without line ends.
   void SimpleString(std::string_view text);

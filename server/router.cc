@@ -61,7 +61,7 @@ bool Router::Run(Command& command, const CommandSpec* spec, const Target& target
   ClientRoute& route = client.route;
   if (route.wide != nullptr) return false;
   // Who may not run it is told so here.
-  const bool routed = !MustAuthenticate(client, server_.config);
+  const bool routed = !MustAuthenticate(client, server_.config) && !client.only_listens();
   if (target.extent == Extent::kOneShard && routed) {
     if (route.count >= options_.replies_max) {
       route.wait = RouteWait::kReplies;

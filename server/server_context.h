@@ -13,7 +13,9 @@
 #include "server/client.h"
 #include "server/config.h"
 #include "server/keyspace.h"
+#include "server/push_message.h"
 #include "server/server_stats.h"
+#include "server/subscriptions.h"
 
 namespace orrery::server {
 
@@ -64,6 +66,9 @@ class ServerHost {
   virtual void Kill(Client& client) = 0;
   // `config` holds from now on.
   virtual void Configure(const ServerConfig& config) = 0;
+  // Sends the client what it has not asked for, at the end of the turn. False: its connection has
+  // ended or is about to, and nothing more reaches it.
+  virtual bool Push(Client& client, PushMessage& message) = 0;
   // Fills in the client's addresses, if they can be had.
   virtual void FindAddresses(Client& client) = 0;
   virtual ClientMemory MemoryOf(const Client& client) const = 0;
@@ -99,6 +104,7 @@ struct ServerIdentity {
 
 struct ServerContext {
   Keyspace& keyspace;
+  Subscriptions& subscriptions;
   const CommandTable& commands;
   CommandObserver* observer = nullptr;
   ServerHost* host = nullptr;  // Null in tests of commands.
@@ -118,6 +124,8 @@ struct ServerContext {
   uint64_t peak_memory_bytes = 0;
   // What a key that will expire has left, on average, of those that expiry looked at last.
   int64_t average_ttl_ms = 0;
+  // What is being published.
+  PushMessage push = {};
   // For commands whose answer is by chance.
   Prng prng{0};
 

@@ -26,6 +26,8 @@ struct Session : Timer {
   bool finishing = false;
   // In the shard's list of those whose next command a pause holds back.
   ListLink paused_link;
+  // In the shard's list of those who have more to get than they may.
+  ListLink doomed_link;
   // Told why it is not served, and that was all.
   bool refused = false;
   // Of ClientLimits: since when its output has been over the soft limit; whether the kernel was

@@ -91,8 +91,12 @@ Shard::Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* obser
     : kernel_(kernel),
       options_(options),
       keyspace_(DrawHashKey(kernel), options.table_segment_bits),
-      context_{
-          .keyspace = keyspace_, .commands = command_table_, .observer = observer, .host = this},
+      subscriptions_(keyspace_.hash()),
+      context_{.keyspace = keyspace_,
+               .subscriptions = subscriptions_,
+               .commands = command_table_,
+               .observer = observer,
+               .host = this},
       own_group_(place.group == nullptr ? std::make_unique<ShardGroup>(MailboxOptions{}) : nullptr),
       group_(place.group == nullptr ? *own_group_ : *place.group),
       router_(group_.shards() == 1 ? nullptr
@@ -271,6 +275,8 @@ void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd
 
 void Shard::FinishWhenReplied(Connection& connection, Session& session) {
   session.finishing = true;
+  // What is published from now on is not for it any more.
+  subscriptions_.Drop(session.client);
   if (!session.client.route.owes_replies()) reactor_->Finish(connection);
 }
 
@@ -324,6 +330,8 @@ void Shard::Close(Connection& connection) {
   if (session->client.link.linked()) context_.clients.Remove(session->client);
   limits_.Remove(*session);
   if (session->paused_link.linked()) paused_.Remove(*session);
+  if (session->doomed_link.linked()) doomed_.Remove(*session);
+  subscriptions_.Drop(session->client);
   if (router_ != nullptr) router_->Forget(session->client);
   session.reset();
 }
@@ -336,6 +344,7 @@ Session& Shard::SessionOf(const Client& client) const {
 
 void Shard::Kill(Client& client) {
   context_.clients.Remove(client);
+  subscriptions_.Drop(client);
   reactor_->Abort(SessionOf(client).connection);
 }
 
@@ -393,6 +402,21 @@ void Shard::SetKeepalive() {
   set(IPPROTO_TCP, TCP_KEEPIDLE, std::min(seconds, kSecondsMax));
   set(IPPROTO_TCP, TCP_KEEPINTVL, std::clamp(seconds / kProbes, 1, kSecondsMax));
   set(IPPROTO_TCP, TCP_KEEPCNT, kProbes);
+}
+
+bool Shard::Push(Client& client, PushMessage& message) {
+  Session& session = SessionOf(client);
+  if (!session.connection.open()) return false;
+  // As in Redis, one that is about to be cut off counts as a receiver.
+  if (session.doomed_link.linked()) return true;
+  message.AppendTo(session.connection.output(), client.version);
+  if (!limits_.OutputFits(session, reactor_->now())) doomed_.PushBack(session);
+  reactor_->Flush(session.connection);
+  return true;
+}
+
+void Shard::CutOffDoomed() {
+  while (Session* session = doomed_.PopFront()) CutOff(*session, CutReason::kOutput);
 }
 
 void Shard::FindAddresses(Client& client) {
@@ -487,9 +511,13 @@ void Shard::OnAwake() {
 }
 
 Nanoseconds Shard::OnTurn(Nanoseconds now) {
-  if (router_ == nullptr) return WorkInBackground(now);
+  if (router_ == nullptr) {
+    CutOffDoomed();
+    return WorkInBackground(now);
+  }
   ReadClocks();
   router_->Turn();
+  CutOffDoomed();
   const Nanoseconds deadline = WorkInBackground(now);
   LeaveWhenEmpty();
   router_->mail().Flush([this](unsigned shard) { group_.bells().Ring(shard); });

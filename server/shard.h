@@ -34,6 +34,7 @@
 #include "server/server_context.h"
 #include "server/session.h"
 #include "server/shard_group.h"
+#include "server/subscriptions.h"
 
 namespace orrery::server {
 
@@ -138,6 +139,7 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   void Refuse(Session& session, std::string_view why);
   // Ends the connection of a client that costs too much. What it had sent and was to get is lost.
   void CutOff(Session& session, CutReason reason);
+  void CutOffDoomed();
   void EnforceLimit(Session& session, ClientLimits::Verdict verdict);
   // Whether protected mode keeps the client out.
   bool MustDeny(Client& client);
@@ -151,6 +153,7 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   // ServerHost.
   void Kill(Client& client) override;
   void Configure(const ServerConfig& config) override;
+  bool Push(Client& client, PushMessage& message) override;
   void FindAddresses(Client& client) override;
   ProcessUsage Usage() override { return kernel_.Usage(); }
   Nanoseconds MonotonicNow() override { return kernel_.MonotonicNow(); }
@@ -163,6 +166,7 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   ShardOptions options_;
   CommandTable command_table_;
   Keyspace keyspace_;
+  Subscriptions subscriptions_;
   ServerContext context_;
   // That of `place`, or one of its own.
   std::unique_ptr<ShardGroup> own_group_;
@@ -171,6 +175,8 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   CommandProcessor processor_;
   ClientLimits limits_;
   IntrusiveList<Session, &Session::paused_link> paused_;
+  // Cut off at the end of the turn: when it is noticed, somebody goes through the subscriptions.
+  IntrusiveList<Session, &Session::doomed_link> doomed_;
   std::vector<std::unique_ptr<Session>> sessions_;  // By the index of the connection's slot.
   Nanoseconds next_background_ = 0;
   uint32_t stops_done_ = 0;

@@ -19,6 +19,7 @@
 #include "server/input_buffer.h"
 #include "server/keyspace.h"
 #include "server/server_context.h"
+#include "server/subscriptions.h"
 
 namespace orrery::server {
 
@@ -31,8 +32,9 @@ struct TestingServer {
   }
 
   Keyspace keyspace{SipHashKey{.low = 1, .high = 2}};
+  Subscriptions subscriptions{keyspace.hash()};
   CommandTable table;
-  ServerContext context{.keyspace = keyspace, .commands = table};
+  ServerContext context{.keyspace = keyspace, .subscriptions = subscriptions, .commands = table};
   CommandProcessor processor{context};
   OutputBlockPool pool;
 };
@@ -45,7 +47,10 @@ class TestingSession {
   }
   TestingSession(const TestingSession&) = delete;
   TestingSession& operator=(const TestingSession&) = delete;
-  ~TestingSession() { server_.context.clients.Remove(client_); }
+  ~TestingSession() {
+    server_.subscriptions.Drop(client_);
+    server_.context.clients.Remove(client_);
+  }
 
   Client& client() { return client_; }
   PendingOutput& output() { return output_; }

@@ -83,8 +83,8 @@ std::string_view AsCString(std::string_view bytes, size_t bytes_max) {
 }
 
 bool MatchesPattern(std::string_view pattern, std::string_view text, LetterCase letter_case) {
-  // As in Redis: where there is nothing to match, it does not look beyond one star.
-  if (text.empty()) return pattern.empty() || pattern == "*";
+  // As in Redis: where there is nothing to match, no pattern is looked at.
+  if (text.empty()) return pattern.empty();
   if (letter_case == LetterCase::kMatters) return Matches(pattern, text);
   return Matches(ToLower(pattern), ToLower(text));
 }

@@ -26,6 +26,8 @@ constexpr auto kAccepted = std::to_array<AcceptedDifference>({
     // Two tables: the order of keys is nobody's promise.
     {"KEYS", Comparison::kAnyOrder, 0, "the order of keys"},
     {"SCAN", Comparison::kScan, 0, "the order of keys, and so the cursors"},
+    {"PUBSUB CHANNELS", Comparison::kAnyOrder, 0, "the order of channels"},
+    {"PUBSUB SHARDCHANNELS", Comparison::kAnyOrder, 0, "the order of channels"},
     {"RANDOMKEY", Comparison::kSameType, 0, "a random key"},
     // What a server says of itself.
     {"INFO", Comparison::kSameType, 0, "figures of the process"},

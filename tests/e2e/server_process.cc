@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -55,8 +56,8 @@ uint16_t FreePort() {
 
 Wire::~Wire() { close(fd_); }
 
-bool Wire::TakeReplies(std::vector<std::string>& taken, size_t replies) {
-  while (taken.size() < replies) {
+bool Wire::TakeReplies(std::vector<std::string>& taken, const Enough& enough) {
+  while (!enough(taken)) {
     const std::string_view rest = std::string_view(received_).substr(done_bytes_);
     const auto length = scenarios::ReplyLength(rest);
     if (!length) {
@@ -74,11 +75,11 @@ bool Wire::TakeReplies(std::vector<std::string>& taken, size_t replies) {
   return true;
 }
 
-std::vector<std::string> Wire::Exchange(std::string_view bytes, size_t replies) {
+std::vector<std::string> Wire::ExchangeUntil(std::string_view bytes, const Enough& enough) {
   std::vector<std::string> taken;
-  if (!TakeReplies(taken, replies)) return taken;
-  std::vector<char> buffer(1 << 18);
-  while (!bytes.empty() || taken.size() < replies) {
+  if (!TakeReplies(taken, enough)) return taken;
+  std::array<char, 1 << 16> buffer;
+  while (!bytes.empty() || !enough(taken)) {
     pollfd state{.fd = fd_,
                  .events = static_cast<short>(POLLIN | (bytes.empty() ? 0 : POLLOUT)),
                  .revents = 0};
@@ -101,7 +102,7 @@ std::vector<std::string> Wire::Exchange(std::string_view bytes, size_t replies) 
       return taken;
     }
     received_.append(buffer.data(), static_cast<size_t>(got));
-    if (!TakeReplies(taken, replies)) return taken;
+    if (!TakeReplies(taken, enough)) return taken;
   }
   return taken;
 }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -25,14 +26,19 @@ class Wire {
   // Sends all of `bytes` and reads `replies` replies, both at once: neither side waits for the
   // other. Fewer replies: the server has ended the connection, sent what is no reply, or not
   // answered for kPatienceMs; `problem()` says which.
-  std::vector<std::string> Exchange(std::string_view bytes, size_t replies);
+  std::vector<std::string> Exchange(std::string_view bytes, size_t replies) {
+    return ExchangeUntil(bytes, [replies](const auto& taken) { return taken.size() >= replies; });
+  }
+  // The same for as many replies as it takes.
+  using Enough = std::function<bool(const std::vector<std::string>& taken)>;
+  std::vector<std::string> ExchangeUntil(std::string_view bytes, const Enough& enough);
   const std::string& problem() const { return problem_; }
 
  private:
   static constexpr int kPatienceMs = 10'000;
 
   // Takes whole replies off what has been received. False: what is there is no reply.
-  bool TakeReplies(std::vector<std::string>& taken, size_t replies);
+  bool TakeReplies(std::vector<std::string>& taken, const Enough& enough);
 
   int fd_;
   std::string received_;

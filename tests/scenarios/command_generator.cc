@@ -127,6 +127,16 @@ Bytes CommandGenerator::Pattern() {
   return Bytes::Text(std::move(pattern));
 }
 
+Bytes CommandGenerator::Channel() {
+  static constexpr WordList<6> kChannels = {"c1", "c1", "c2", "news", "k1", ""};
+  return Bytes::Text(std::string(Pick(kChannels)));
+}
+
+Bytes CommandGenerator::ChannelPattern() {
+  static constexpr WordList<8> kPatterns = {"c*", "c?", "*", "[cn]*", "news", "c1", "x*", ""};
+  return Bytes::Text(std::string(Pick(kPatterns)));
+}
+
 Bytes CommandGenerator::Duration(bool seconds) {
   static constexpr WordList<12> kOdd = {
       "0", "-1",  "9223372036854775807", "-9223372036854775808", "9223372036854775808", "abc",
@@ -634,6 +644,33 @@ Command CommandGenerator::DrawClient() {
   }
 }
 
+Command CommandGenerator::DrawPubSub() {
+  const uint64_t pick = prng_.Below(20);
+  if (pick < 8) return {Word(pick < 6 ? "PUBLISH" : "SPUBLISH"), Channel(), Value()};
+  if (pick < 16) {
+    static constexpr WordList<8> kNames = {"SUBSCRIBE",    "SUBSCRIBE",   "PSUBSCRIBE",
+                                           "SSUBSCRIBE",   "UNSUBSCRIBE", "UNSUBSCRIBE",
+                                           "PUNSUBSCRIBE", "SUNSUBSCRIBE"};
+    const std::string_view name = kNames[pick - 8];
+    const bool ends = pick >= 12;
+    Command command = {Word(name)};
+    const uint64_t topics = ends && prng_.Chance(1, 3) ? 0 : prng_.Between(1, 3);
+    for (uint64_t index = 0; index < topics; ++index) {
+      command.push_back(name[0] == 'P' ? ChannelPattern() : Channel());
+    }
+    return command;
+  }
+  static constexpr WordList<6> kAsking = {"CHANNELS",      "NUMSUB",      "NUMPAT",
+                                          "SHARDCHANNELS", "SHARDNUMSUB", "WHAT"};
+  const std::string_view what = Pick(kAsking);
+  Command command = {Word("PUBSUB"), Word(what)};
+  const uint64_t arguments = prng_.Below(what.ends_with("SUB") ? 3 : 2);
+  for (uint64_t index = 0; index < arguments; ++index) {
+    command.push_back(what.ends_with("SUB") ? Channel() : ChannelPattern());
+  }
+  return command;
+}
+
 // What takes effect on connections. Times are short: who waits is served within the run.
 Command CommandGenerator::DrawControl() {
   switch (prng_.Below(12)) {
@@ -794,6 +831,7 @@ Command CommandGenerator::DrawOnShortLives() {
 Command CommandGenerator::Draw() {
   if (OneIn(options_.control_odds)) return DrawControl();
   if (OneIn(options_.access_odds)) return DrawAccess();
+  if (OneIn(options_.pubsub_odds)) return DrawPubSub();
   if (options_.theme != Theme::kNone && prng_.Chance(1, 2)) {
     return options_.theme == Theme::kLargeValues ? DrawOnLargeValues() : DrawOnShortLives();
   }

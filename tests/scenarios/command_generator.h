@@ -35,6 +35,8 @@ struct CommandOptions {
   // AUTH and HELLO AUTH, with this password or another one.
   uint64_t access_odds = 0;
   std::string password = "secret";
+  // Publish and subscribe.
+  uint64_t pubsub_odds = 0;
   // MSETs and DELs of thousands of keys.
   uint64_t bulk_odds = 0;
   // Times to live are so long that the real clock ends none of them.
@@ -71,6 +73,8 @@ class CommandGenerator {
   Bytes Index();
   Bytes BitOffset();
   Bytes Pattern();
+  Bytes Channel();
+  Bytes ChannelPattern();
   // How long from now, in seconds or milliseconds; and when.
   Bytes Duration(bool seconds);
   Bytes Time(bool seconds);
@@ -87,6 +91,7 @@ class CommandGenerator {
   Command DrawControl();
   Command DrawAccess();
   Command DrawIntrospection();
+  Command DrawPubSub();
   Command DrawBad();
 
   Command DrawOnLargeValues();

@@ -20,7 +20,7 @@ namespace {
 
 // What is compared with redis-server by //tests/e2e only: replies that are texts for people.
 constexpr auto kNotDrawn =
-    std::to_array<std::string_view>({"client|help", "command|help", "config|help"});
+    std::to_array<std::string_view>({"client|help", "command|help", "config|help", "pubsub|help"});
 
 std::string Lower(std::string text) {
   for (char& byte : text) {
@@ -44,7 +44,7 @@ std::vector<std::string> NamesOfTheServer() {
 TEST(Coverage, EveryCommandIsDrawnAndModelled) {
   std::set<std::string> drawn;
   Prng prng(1);
-  const CommandOptions options{.control_odds = 10, .access_odds = 20};
+  const CommandOptions options{.control_odds = 10, .access_odds = 20, .pubsub_odds = 10};
   CommandGenerator generator(prng, options);
   for (int draw = 0; draw < 100'000; ++draw) {
     const std::vector<std::string> arguments = Materialize(generator.Draw());

@@ -11,7 +11,7 @@
 //   executed-by-wrong-clock   ... at another time than the wall clock says
 //   expired-early             the server removes a key whose time has not come
 //   reply-without-command     a reply arrives and nothing executed is without one
-//   reply-mismatch            a reply is not what the sequential model says
+//   reply-mismatch            a reply, or what comes unasked, is not what the sequential model says
 //   reply-malformed           not RESP at all
 //   connection-id             CLIENT ID changes, or two connections have the same
 //   connection-lost           the server ends a connection without a reason
@@ -68,8 +68,12 @@ class Judge final : public ClientJudge {
   // It removes a key that expired then.
   void OnExpired(const std::string& key, int64_t expires_at_ms, Moment now);
 
-  // Lets a client in.
+  // It has more to get than it may, or has cost too much in another way.
+  void OnCutOff(uint64_t connection);
+
+  // Lets a client in, and has forgotten it.
   void OnServed(uint64_t connection);
+  void OnForgotten(uint64_t connection);
 
   // --- From the kernel and the scenario. How many the server may have, and which it has.
   Admission& admission() { return admission_; }
@@ -95,14 +99,17 @@ class Judge final : public ClientJudge {
  private:
   struct Pending {
     Expectation expectation;
-    std::string command;  // For the message.
+    std::string command;    // For the message.
+    bool optional = false;  // The server may have known by then that the client was going.
   };
   struct Client {
     uint64_t client = 0;
     SequentialModel::Connection session;
-    std::deque<Unit> sent;         // Not executed yet.
-    std::deque<Pending> expected;  // Executed, not replied to yet.
-    uint64_t units = 0;            // How many have been taken from `sent`.
+    std::deque<Unit> sent;  // Not executed yet.
+    // Executed and not replied to yet, and what it is to get unasked; in the order in which it
+    // comes.
+    std::deque<Pending> expected;
+    uint64_t units = 0;  // How many have been taken from `sent`.
     uint64_t reply_count = 0;
     int64_t id = 0;  // What CLIENT ID said; 0: nothing yet.
     bool half_closed = false;
@@ -114,6 +121,13 @@ class Judge final : public ClientJudge {
   };
 
   Client* Find(uint64_t connection);
+  // Whether the server may know by now that the client takes nothing more.
+  bool MayBeLeaving(const Client& client) const;
+  // Whether something must still come for what has been executed.
+  static bool Owes(const Client& client);
+  // Lets the receivers expect what `command` sends them, and the reply be what it may be while some
+  // listeners are leaving.
+  void ExpectPushes(Expectation& expectation, const std::string& command);
   // Takes units that need no answer from the front of what was sent.
   static void SkipSilent(Client& client);
   // Whether the client has sent bad input that, with its replies off, ends the connection silently.

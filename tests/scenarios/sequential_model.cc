@@ -173,6 +173,15 @@ const std::vector<SequentialModel::Command>& SequentialModel::Commands() {
       {"object", -2, &SequentialModel::Object},
       {"dump", 2, &SequentialModel::Dump},
       {"restore", -4, &SequentialModel::Restore, true},
+      {"subscribe", -2, &SequentialModel::Subscribe},
+      {"psubscribe", -2, &SequentialModel::Subscribe},
+      {"ssubscribe", -2, &SequentialModel::Subscribe},
+      {"unsubscribe", -1, &SequentialModel::Unsubscribe},
+      {"punsubscribe", -1, &SequentialModel::Unsubscribe},
+      {"sunsubscribe", -1, &SequentialModel::Unsubscribe},
+      {"publish", 3, &SequentialModel::Publish, true},
+      {"spublish", 3, &SequentialModel::Publish, true},
+      {"pubsub", -2, &SequentialModel::PubSub},
   };
   return *commands;
 }
@@ -263,10 +272,15 @@ Expectation SequentialModel::ExecuteIn(const std::vector<Command>& commands, Cal
   }
   const bool leads_on = command->execute == &SequentialModel::Client ||
                         command->execute == &SequentialModel::Config ||
-                        command->execute == &SequentialModel::Object;
+                        command->execute == &SequentialModel::Object ||
+                        command->execute == &SequentialModel::PubSub;
   if (!leads_on) {
     if (auto prohibition = Prohibition(call, container.empty() ? name : ""))
       return *std::move(prohibition);
+    if (auto refusal = RefusalOfListener(
+            call, container.empty() ? name : std::string(container) + "|" + name)) {
+      return *std::move(refusal);
+    }
   }
   return (this->*command->execute)(call);
 }
@@ -320,6 +334,9 @@ SequentialModel::Value& SequentialModel::Assign(Call& call, const std::string& k
 
 Expectation SequentialModel::Ping(Call& call) {
   if (call.count() > 2) return WrongArity("ping");
+  if (OnlyListens(call.connection)) {
+    return Exact("*2\r\n" + BulkBytes("pong") + BulkBytes(call.count() == 2 ? call.at(1) : ""));
+  }
   return call.count() == 2 ? Bulk(call.at(1)) : Exact("+PONG\r\n");
 }
 
@@ -327,6 +344,7 @@ Expectation SequentialModel::Echo(Call& call) { return Bulk(call.at(1)); }
 
 Expectation SequentialModel::Quit(Call& call) {
   call.connection.quit = true;
+  Leave(call.connection);
   return Ok();
 }
 
@@ -410,8 +428,10 @@ Expectation SequentialModel::Hello(Call& call) {
 }
 
 Expectation SequentialModel::Reset(Call& call) {
+  Leave(call.connection);
   Connection fresh;
   fresh.skips = call.connection.skips;
+  fresh.number = call.connection.number;
   fresh.authenticated = !has_password();
   call.connection = fresh;
   return Exact("+RESET\r\n");

@@ -7,6 +7,7 @@
 // deterministic.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -38,6 +39,15 @@ struct Expectation {
   // CLIENT KILL: the client that it ends, if it is there.
   std::optional<uint64_t> kills = std::nullopt;
   bool spares_itself = true;
+  // What connections get that have not asked for it, this one included: in this order, and before
+  // the reply.
+  struct Push {
+    uint64_t connection;  // SequentialModel::Connection::number.
+    std::string bytes;
+  };
+  std::vector<Push> pushes = {};
+  // It depends on who listens to what at this moment.
+  bool about_listeners = false;
 
   bool Matches(std::string_view reply) const;
   std::string Describe() const;
@@ -63,6 +73,10 @@ class SequentialModel {
     bool touches = true;  // CLIENT NO-TOUCH.
     // It has said the password, or there was none when it came.
     bool authenticated = true;
+    uint64_t number = 0;  // For pushes.
+    // What it listens to, by TopicKind, in the order in which it began.
+    std::array<std::vector<std::string>, 3> topics = {};
+    bool listens() const { return !topics[0].empty() || !topics[1].empty() || !topics[2].empty(); }
   };
 
   // What the server is set up with. Empty: none.
@@ -71,9 +85,13 @@ class SequentialModel {
   // Whether the keys take more memory than they may: only the server knows.
   void SetOutOfMemory(bool out_of_memory) { out_of_memory_ = out_of_memory; }
 
-  // Executes a command. REQUIRES: arguments is not empty.
+  // Executes a command. A connection that listens to channels stays where it is until it Leave()s.
+  // REQUIRES: arguments is not empty.
   Expectation Execute(Connection& connection, const std::vector<std::string>& arguments,
                       Moment now);
+
+  // The connection listens to nothing any more.
+  void Leave(Connection& connection);
 
   // Whether CLIENT PAUSE holds the command back at that time.
   bool MustWait(const std::vector<std::string>& arguments, Moment now) const;
@@ -112,12 +130,13 @@ class SequentialModel {
     std::string_view name;
     int arity;  // As Redis counts: the command's name included; negative means "at least".
     Expectation (SequentialModel::*execute)(Call&);
-    bool writes = false;
+    bool writes = false;  // Or waits for the end of a pause of writes like those that do.
   };
   static const std::vector<Command>& Commands();
   static const std::vector<Command>& ClientCommands();
   static const std::vector<Command>& ObjectCommands();
   static const std::vector<Command>& ConfigCommands();
+  static const std::vector<Command>& PubSubCommands();
   static const Command* FindCommand(const std::vector<Command>& commands, std::string_view name);
 
   Expectation ExecuteIn(const std::vector<Command>& commands, Call& call,
@@ -223,6 +242,30 @@ class SequentialModel {
   Expectation Dump(Call& call);
   Expectation Restore(Call& call);
 
+  // sequential_model_pubsub.cc
+  enum class TopicKind : uint8_t { kChannel, kPattern, kShardChannel };
+  struct Topic {
+    TopicKind kind;
+    std::string name;
+    std::vector<const Connection*> listeners;  // In the order in which they came.
+  };
+  // Whether the connection listens and speaks RESP2, in which it may do little else.
+  static bool OnlyListens(const Connection& connection);
+  static std::optional<Expectation> RefusalOfListener(const Call& call, std::string_view name);
+  Topic* FindTopic(TopicKind kind, const std::string& name);
+  void Listen(Connection& connection, TopicKind kind, const std::string& name);
+  void Unlisten(Connection& connection, TopicKind kind, const std::string& name);
+  // Tells the connection that it does, or does not any more, listen to this.
+  static Expectation::Push Announce(const Call& call, TopicKind kind, std::string_view name_bytes);
+  Expectation Subscribe(Call& call);
+  Expectation Unsubscribe(Call& call);
+  Expectation Publish(Call& call);
+  Expectation PubSub(Call& call);
+  Expectation PubSubChannels(Call& call);
+  Expectation PubSubListeners(Call& call);
+  Expectation PubSubPatterns(Call& call);
+
+  std::vector<Topic> topics_;  // In the order in which they came to be. None is without listeners.
   std::map<std::string, Value> values_;
   // A key for which the command that was executed last put an expired value in the place of another
   // one with the same expiry: the first to be forgotten is the other one.

@@ -27,13 +27,13 @@ int64_t UsedAt(int64_t now_s, int64_t idle_s) {
   return (used_at % kUseClockSeconds + kUseClockSeconds) % kUseClockSeconds;
 }
 
-// Redis's glob patterns, one element after the other.
-bool GlobMatches(std::string_view pattern, std::string_view text) {
+// One element of the pattern after the other.
+bool MatchesInside(std::string_view pattern, std::string_view text) {
   if (text.empty()) return pattern.find_first_not_of('*') == std::string_view::npos;
   if (pattern.empty()) return false;
   const char first = pattern[0];
   if (first == '*') {
-    return GlobMatches(pattern.substr(1), text) || GlobMatches(pattern, text.substr(1));
+    return MatchesInside(pattern.substr(1), text) || MatchesInside(pattern, text.substr(1));
   }
   if (first == '[') {
     size_t at = 1;
@@ -52,22 +52,26 @@ bool GlobMatches(std::string_view pattern, std::string_view text) {
       }
     }
     const std::string_view rest = at < pattern.size() ? pattern.substr(at + 1) : "";
-    return in_class != negated && GlobMatches(rest, text.substr(1));
+    return in_class != negated && MatchesInside(rest, text.substr(1));
   }
   if (first == '\\' && pattern.size() >= 2) pattern.remove_prefix(1);
   const bool matches = (first == '?') || pattern[0] == text[0];
-  return matches && GlobMatches(pattern.substr(1), text.substr(1));
+  return matches && MatchesInside(pattern.substr(1), text.substr(1));
 }
 
-// Where there is no text at all, Redis does not look at the pattern, unless it is "*" alone.
+// KEYS and SCAN do not look at a pattern that is "*" alone.
 bool KeyMatches(std::string_view pattern, std::string_view key) {
-  if (key.empty()) return pattern.empty() || pattern == "*";
-  return GlobMatches(pattern, key);
+  return pattern == "*" || GlobMatches(pattern, key);
 }
 
 constexpr size_t kEmbeddedMax = 44;
 
 }  // namespace
+
+// Where there is no text at all, Redis does not look at the pattern.
+bool GlobMatches(std::string_view pattern, std::string_view text) {
+  return text.empty() ? pattern.empty() : MatchesInside(pattern, text);
+}
 
 // Whether expired keys are still counted depends on whether something has taken them away.
 Expectation SequentialModel::DatabaseSize(Call& call) {

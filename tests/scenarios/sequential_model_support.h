@@ -88,6 +88,9 @@ inline Expectation UnknownCommand(const std::vector<std::string>& arguments) {
                "', with args beginning with: " + shown);
 }
 
+// As Redis's glob-style patterns. sequential_model_keys.cc
+bool GlobMatches(std::string_view pattern, std::string_view text);
+
 inline bool IsNameByte(char byte) { return byte >= '!' && byte <= '~'; }
 
 struct SequentialModel::Call {

@@ -197,6 +197,16 @@ void AddLargeReaders(Prng& prng, uint64_t value_bytes, Workload& workload) {
   }
 }
 
+// Clients that publish and listen besides what the others do.
+void AddListeners(Prng& prng, WorkloadOptions options, Workload& workload) {
+  options.clients = prng.Between(2, 6);
+  options.pubsub_odds = prng.Between(1, 3);
+  for (Script& script : GenerateWorkload(prng, options)) {
+    script.client = workload.back().client + 1;
+    workload.push_back(std::move(script));
+  }
+}
+
 void TightenRing(Prng& prng, sim::Configuration& configuration) {
   configuration["sq_entries"] = static_cast<int64_t>(PowerOfTwo(prng, 0, 1));
   const unsigned more_bits_max = prng.Chance(1, 2) ? 3 : 0;
@@ -395,6 +405,8 @@ sim::Plan DrawServerPlan(uint64_t seed) {
   if (plan.configuration.contains("zero_copy_bytes_min")) {
     AddLargeReaders(zero_copy_prng, options.value_bytes_max, workload);
   }
+  Prng listeners_prng(Combine(seed, 11));
+  if (listeners_prng.Chance(1, 5)) AddListeners(listeners_prng, options, workload);
   if (traits.rush) {
     for (Script& script : workload) script.connect_after = 0;
   }

@@ -87,7 +87,7 @@ class KernelWatcher final : public model::Observer {
     judge_.OnServed(found->second);
   }
   void OnClientGone(const server::Client& client) {
-    judge_.admission().OnGone(connections_by_client_.at(client.id));
+    judge_.OnForgotten(connections_by_client_.at(client.id));
   }
   // The connection of the server's client `id`; nothing when there is none.
   std::optional<uint64_t> ConnectionOf(uint64_t id) const {
@@ -122,6 +122,9 @@ class ExecutionWatcher final : public server::CommandObserver {
 
   void OnClient(const server::Client& client) override {
     watcher_.OnClient(client, shard_->ConnectionOf(client).file());
+  }
+  void OnCutOff(const server::Client& client, server::CutReason) override {
+    judge_.OnCutOff(*watcher_.ConnectionOf(client.id));
   }
   void OnClientGone(const server::Client& client) override { watcher_.OnClientGone(client); }
   void OnCommand(const server::Client& client, const server::Command& command,
