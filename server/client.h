@@ -41,7 +41,8 @@ struct ClientRoute {
   // Those whose replies are not in the output yet, in their order.
   CommandErrand* first = nullptr;
   CommandErrand* last = nullptr;
-  uint32_t count = 0;  // Of replies in them.
+  uint32_t count = 0;         // Of replies in them.
+  uint32_t publications = 0;  // Of those that are messages on their way.
   RouteWait wait = RouteWait::kNothing;
   // Something has come for it in this turn.
   bool touched = false;

@@ -30,6 +30,7 @@ struct CommandErrand : Errand {
   CommandErrand* next = nullptr;
   // Its reply is there, or several: those that come behind it may be added.
   bool complete = false;
+  bool publication = false;  // It is here for its reply only.
   uint32_t replies = 1;
   uint32_t target = 0;
   // Given on to what the reply borrows, which is given back through it.

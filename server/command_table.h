@@ -53,6 +53,8 @@ enum CommandFlag : uint32_t {
   kAllowBusy = 1 << 10,
   // The rest is not shown. A pause of writes holds it back although it writes nothing.
   kPausedLikeWrites = 1 << 16,
+  // Goes to who listens, on whatever shard.
+  kToListeners = 1 << 18,
   // For clients that only listen (Client::only_listens()).
   kForListeners = 1 << 17,
 };

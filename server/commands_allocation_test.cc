@@ -91,7 +91,6 @@ TEST(CommandsAllocationTest, NeitherDoOtherCommandsThatChangeNoSize) {
            "CLIENT GETNAME",
            "CLIENT NO-TOUCH OFF",
            "PUBLISH channel text",
-           "PUBSUB NUMSUB channel",
            "COMMAND COUNT",
        }) {
     EXPECT_EQ(AllocationsOnceWarm(server, std::string(line) + "\r\n"), 0u) << line;

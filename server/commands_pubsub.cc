@@ -4,10 +4,16 @@
 // back by CLIENT REPLY.
 
 #include <array>
+#include <optional>
+#include <set>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "server/command_families.h"
 #include "server/command_support.h"
+#include "server/gather.h"
 #include "server/publish.h"
 #include "server/subscriptions.h"
 #include "server/text.h"
@@ -98,7 +104,10 @@ void ShardUnsubscribe(CommandCall& call) { UnsubscribeFrom(call, TopicKind::kSha
 
 void PublishTo(CommandCall& call, TopicKind kind) {
   const Payload payload{.bytes = call[2], .body = call.arguments.BodyAt(2)};
-  call.reply.Integer(Publish(call.server, kind, call[1], payload));
+  const int64_t receivers = Publish(call.server, kind, call[1], payload);
+  RemoteListeners* others = call.server.remote_listeners;
+  if (others != nullptr && others->Publish(call, kind, payload, receivers)) return;
+  call.reply.Integer(receivers);
 }
 
 void PublishToChannel(CommandCall& call) { PublishTo(call, TopicKind::kChannel); }
@@ -106,30 +115,83 @@ void PublishToShardChannel(CommandCall& call) { PublishTo(call, TopicKind::kShar
 
 // --- PUBSUB
 
+// The names of topics that somebody listens to, on whatever shard.
+class TopicNames final : public Gather {
+ public:
+  // `pattern`: if any, the names match it. `counted`: only their number is replied.
+  TopicNames(unsigned shards, TopicKind kind, std::optional<std::string> pattern, bool counted)
+      : kind_(kind), pattern_(std::move(pattern)), counted_(counted), names_(shards) {}
+
+  void RunAt(ServerContext& shard) override {
+    shard.subscriptions.ForEachTopic(kind_, [&](const Topic& topic) {
+      if (pattern_ && !MatchesPattern(*pattern_, topic.name, LetterCase::kMatters)) return;
+      names_[shard.shard].push_back(topic.name);
+    });
+  }
+
+  void Reply(ServerContext&, Client&, ReplyWriter& reply) override {
+    std::set<std::string_view> seen;
+    std::vector<std::string_view> once;
+    names_.ForEach([&](const std::vector<std::string>& names) {
+      for (const std::string_view name : names) {
+        if (seen.insert(name).second) once.push_back(name);
+      }
+    });
+    if (counted_) return reply.Integer(static_cast<int64_t>(once.size()));
+    reply.Array(once.size());
+    for (const std::string_view name : once) reply.Bulk(name);
+  }
+
+ private:
+  const TopicKind kind_;
+  const std::optional<std::string> pattern_;
+  const bool counted_;
+  PerShard<std::vector<std::string>> names_;
+};
+
+// How many listen to each of some channels, on all shards.
+class SubscriberCounts final : public Gather {
+ public:
+  SubscriberCounts(unsigned shards, TopicKind kind, std::vector<std::string> channels)
+      : kind_(kind), channels_(std::move(channels)), counts_(shards) {}
+
+  void RunAt(ServerContext& shard) override {
+    for (const std::string& channel : channels_) {
+      counts_[shard.shard].push_back(shard.subscriptions.subscribers(kind_, channel));
+    }
+  }
+
+  void Reply(ServerContext&, Client&, ReplyWriter& reply) override {
+    reply.Array(channels_.size() * 2);
+    for (size_t i = 0; i < channels_.size(); ++i) {
+      size_t sum = 0;
+      counts_.ForEach([&](const std::vector<size_t>& counts) { sum += counts[i]; });
+      reply.Bulk(channels_[i]);
+      reply.Integer(static_cast<int64_t>(sum));
+    }
+  }
+
+ private:
+  const TopicKind kind_;
+  const std::vector<std::string> channels_;
+  PerShard<std::vector<size_t>> counts_;
+};
+
 void ReplyChannels(CommandCall& call, TopicKind kind) {
   if (call.size() > 3) {
     call.reply.Error("ERR unknown subcommand or wrong number of arguments for '" +
                      std::string(AsCString(call[1], call[1].size())) + "'. Try PUBSUB HELP.");
     return;
   }
-  const auto wanted = [&call](const Topic& topic) {
-    return call.size() == 2 || MatchesPattern(call[2], topic.name, LetterCase::kMatters);
-  };
-  Subscriptions& subscriptions = call.server.subscriptions;
-  size_t count = 0;
-  subscriptions.ForEachTopic(kind, [&](const Topic& topic) { count += wanted(topic) ? 1 : 0; });
-  call.reply.Array(count);
-  subscriptions.ForEachTopic(kind, [&](const Topic& topic) {
-    if (wanted(topic)) call.reply.Bulk(topic.name);
-  });
+  std::optional<std::string> pattern;
+  if (call.size() == 3) pattern = call[2];
+  RunGather<TopicNames>(call, GatherOrder::kAtOnce, kind, std::move(pattern), false);
 }
 
 void ReplySubscribers(CommandCall& call, TopicKind kind) {
-  call.reply.Array((call.size() - 2) * 2);
-  for (size_t i = 2; i < call.size(); ++i) {
-    call.reply.Bulk(call[i]);
-    call.reply.Integer(static_cast<int64_t>(call.server.subscriptions.subscribers(kind, call[i])));
-  }
+  std::vector<std::string> channels;
+  for (size_t i = 2; i < call.size(); ++i) channels.emplace_back(call[i]);
+  RunGather<SubscriberCounts>(call, GatherOrder::kAtOnce, kind, std::move(channels));
 }
 
 void PubSubChannels(CommandCall& call) { ReplyChannels(call, TopicKind::kChannel); }
@@ -138,7 +200,7 @@ void PubSubNumSub(CommandCall& call) { ReplySubscribers(call, TopicKind::kChanne
 void PubSubShardNumSub(CommandCall& call) { ReplySubscribers(call, TopicKind::kShardChannel); }
 
 void PubSubNumPat(CommandCall& call) {
-  call.reply.Integer(static_cast<int64_t>(call.server.subscriptions.topics(TopicKind::kPattern)));
+  RunGather<TopicNames>(call, GatherOrder::kAtOnce, TopicKind::kPattern, std::nullopt, true);
 }
 
 void PubSubHelp(CommandCall& call) {
@@ -229,7 +291,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .complexity = "O(N) where N is the number of patterns the client is already subscribed to."},
     {.name = "publish",
      .arity = 3,
-     .flags = kPubSub | kLoading | kStale | kFast | kPausedLikeWrites,
+     .flags = kPubSub | kLoading | kStale | kFast | kPausedLikeWrites | kToListeners,
      .categories = kCategoryPubSub,
      .handler = PublishToChannel,
      .group = "pubsub",
@@ -256,7 +318,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
                    "M is the number of total patterns subscribed in the system (by any client)."},
     {.name = "spublish",
      .arity = 3,
-     .flags = kPubSub | kLoading | kStale | kFast | kPausedLikeWrites,
+     .flags = kPubSub | kLoading | kStale | kFast | kPausedLikeWrites | kToListeners,
      .categories = kCategoryPubSub,
      .shard_channels = {1, 1, 1},
      .handler = PublishToShardChannel,

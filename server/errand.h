@@ -12,10 +12,11 @@
 namespace orrery::server {
 
 enum class ErrandKind : uint8_t {
-  kCommand,     // A command runs where its keys are (server/command_errand.h).
-  kGatherPart,  // A command that concerns all shards (server/gather_run.h).
-  kLentBody,    // A value that the reply of another shard has borrowed (server/lent_body.h).
-  kFarewell,    // Its shard will ask for nothing any more. Is read only, and does not come back.
+  kCommand,          // A command runs where its keys are (server/command_errand.h).
+  kGatherPart,       // A command that concerns all shards (server/gather_run.h).
+  kPublicationPart,  // A message to the subscribers of another shard (server/publication.h).
+  kLentBody,         // A value that the reply of another shard has borrowed (server/lent_body.h).
+  kFarewell,  // Its shard will ask for nothing any more. Is read only, and does not come back.
 };
 
 struct Errand {

@@ -33,6 +33,8 @@ Router::Router(const ShardPlace& place, const RouterOptions& options, ServerCont
   server.shards = group_.shards();
   server.shard = self_;
   server.gathers = this;
+  server.remote_listeners = this;
+  server.subscriptions.TellOthers(group_.interest(self_));
 }
 
 Router::~Router() { ORRERY_CHECK_MSG(away_ == 0, "a shard died before its errands came home"); }
@@ -43,7 +45,10 @@ Router::Target Router::TargetOf(const Command& command, const CommandSpec* spec)
   if (spec->shard_of != nullptr) {
     return {.extent = Extent::kOneShard, .shard = spec->shard_of(command, server_.shards)};
   }
-  if (spec->keys.first == 0) return {};
+  if (spec->keys.first == 0) {
+    const bool to_listeners = (spec->flags & kToListeners) != 0;
+    return {.extent = to_listeners ? Extent::kListeners : Extent::kNoKeys};
+  }
   const size_t last = spec->keys.LastOf(command.size());
   const auto step = static_cast<size_t>(spec->keys.step);
   auto index = static_cast<size_t>(spec->keys.first);
@@ -69,6 +74,11 @@ bool Router::Run(Command& command, const CommandSpec* spec, const Target& target
     }
     if (target.shard != self_) return Send(command, spec, target.shard, client);
     RunHere(command, spec, first_key_hash, client, reply);
+    return true;
+  }
+  if (target.extent == Extent::kListeners && routed) {
+    if (!MayPublish(command, *spec, client)) return false;
+    Execute(command, spec, first_key_hash, client, server_, reply);
     return true;
   }
   if (!RepliesAreIn(client)) return false;
@@ -119,16 +129,19 @@ CommandErrand& Router::Enqueue(Client& client) {
   return *errand;
 }
 
-bool Router::Send(Command& command, const CommandSpec* spec, uint32_t shard, Client& client) {
+bool Router::HasCredit(uint32_t shard, Client& client) {
   Peer& peer = peers_[shard];
   const bool others_first = !peer.stalled.empty() && &client != resumed_;
-  if (peer.away >= options_.errands_max || others_first) {
-    client.route.wait = RouteWait::kCredit;
-    client.route.stalled_for = shard;
-    peer.stalled.PushBack(client);
-    ++stalled_;
-    return false;
-  }
+  if (peer.away < options_.errands_max && !others_first) return true;
+  client.route.wait = RouteWait::kCredit;
+  client.route.stalled_for = shard;
+  peer.stalled.PushBack(client);
+  ++stalled_;
+  return false;
+}
+
+bool Router::Send(Command& command, const CommandSpec* spec, uint32_t shard, Client& client) {
+  if (!HasCredit(shard, client)) return false;
   client.last_command = spec->ForCall(command);
   CommandErrand& errand = Enqueue(client);
   errand.target = shard;
@@ -138,7 +151,7 @@ bool Router::Send(Command& command, const CommandSpec* spec, uint32_t shard, Cli
   errand.no_touch = client.no_touch;
   errand.spec = spec;
   errand.command.TakeOver(command, kBodyBytesMin);
-  ++peer.away;
+  ++peers_[shard].away;
   ++away_;
   Post(shard, errand);
   return true;
@@ -169,6 +182,8 @@ void Router::Receive(Errand& errand) {
       return ComeHome(static_cast<CommandErrand&>(errand));
     case ErrandKind::kGatherPart:
       return ReceivePart(static_cast<GatherPart&>(errand));
+    case ErrandKind::kPublicationPart:
+      return ReceivePart(static_cast<PublicationPart&>(errand));
     case ErrandKind::kLentBody: {
       auto& lent = static_cast<LentBody&>(errand);
       lent.body = {};
@@ -244,6 +259,7 @@ void Router::Release(CommandErrand& errand) {
   errand.reply.Advance(errand.reply.size_bytes());
   errand.client = nullptr;
   errand.complete = false;
+  errand.publication = false;
   errand.replies = 1;
   command_pool_.Give(errand);
 }
@@ -266,6 +282,7 @@ void Router::Collect(Client& client, PendingOutput& output) {
   while (route.first != nullptr && route.first->complete) {
     CommandErrand& errand = *std::exchange(route.first, route.first->next);
     route.count -= errand.replies;
+    if (errand.publication) --route.publications;
     output.TakeAll(errand.reply);
     Release(errand);
   }
@@ -294,7 +311,7 @@ void Router::Forget(Client& client) {
     if (errand.complete) Release(errand);
   }
   route.last = nullptr;
-  route.count = 0;
+  route.count = route.publications = 0;
   if (route.wide != nullptr) std::exchange(route.wide, nullptr)->client = nullptr;
   if (client.stalled_link.linked()) {
     peers_[route.stalled_for].stalled.Remove(client);

@@ -3,7 +3,9 @@
 //
 // A command whose keys are all on one shard runs there: here at once, elsewhere as an errand. Such
 // commands flow: the next one is read while replies are on their way, and each client has a queue
-// of replies that are due, which is emptied from its front only. Every other command is a barrier:
+// of replies that are due, which is emptied from its front only. Messages to subscribers flow
+// likewise behind each other, but start when all that is before them has taken effect: who receives
+// one may count on it. Every other command is a barrier:
 // it waits until no reply of its client is due, and if it runs on several shards (a wide command:
 // gathers, transactions), later ones wait for its end.
 //
@@ -35,6 +37,8 @@
 #include "server/gather.h"
 #include "server/gather_run.h"
 #include "server/lent_body.h"
+#include "server/publication.h"
+#include "server/publish.h"
 #include "server/reply_writer.h"
 #include "server/resp_parser.h"
 #include "server/server_context.h"
@@ -59,7 +63,7 @@ class RoutedClients {
   virtual void Continue(Client& client) = 0;
 };
 
-class Router final : public GatherStarter {
+class Router final : public GatherStarter, public RemoteListeners {
  public:
   // Everything must outlive the router. Errands of it that are away must have come home before it
   // dies (Leave()).
@@ -72,7 +76,7 @@ class Router final : public GatherStarter {
   // --- For the command processor.
 
   // Where a command's keys are.
-  enum class Extent : uint8_t { kNoKeys, kOneShard, kSeveralShards };
+  enum class Extent : uint8_t { kNoKeys, kOneShard, kSeveralShards, kListeners };
   struct Target {
     Extent extent = Extent::kNoKeys;
     uint32_t shard = 0;  // With kOneShard.
@@ -131,6 +135,11 @@ class Router final : public GatherStarter {
   }
   void Start(CommandCall& call, Gather& gather, GatherOrder order) override;
 
+  // --- For messages to subscribers.
+
+  bool Publish(CommandCall& call, TopicKind kind, const Payload& payload,
+               int64_t receivers) override;
+
   // For the loans of bodies: the last reference has gone.
   void GiveBack(LentBody& lent) { Post(lent.home, lent); }
 
@@ -152,6 +161,10 @@ class Router final : public GatherStarter {
   PendingOutput& Behind(Client& client);
   void RunHere(const Command& command, const CommandSpec* spec, uint64_t first_key_hash,
                Client& client, ReplyWriter& reply);
+  // Whether there is credit for an errand to the shard. If not, the client waits for it.
+  bool HasCredit(uint32_t shard, Client& client);
+  // Whether the client may publish now. If not, it waits.
+  bool MayPublish(const Command& command, const CommandSpec& spec, Client& client);
   // Whether there was credit for it.
   bool Send(Command& command, const CommandSpec* spec, uint32_t shard, Client& client);
 
@@ -161,6 +174,10 @@ class Router final : public GatherStarter {
   void ComeHome(CommandErrand& errand);
   SharedBytes Lend(SharedBytes body, Router& borrower);
   void ReceivePart(GatherPart& part);
+  void ReceivePart(PublicationPart& part);
+  void EndPublication(Publication& publication);
+  // Fills listening_ with the other shards where somebody may listen to the channel.
+  void FindListening(TopicKind kind, std::string_view channel);
 
   // Hands over what has come for the client.
   void Serve(Client& client);
@@ -190,6 +207,8 @@ class Router final : public GatherStarter {
   ErrandPool<CommandErrand> command_pool_;
   ErrandPool<LentBody> loan_pool_;
   ErrandPool<GatherRun> gather_pool_;
+  ErrandPool<Publication> publication_pool_;
+  std::vector<uint32_t> listening_;
 };
 
 }  // namespace orrery::server

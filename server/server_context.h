@@ -22,6 +22,7 @@ namespace orrery::server {
 class Command;
 class CommandTable;
 class GatherStarter;
+class RemoteListeners;
 
 // What clients are told that they speak to. The commands behave as this version of Redis.
 inline constexpr const char kRedisVersion[] = "7.0.15";
@@ -111,7 +112,8 @@ struct ServerContext {
   // Of how many shards this is which.
   uint32_t shards = 1;
   uint32_t shard = 0;
-  GatherStarter* gathers = nullptr;  // Null where there is one shard.
+  GatherStarter* gathers = nullptr;  // Null where there is one shard; and so is this:
+  RemoteListeners* remote_listeners = nullptr;
   ServerConfig config = {};
   ServerIdentity identity = {};
   ServerStats stats = {};

@@ -102,6 +102,7 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   size_t input_memory_bytes() const;
   const Reactor& reactor() const { return *reactor_; }
   const Keyspace& keyspace() const { return keyspace_; }
+  const Subscriptions& subscriptions() const { return subscriptions_; }
 
   // Application.
   void OnEvents(std::span<const ConnectionEvent> events) override;

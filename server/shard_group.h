@@ -10,6 +10,7 @@
 #include "runtime/bells.h"
 #include "runtime/mailboxes.h"
 #include "server/errand.h"
+#include "server/interest.h"
 
 namespace orrery::server {
 
@@ -23,6 +24,7 @@ class ShardGroup {
       : mailboxes_(options), bells_(bells) {
     for (uint32_t shard = 0; shard < options.shards; ++shard) {
       farewells_.emplace_back(ErrandKind::kFarewell, shard);
+      interests_.emplace_back();
     }
   }
   ShardGroup(const ShardGroup&) = delete;
@@ -31,6 +33,9 @@ class ShardGroup {
   uint32_t shards() const { return mailboxes_.shards(); }
   ErrandMailboxes& mailboxes() { return mailboxes_; }
   Errand& farewell(unsigned shard) { return farewells_[shard]; }
+
+  // What somebody listens to on the shard.
+  Interest& interest(unsigned shard) { return interests_[shard]; }
 
   Bells& bells() { return *bells_; }
 
@@ -53,6 +58,7 @@ class ShardGroup {
  private:
   ErrandMailboxes mailboxes_;
   std::deque<Errand> farewells_;
+  std::deque<Interest> interests_;
   Bells* const bells_;
   std::atomic<uint64_t> last_client_id_ = 0;
   std::atomic<uint32_t> clients_ = 0;

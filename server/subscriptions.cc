@@ -12,6 +12,11 @@ Subscriptions::~Subscriptions() {
   }
 }
 
+void Subscriptions::TellOthers(Interest& interest) {
+  ORRERY_CHECK(subscriptions_.size() == 0);
+  interest_ = &interest;
+}
+
 Topic* Subscriptions::Find(TopicKind kind, std::string_view name) const {
   return OfKind(kind).by_name.Find(hash_(name),
                                    [name](const Topic& topic) { return topic.name == name; });
@@ -37,6 +42,7 @@ bool Subscriptions::Subscribe(Client& client, TopicKind kind, std::string_view n
     topic = new Topic{.kind = kind, .name = std::string(name), .number = ++last_topic_number_};
     OfKind(kind).by_name.Insert(*topic, hash_(name));
     OfKind(kind).order.PushBack(*topic);
+    if (interest_ != nullptr) interest_->Add(kind, name);
   }
   if (client.subscriber == nullptr) client.subscriber = std::make_unique<Subscriber>(client);
   auto* subscription = new Subscription{.subscriber = *client.subscriber,
@@ -58,6 +64,7 @@ void Subscriptions::Remove(Subscription& subscription) {
   subscriber.of(topic.kind).Remove(subscription);
   delete &subscription;
   if (topic.subscriptions.empty()) {
+    if (interest_ != nullptr) interest_->Remove(topic.kind, topic.name);
     OfKind(topic.kind).by_name.Remove(topic);
     OfKind(topic.kind).order.Remove(topic);
     delete &topic;

@@ -13,6 +13,7 @@
 #include "base/intrusive_hash_table.h"
 #include "base/intrusive_list.h"
 #include "server/client.h"
+#include "server/interest.h"
 #include "server/key_hash.h"
 #include "server/subscription.h"
 
@@ -27,6 +28,9 @@ class Subscriptions {
   // REQUIRES: nobody listens any more.
   ~Subscriptions();
 
+  // From now on the other shards are told what somebody listens to here. REQUIRES: nobody does.
+  void TellOthers(Interest& interest);
+
   // Both say whether that changed anything.
   bool Subscribe(Client& client, TopicKind kind, std::string_view name);
   bool Unsubscribe(Client& client, TopicKind kind, std::string_view name);
@@ -35,6 +39,7 @@ class Subscriptions {
 
   // Null when nobody listens to it.
   Topic* Find(TopicKind kind, std::string_view name) const;
+  size_t size() const { return subscriptions_.size(); }
   // How many topics somebody listens to, and how many listen to one.
   size_t topics(TopicKind kind) const { return OfKind(kind).order.size(); }
   size_t subscribers(TopicKind kind, std::string_view name) const {
@@ -63,6 +68,7 @@ class Subscriptions {
   void Remove(Subscription& subscription);
 
   KeyHash hash_;
+  Interest* interest_ = nullptr;  // Null where there are no others.
   std::array<Kind, kTopicKinds> kinds_;
   IntrusiveHashTable<Subscription, &Subscription::link> subscriptions_;
   uint64_t last_topic_number_ = 0;
