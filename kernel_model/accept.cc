@@ -60,6 +60,9 @@ Attempt TryAccept(RingCore& ring, Request& request) {
       return Attempt::Done(-EMFILE);
     }
     Connection& connection = *machine.tcp.Accept(file);
+    if (!connection.path.empty() && request.peer_address != nullptr) {
+      StopUnknown("the address of a UNIX socket's peer, connection", connection.number);
+    }
     const int32_t named =
         TellAddress(Tcp::FarPort(connection), request.peer_address, request.peer_address_bytes);
     OpenFile& accepted = machine.NewStream(connection);

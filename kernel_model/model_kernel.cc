@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -23,6 +24,11 @@ bool IsNumericAddress(const std::string& address) {
   in6_addr ignored;
   return inet_pton(AF_INET, address.c_str(), &ignored) == 1 ||
          inet_pton(AF_INET6, address.c_str(), &ignored) == 1;
+}
+
+bool IsUnix(const OpenFile& file) {
+  if (file.kind == FileKind::kListener) return !file.listener->path.empty();
+  return file.kind == FileKind::kStream && !file.connection->path.empty();
 }
 
 // Options that change nothing that the model shows.
@@ -106,9 +112,45 @@ std::expected<int, Errno> ModelKernel::Listen(const ListenOptions& options) {
   return machine_->InsertDescriptor(**file, O_CLOEXEC);
 }
 
+std::expected<std::vector<int>, Errno> ModelKernel::ListenShared(const ListenOptions& options,
+                                                                 unsigned sockets) {
+  ORRERY_CHECK(sockets >= 1);
+  std::vector<int> listeners;
+  while (listeners.size() < sockets) {
+    auto listener = listeners.empty() ? Listen(options) : ListenBeside(listeners.front());
+    if (!listener) {
+      for (const int each : listeners) Close(each);
+      return std::unexpected(listener.error());
+    }
+    listeners.push_back(*listener);
+  }
+  return listeners;
+}
+
+std::expected<int, Errno> ModelKernel::ListenBeside(int listener) {
+  if (machine_->descriptors.full()) return std::unexpected(Errno(EMFILE));
+  OpenFile& file = machine_->tcp.ListenBeside(*machine_->descriptors.Find(listener));
+  return machine_->InsertDescriptor(file, O_CLOEXEC);
+}
+
+std::expected<int, Errno> ModelKernel::ListenUnix(const UnixListenOptions& options) {
+  if (options.path.size() >= sizeof sockaddr_un{}.sun_path) {
+    return std::unexpected(Errno(ENAMETOOLONG));
+  }
+  if (machine_->descriptors.full()) return std::unexpected(Errno(EMFILE));
+  const auto file = machine_->tcp.ListenUnix(options.path, options.backlog);
+  if (!file) return std::unexpected(file.error());
+  return machine_->InsertDescriptor(**file, O_CLOEXEC);
+}
+
+void ModelKernel::RemoveSocketFile(const std::string& path) {
+  machine_->tcp.RemoveSocketFile(path);
+}
+
 std::expected<uint16_t, Errno> ModelKernel::LocalPort(int listener) {
   const OpenFile* const file = machine_->descriptors.Find(listener);
   if (file == nullptr) return std::unexpected(Errno(EBADF));
+  if (IsUnix(*file)) return std::unexpected(Errno(EAFNOSUPPORT));
   if (file->kind == FileKind::kListener) return file->listener->port;
   if (file->kind == FileKind::kStream) return file->connection->port;
   if (file->kind == FileKind::kSocket) return file->bound_port;
@@ -124,6 +166,7 @@ std::expected<SocketEnds, Errno> ModelKernel::Ends(int socket) {
   const Connection& connection = *file->connection;
   // After a reset, the socket has no peer.
   if (connection.reset_arrived) return std::unexpected(Errno(ENOTCONN));
+  if (IsUnix(*file)) return SocketEnds{connection.path + ":0", connection.path + ":0"};
   const uint64_t peer = connection.other != nullptr ? connection.other->port : connection.number;
   return SocketEnds{.local = "127.0.0.1:" + std::to_string(connection.port),
                     .peer = "127.0.0.1:" + std::to_string(peer)};
@@ -134,6 +177,7 @@ std::expected<void, Errno> ModelKernel::SetSocketOption(int socket, int level, i
   OpenFile* const file = machine_->descriptors.Find(socket);
   if (file == nullptr) return std::unexpected(Errno(EBADF));
   if (!IsSocket(*file)) return std::unexpected(Errno(ENOTSOCK));
+  if (IsUnix(*file) && level == IPPROTO_TCP) return std::unexpected(Errno(EOPNOTSUPP));
   if (!IsKnownOption(level, option)) {
     StopUnknown("socket option of level " + std::to_string(level) + ", number",
                 static_cast<uint64_t>(option));
@@ -208,6 +252,10 @@ std::vector<ModelRing*> ModelKernel::rings() const { return machine_->rings; }
 
 std::expected<ModelKernel::PeerId, Errno> ModelKernel::PeerConnect(uint16_t port) {
   return machine_->tcp.PeerConnect(port);
+}
+
+std::expected<ModelKernel::PeerId, Errno> ModelKernel::PeerConnectUnix(const std::string& path) {
+  return machine_->tcp.PeerConnectUnix(path);
 }
 
 std::expected<size_t, Errno> ModelKernel::PeerSend(PeerId peer, std::span<const std::byte> bytes) {

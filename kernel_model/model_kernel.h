@@ -92,6 +92,11 @@ class ModelKernel final : public Kernel {
   // --- Kernel, for the program under test. Rings die before the kernel.
   std::expected<std::unique_ptr<Ring>, std::string> MakeRing(const RingOptions& options) override;
   std::expected<int, Errno> Listen(const ListenOptions& options) override;
+  std::expected<std::vector<int>, Errno> ListenShared(const ListenOptions& options,
+                                                      unsigned sockets) override;
+  // Socket files are known by their paths alone, apart from the file system that rings see.
+  std::expected<int, Errno> ListenUnix(const UnixListenOptions& options) override;
+  void RemoveSocketFile(const std::string& path) override;
   std::expected<uint16_t, Errno> LocalPort(int listener) override;
   // Of a peer of the world's: its number takes the place of its port.
   std::expected<SocketEnds, Errno> Ends(int socket) override;
@@ -136,6 +141,8 @@ class ModelKernel final : public Kernel {
   // Connects; completes at once. ECONNREFUSED: nobody listens on `port`. EAGAIN: the backlog is
   // full.
   std::expected<PeerId, Errno> PeerConnect(uint16_t port);
+  // The same to a UNIX socket. ENOENT: there is no such file.
+  std::expected<PeerId, Errno> PeerConnectUnix(const std::string& path);
   // How many of `bytes` entered the stream; 0 when it is full. EPIPE, ECONNRESET: it never will
   // again. A peer that has closed or reset its end may still be asked anything: nothing happens.
   std::expected<size_t, Errno> PeerSend(PeerId peer, std::span<const std::byte> bytes);
@@ -189,6 +196,10 @@ class ModelKernel final : public Kernel {
  private:
   friend class ModelRing;
   friend class Program;
+
+  // One more that shares the port of a listener.
+  std::expected<int, Errno> ListenBeside(int listener);
+
   std::unique_ptr<Machine> machine_;
 };
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "kernel_model/request.h"
@@ -59,6 +60,7 @@ class WaitQueue {
 
 struct Listener {
   uint16_t port = 0;
+  std::string path;  // Of a UNIX socket, whose port is 0.
   int backlog = 0;
   bool shut = false;              // SHUT_RD: refuses, and accepts end with EINVAL.
   size_t arriving = 0;            // Connections whose last packet is on its way.

@@ -206,5 +206,46 @@ TEST_F(SocketTest, ASocketMayBeMadeInASlot) {  // Fact A9.
   EXPECT_EQ(machine_.kernel.open_files(), 0U);
 }
 
+// Facts A15, A16. Without other choices they get connections in turn.
+TEST_F(SocketTest, ListenersShareAPort) {
+  const std::vector<int> listeners = machine_.kernel.ListenShared({}, 3).value();
+  const uint16_t port = *machine_.kernel.LocalPort(listeners.front());
+  for (const int listener : listeners) EXPECT_EQ(machine_.kernel.LocalPort(listener), port);
+  EXPECT_EQ(machine_.kernel.Listen({.port = port}).error(), Errno(EADDRINUSE));
+  for (int peer = 0; peer < 6; ++peer) ASSERT_TRUE(machine_.kernel.PeerConnect(port));
+  for (size_t number = 0; number < listeners.size(); ++number) {
+    for (uint64_t accept = 1; accept <= 3; ++accept) {
+      machine_.Accept(10 * number + accept, listeners[number]);
+    }
+    EXPECT_EQ(machine_.Look().size(), 2U);
+  }
+  for (const int listener : listeners) machine_.kernel.Close(listener);
+}
+
+// Without room for all descriptors nothing stays open.
+TEST_F(SocketTest, ListenersThatShareAPortAreMadeTogether) {
+  const size_t before = machine_.kernel.open_descriptors();
+  EXPECT_EQ(machine_.kernel.ListenShared({.port = 7000}, 2000).error(), Errno(EMFILE));
+  EXPECT_EQ(machine_.kernel.open_descriptors(), before);
+  const auto listener = machine_.kernel.Listen({.port = 7000});
+  ASSERT_TRUE(listener);
+  machine_.kernel.Close(*listener);
+}
+
+TEST_F(SocketTest, ASocketFileOutlivesItsListener) {  // unix(7)
+  model::ModelKernel& kernel = machine_.kernel;
+  EXPECT_EQ(kernel.PeerConnectUnix("/s").error(), Errno(ENOENT));
+  const int first = kernel.ListenUnix({.path = "/s"}).value();
+  EXPECT_EQ(kernel.ListenUnix({.path = "/s"}).error(), Errno(EADDRINUSE));
+  EXPECT_TRUE(kernel.PeerConnectUnix("/s"));
+  kernel.Close(first);
+  EXPECT_EQ(kernel.PeerConnectUnix("/s").error(), Errno(ECONNREFUSED));
+  const int second = kernel.ListenUnix({.path = "/s"}).value();
+  EXPECT_TRUE(kernel.PeerConnectUnix("/s"));
+  kernel.RemoveSocketFile("/s");
+  EXPECT_EQ(kernel.PeerConnectUnix("/s").error(), Errno(ENOENT));
+  kernel.Close(second);
+}
+
 }  // namespace
 }  // namespace orrery::model

@@ -46,12 +46,48 @@ std::expected<OpenFile*, Errno> Tcp::Listen(uint16_t port, int backlog) {
   if (listeners_.contains(port) || bound_.contains(port)) {
     return std::unexpected(Errno(EADDRINUSE));
   }
+  OpenFile& file = NewListener(backlog);
+  file.listener->port = port;
+  listeners_[port].push_back(&file);
+  return &file;
+}
+
+OpenFile& Tcp::NewListener(int backlog) {
   OpenFile& file = machine_.NewFile(FileKind::kListener);
   file.listener = std::make_unique<Listener>();
-  file.listener->port = port;
   file.listener->backlog = std::max(backlog, 0);
-  listeners_[port] = &file;
+  open_listeners_[file.number] = &file;
+  return file;
+}
+
+OpenFile& Tcp::ListenBeside(const OpenFile& listener) {
+  OpenFile& file = NewListener(listener.listener->backlog);
+  file.listener->port = listener.listener->port;
+  listeners_[file.listener->port].push_back(&file);
+  return file;
+}
+
+std::expected<OpenFile*, Errno> Tcp::ListenUnix(const std::string& path, int backlog) {
+  const auto found = socket_files_.find(path);
+  if (found != socket_files_.end() && found->second != nullptr) {
+    return std::unexpected(Errno(EADDRINUSE));
+  }
+  OpenFile& file = NewListener(backlog);
+  file.listener->path = path;
+  socket_files_[path] = &file;
   return &file;
+}
+
+OpenFile* Tcp::FindListener(uint16_t port) {
+  const auto found = listeners_.find(port);
+  if (found == listeners_.end()) return nullptr;
+  std::vector<OpenFile*> open = found->second;
+  std::erase_if(open, [](const OpenFile* file) { return file->listener->shut; });
+  if (open.empty()) return nullptr;
+  if (open.size() == 1) return open.front();
+  // Fact A15. In turn, unless the choice has another one.
+  const uint64_t other = machine_.Choose(Site::kListener, port, open.size());
+  return open[(arrivals_++ + other) % open.size()];
 }
 
 uint16_t Tcp::FarPort(const Connection& connection) {
@@ -70,7 +106,16 @@ Connection* Tcp::Accept(OpenFile& listener) {
 
 void Tcp::CloseListener(OpenFile& listener) {
   if (!listener.listener->shut) Shutdown(listener, SHUT_RD);
-  listeners_.erase(listener.listener->port);
+  open_listeners_.erase(listener.number);
+  if (!listener.listener->path.empty()) {
+    // Its file stays.
+    const auto found = socket_files_.find(listener.listener->path);
+    if (found != socket_files_.end() && found->second == &listener) found->second = nullptr;
+    return;
+  }
+  const auto found = listeners_.find(listener.listener->port);
+  std::erase(found->second, &listener);
+  if (found->second.empty()) listeners_.erase(found);
 }
 
 // --- The program's end
@@ -420,9 +465,10 @@ void Tcp::Deliver(Connection& connection, const Packet& packet) {
 }
 
 void Tcp::DeliverConnect(Connection& connection) {
-  const auto found = listeners_.find(connection.port);
-  OpenFile* const file = found == listeners_.end() ? nullptr : found->second;
-  if (file == nullptr || file->number != connection.listener_number || file->listener->shut) {
+  // Of its own listener, also when others share the port (fact A16).
+  const auto found = open_listeners_.find(connection.listener_number);
+  OpenFile* const file = found == open_listeners_.end() ? nullptr : found->second;
+  if (file == nullptr || file->listener->shut) {
     connection.closed = true;
     ResetToPeer(connection);
     if (connection.other != nullptr) FinishConnect(connection, /*accepted=*/false);
@@ -454,11 +500,22 @@ Connection* Tcp::Find(uint64_t peer) const {
 }
 
 std::expected<uint64_t, Errno> Tcp::PeerConnect(uint16_t port) {
-  const auto found = listeners_.find(port);
-  if (found == listeners_.end() || found->second->listener->shut) {
+  OpenFile* const listener = FindListener(port);
+  if (listener == nullptr) return std::unexpected(Errno(ECONNREFUSED));
+  return PeerArrive(*listener);
+}
+
+std::expected<uint64_t, Errno> Tcp::PeerConnectUnix(const std::string& path) {
+  const auto found = socket_files_.find(path);
+  if (found == socket_files_.end()) return std::unexpected(Errno(ENOENT));
+  if (found->second == nullptr || found->second->listener->shut) {
     return std::unexpected(Errno(ECONNREFUSED));
   }
-  Connection* const connection = Arrive(*found->second);
+  return PeerArrive(*found->second);
+}
+
+std::expected<uint64_t, Errno> Tcp::PeerArrive(OpenFile& listener) {
+  Connection* const connection = Arrive(listener);
   if (connection == nullptr) return std::unexpected(Errno(EAGAIN));
   const uint64_t number = connection->number;
   machine_.Emit(EventKind::kPeer, number, static_cast<int64_t>(PeerAction::kConnect));
@@ -478,6 +535,7 @@ Connection* Tcp::Arrive(OpenFile& file) {
   Connection& connection = *connections_[number];
   connection.number = number;
   connection.port = listener.port;
+  connection.path = listener.path;
   connection.listener_number = file.number;
   connection.arrival.connection = &connection;
   connection.fin_acknowledged.connection = &connection;

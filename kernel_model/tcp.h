@@ -1,4 +1,5 @@
-// TCP: listeners, connections, and the peers at their far ends. Private to kernel_model.
+// TCP: listeners, connections, and the peers at their far ends. Private to kernel_model. UNIX
+// sockets are connections, too, whose listener has a path.
 //
 // A connection is two byte queues and a wire. What the program sends is at the peer at once (the
 // world decides when it reads); what the peer sends travels over the wire, one packet after the
@@ -14,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/errno.h"
@@ -53,6 +55,7 @@ struct Payload {
 struct Connection {
   uint64_t number = 0;
   uint16_t port = 0;
+  std::string path;  // Of a UNIX socket.
 
   // The program's end. Without a file before it is accepted and after it is closed.
   OpenFile* file = nullptr;
@@ -99,6 +102,11 @@ class Tcp {
   // --- For the program's side. Results are byte counts or -errno; EAGAIN means: wait.
   // EADDRINUSE: somebody listens there. Port 0 chooses one.
   std::expected<OpenFile*, Errno> Listen(uint16_t port, int backlog);
+  // One more that shares the port of a listener.
+  OpenFile& ListenBeside(const OpenFile& listener);
+  // EADDRINUSE: somebody listens at the path.
+  std::expected<OpenFile*, Errno> ListenUnix(const std::string& path, int backlog);
+  void RemoveSocketFile(const std::string& path) { socket_files_.erase(path); }
   // For sockets by the ring; tcp_local.cc. 0 or -errno.
   int32_t Bind(OpenFile& socket, uint16_t port);
   int32_t ListenOn(OpenFile& socket, int backlog);
@@ -138,6 +146,7 @@ class Tcp {
 
   // --- For the peers.
   std::expected<uint64_t, Errno> PeerConnect(uint16_t port);
+  std::expected<uint64_t, Errno> PeerConnectUnix(const std::string& path);
   std::expected<size_t, Errno> PeerSend(uint64_t peer, std::span<const std::byte> bytes);
   PeerRead PeerReceive(uint64_t peer, std::span<std::byte> bytes);
   void PeerShutdownWrite(uint64_t peer);
@@ -178,19 +187,27 @@ class Tcp {
   void Refuse(Connection& near);
   // The handshake has ended at the listener.
   void FinishConnect(Connection& far, bool accepted);
+  // Neither at a port nor at a path yet.
+  OpenFile& NewListener(int backlog);
   // A port that nobody has, or 0.
   uint16_t FindPort();
+  // The listener that the next connection to the port goes to; null when nobody accepts there.
+  OpenFile* FindListener(uint16_t port);
   // A connection to a listener; null when its backlog is full.
   Connection* Arrive(OpenFile& listener);
+  std::expected<uint64_t, Errno> PeerArrive(OpenFile& listener);
   // Frees it when both ends are gone and nothing is on the wire.
   void Reap(Connection& connection);
 
   Machine& machine_;
   // By connection number; null where one is gone or the number names another file.
   std::vector<std::unique_ptr<Connection>> connections_;
-  std::map<uint16_t, OpenFile*> listeners_;  // By port.
-  std::vector<uint64_t> unlinked_;           // Ends whose other end has become unreachable.
-  std::map<uint16_t, OpenFile*> bound_;      // Sockets that do not listen, by port.
+  std::map<uint16_t, std::vector<OpenFile*>> listeners_;  // By port; those that share it together.
+  std::map<std::string, OpenFile*> socket_files_;         // Null: nobody listens any more.
+  std::map<uint64_t, OpenFile*> open_listeners_;          // By number of the file, of both kinds.
+  uint64_t arrivals_ = 0;                                 // At ports that are shared.
+  std::vector<uint64_t> unlinked_;       // Ends whose other end has become unreachable.
+  std::map<uint16_t, OpenFile*> bound_;  // Sockets that do not listen, by port.
   uint16_t next_port_ = 32768;
 };
 

@@ -49,7 +49,8 @@ int32_t Tcp::ListenOn(OpenFile& socket, int backlog) {
   socket.listener = std::make_unique<Listener>();
   socket.listener->port = socket.bound_port;
   socket.listener->backlog = std::max(backlog, 0);
-  listeners_[socket.bound_port] = &socket;
+  open_listeners_[socket.number] = &socket;
+  listeners_[socket.bound_port].push_back(&socket);
   return 0;
 }
 
@@ -60,12 +61,12 @@ int32_t Tcp::Connect(OpenFile& socket, uint16_t port) {
   if (socket.connect_error != 0) return -std::exchange(socket.connect_error, 0);
   if (socket.connecting) return -EALREADY;  // Fact A13.
   ReapUnlinked();
-  const auto found = listeners_.find(port);
-  if (found == listeners_.end() || found->second->listener->shut) {
+  OpenFile* const listener = FindListener(port);
+  if (listener == nullptr) {
     socket.connect_error = ECONNREFUSED;
     return -EAGAIN;
   }
-  Connection* const far = Arrive(*found->second);
+  Connection* const far = Arrive(*listener);
   const uint64_t number = machine_.next_file_number++;
   connections_.resize(number + 1);
   connections_[number] = std::make_unique<Connection>();
@@ -89,12 +90,12 @@ int32_t Tcp::Connect(OpenFile& socket, uint16_t port) {
 }
 
 void Tcp::TryAgain(Connection& near) {
-  const auto found = listeners_.find(near.waits_for_port);
-  if (found == listeners_.end() || found->second->listener->shut) {
+  OpenFile* const listener = FindListener(near.waits_for_port);
+  if (listener == nullptr) {
     Refuse(near);
     return;
   }
-  Connection* const far = Arrive(*found->second);
+  Connection* const far = Arrive(*listener);
   if (far == nullptr) {
     machine_.timers.Arm(near.arrival, machine_.now + kSynAgain);
     return;

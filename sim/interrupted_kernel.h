@@ -32,6 +32,14 @@ class InterruptedKernel final : public Kernel {
   std::expected<int, Errno> Listen(const ListenOptions& options) override {
     return kernel_.Listen(options);
   }
+  std::expected<std::vector<int>, Errno> ListenShared(const ListenOptions& options,
+                                                      unsigned sockets) override {
+    return kernel_.ListenShared(options, sockets);
+  }
+  std::expected<int, Errno> ListenUnix(const UnixListenOptions& options) override {
+    return kernel_.ListenUnix(options);
+  }
+  void RemoveSocketFile(const std::string& path) override { kernel_.RemoveSocketFile(path); }
   std::expected<uint16_t, Errno> LocalPort(int listener) override {
     return kernel_.LocalPort(listener);
   }

@@ -13,6 +13,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/errno.h"
 #include "base/units.h"
@@ -26,7 +27,14 @@ struct ListenOptions {
   int backlog = 511;
 };
 
-// The two ends of a connected socket: "127.0.0.1:6379", "[::1]:6379".
+struct UnixListenOptions {
+  std::string path;
+  unsigned permissions = 0;  // Of the socket file, as chmod(2) has them; 0 leaves what umask says.
+  int backlog = 511;
+};
+
+// The two ends of a connected socket: "127.0.0.1:6379", "[::1]:6379"; of a UNIX socket both are
+// its listener's path, "/run/server.sock:0".
 struct SocketEnds {
   std::string local;
   std::string peer;
@@ -55,7 +63,23 @@ class Kernel {
   // an error (EADDRINUSE). EINVAL: not a numeric address.
   virtual std::expected<int, Errno> Listen(const ListenOptions& options) = 0;
 
-  // The port that a listening socket is bound to.
+  // So many listening sockets on one port, otherwise like Listen()'s: the kernel gives each
+  // connection to one of them (SO_REUSEPORT). Connections that wait at one are reset when it is
+  // closed, also while others listen. EADDRINUSE: somebody else listens there, whether willing to
+  // share or not. REQUIRES: sockets >= 1.
+  virtual std::expected<std::vector<int>, Errno> ListenShared(const ListenOptions& options,
+                                                              unsigned sockets) = 0;
+
+  // A listening UNIX socket with CLOEXEC. A socket file that nobody listens at any more is
+  // replaced. EADDRINUSE: somebody does, or the file is no socket. ENAMETOOLONG: the path is, for
+  // an address. Others are those of bind(2) and chmod(2).
+  virtual std::expected<int, Errno> ListenUnix(const UnixListenOptions& options) = 0;
+
+  // Removes the file of a UNIX socket, before the socket is closed; whoever comes then finds
+  // nobody. Nothing happens when it is gone.
+  virtual void RemoveSocketFile(const std::string& path) = 0;
+
+  // The port that a listening TCP socket is bound to. EAFNOSUPPORT: it is a UNIX socket.
   virtual std::expected<uint16_t, Errno> LocalPort(int listener) = 0;
 
   // The ends of a connected socket. ENOTCONN: its peer has gone already.

@@ -6,12 +6,16 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <optional>
 
 #include "base/check.h"
@@ -36,7 +40,15 @@ struct SocketAddress {
   sockaddr* generic() { return reinterpret_cast<sockaddr*>(&storage); }
 };
 
+std::string FormatUnix(const SocketAddress& address) {
+  const auto& name = reinterpret_cast<const sockaddr_un&>(address.storage);
+  const size_t offset = offsetof(sockaddr_un, sun_path);
+  const size_t bytes = address.bytes > offset ? address.bytes - offset : 0;
+  return std::string(name.sun_path, ::strnlen(name.sun_path, bytes)) + ":0";
+}
+
 std::string Format(const SocketAddress& address) {
+  if (address.storage.ss_family == AF_UNIX) return FormatUnix(address);
   std::array<char, INET6_ADDRSTRLEN> text{};
   if (address.storage.ss_family == AF_INET6) {
     const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address.storage);
@@ -50,6 +62,43 @@ std::string Format(const SocketAddress& address) {
 
 Nanoseconds InNanoseconds(const timeval& time) {
   return time.tv_sec * kSecond + time.tv_usec * kMicrosecond;
+}
+
+// A stream socket that is bound to the address; `shared`: as one of several.
+std::expected<int, Errno> Bind(SocketAddress& address, bool shared) {
+  const sa_family_t family = address.storage.ss_family;
+  const int listener = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (listener < 0) return LastError();
+  const int on = 1;
+  const int off = 0;
+  // SO_REUSEADDR lets a restarted server have its port back from connections in TIME_WAIT; it never
+  // shares a port with a listener.
+  if (::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      (shared && ::setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) ||
+      (family == AF_INET6 &&
+       ::setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) ||
+      ::bind(listener, address.generic(), address.bytes) != 0) {
+    const auto error = LastError();
+    (void)::close(listener);
+    return error;
+  }
+  return listener;
+}
+
+// Whether somebody listens at the socket file.
+bool IsAlive(SocketAddress& address) {
+  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (probe < 0) return true;
+  // Without permission, or with a full backlog, somebody may be there.
+  const bool refused = ::connect(probe, address.generic(), address.bytes) != 0 &&
+                       (errno == ECONNREFUSED || errno == ENOENT);
+  (void)::close(probe);
+  return !refused;
+}
+
+bool IsSocketFile(const std::string& path) {
+  struct stat file{};
+  return ::lstat(path.c_str(), &file) == 0 && S_ISSOCK(file.st_mode);
 }
 
 std::optional<SocketAddress> ParseAddress(const std::string& text, uint16_t port) {
@@ -81,23 +130,67 @@ std::expected<std::unique_ptr<Ring>, std::string> LinuxKernel::MakeRing(
 std::expected<int, Errno> LinuxKernel::Listen(const ListenOptions& options) {
   std::optional<SocketAddress> address = ParseAddress(options.address, options.port);
   if (!address) return std::unexpected(Errno(EINVAL));
-  const int listener = ::socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (listener < 0) return LastError();
+  const auto listener = Bind(*address, /*shared=*/false);
+  if (!listener) return listener;
+  if (::listen(*listener, options.backlog) == 0) return listener;
+  const auto error = LastError();
+  Close(*listener);
+  return error;
+}
 
+std::expected<std::vector<int>, Errno> LinuxKernel::ListenShared(const ListenOptions& options,
+                                                                 unsigned sockets) {
+  ORRERY_CHECK(sockets >= 1);
+  std::optional<SocketAddress> address = ParseAddress(options.address, options.port);
+  if (!address) return std::unexpected(Errno(EINVAL));
+  std::vector<int> listeners;
+  const auto fail = [&](Errno error) {
+    for (const int listener : listeners) Close(listener);
+    return std::unexpected(error);
+  };
   const int on = 1;
-  const int off = 0;
-  const bool is_v6 = address->storage.ss_family == AF_INET6;
-  // SO_REUSEADDR lets a restarted server have its port back from connections in TIME_WAIT; it never
-  // shares a port with a listener.
-  if (::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-      (is_v6 && ::setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) ||
-      ::bind(listener, address->generic(), address->bytes) != 0 ||
+  for (unsigned number = 0; number < sockets; ++number) {
+    // The first asks for the port alone, which shows whether anybody has it, and shares it then.
+    const auto listener = Bind(*address, /*shared=*/number > 0);
+    if (!listener) return fail(listener.error());
+    listeners.push_back(*listener);
+    if (number > 0) continue;
+    if (::setsockopt(*listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
+        ::getsockname(*listener, address->generic(), &address->bytes) != 0) {
+      return fail(Errno(errno));
+    }
+  }
+  for (const int listener : listeners) {
+    if (::listen(listener, options.backlog) != 0) return fail(Errno(errno));
+  }
+  return listeners;
+}
+
+std::expected<int, Errno> LinuxKernel::ListenUnix(const UnixListenOptions& options) {
+  SocketAddress address;
+  auto& name = reinterpret_cast<sockaddr_un&>(address.storage);
+  name.sun_family = AF_UNIX;
+  address.bytes = sizeof name;
+  if (options.path.size() >= sizeof name.sun_path) return std::unexpected(Errno(ENAMETOOLONG));
+  options.path.copy(name.sun_path, options.path.size());
+  if (IsSocketFile(options.path) && !IsAlive(address)) RemoveSocketFile(options.path);
+  const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (listener < 0) return LastError();
+  const bool bound = ::bind(listener, address.generic(), address.bytes) == 0;
+  // Before listen(2): nobody connects with other permissions.
+  if (!bound ||
+      (options.permissions != 0 && ::chmod(options.path.c_str(), options.permissions) != 0) ||
       ::listen(listener, options.backlog) != 0) {
     const auto error = LastError();
+    if (bound) RemoveSocketFile(options.path);
     Close(listener);
     return error;
   }
   return listener;
+}
+
+void LinuxKernel::RemoveSocketFile(const std::string& path) {
+  (void)::unlink(path.c_str());  // Gone already, or not ours to remove: nothing follows from it.
 }
 
 std::expected<uint16_t, Errno> LinuxKernel::LocalPort(int listener) {
@@ -119,7 +212,9 @@ std::expected<SocketEnds, Errno> LinuxKernel::Ends(int socket) {
   SocketAddress peer = local;
   if (::getsockname(socket, local.generic(), &local.bytes) != 0) return LastError();
   if (::getpeername(socket, peer.generic(), &peer.bytes) != 0) return LastError();
-  return SocketEnds{.local = Format(local), .peer = Format(peer)};
+  // A peer that came to a UNIX socket has no name of its own.
+  const bool is_unix = local.storage.ss_family == AF_UNIX;
+  return SocketEnds{.local = Format(local), .peer = Format(is_unix ? local : peer)};
 }
 
 std::expected<void, Errno> LinuxKernel::SetSocketOption(int socket, int level, int option,

@@ -16,6 +16,10 @@ class LinuxKernel final : public Kernel {
   // An IPv6 listener takes IPv4 clients too where its address covers them ("::"). Errors are those
   // of socket(2), bind(2) and listen(2).
   std::expected<int, Errno> Listen(const ListenOptions& options) override;
+  std::expected<std::vector<int>, Errno> ListenShared(const ListenOptions& options,
+                                                      unsigned sockets) override;
+  std::expected<int, Errno> ListenUnix(const UnixListenOptions& options) override;
+  void RemoveSocketFile(const std::string& path) override;
   std::expected<uint16_t, Errno> LocalPort(int listener) override;
   std::expected<SocketEnds, Errno> Ends(int socket) override;
   std::expected<void, Errno> SetSocketOption(int socket, int level, int option, int value) override;

@@ -9,12 +9,16 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <initializer_list>
+#include <string>
 
 #include "gtest/gtest.h"
 
@@ -96,6 +100,94 @@ TEST_F(LinuxKernelTest, TellsTheEndsOfAConnection) {
     for (const int fd : {*listener, peer, accepted}) kernel_.Close(fd);
   }
   EXPECT_EQ(kernel_.Ends(-1).error(), Errno(EBADF));
+}
+
+// Several shards listen on one port; a port that anybody else has is an error all the same.
+TEST_F(LinuxKernelTest, SharesAPortWithItselfOnly) {
+  const auto listeners = kernel_.ListenShared({}, 3);
+  ASSERT_TRUE(listeners) << listeners.error().ToString();
+  ASSERT_EQ(listeners->size(), 3U);
+  const uint16_t port = kernel_.LocalPort(listeners->front()).value();
+  for (const int listener : *listeners) {
+    EXPECT_TRUE(IsCloseOnExec(listener));
+    EXPECT_EQ(kernel_.LocalPort(listener).value(), port);
+  }
+  EXPECT_EQ(kernel_.ListenShared({.port = port}, 2).error(), Errno(EADDRINUSE));
+  EXPECT_EQ(kernel_.Listen({.port = port}).error(), Errno(EADDRINUSE));
+  for (const int listener : *listeners) kernel_.Close(listener);
+  const auto alone = kernel_.ListenShared({.port = port}, 1);
+  ASSERT_TRUE(alone) << alone.error().ToString();
+  kernel_.Close(alone->front());
+
+  uint16_t foreign_port = 0;
+  for (const int option : {SO_REUSEADDR, SO_REUSEPORT}) {
+    const int foreign = ForeignListener({SO_REUSEADDR, option}, &foreign_port);
+    EXPECT_EQ(kernel_.ListenShared({.port = foreign_port}, 2).error(), Errno(EADDRINUSE));
+    kernel_.Close(foreign);
+  }
+  EXPECT_EQ(kernel_.ListenShared({.address = "nowhere"}, 2).error(), Errno(EINVAL));
+}
+
+class UnixListener : public LinuxKernelTest {
+ protected:
+  UnixListener() { kernel_.RemoveSocketFile(path_); }
+  ~UnixListener() override { kernel_.RemoveSocketFile(path_); }
+
+  int Connect() {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path_.copy(address.sun_path, sizeof address.sun_path - 1);
+    const int peer = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(::connect(peer, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    return peer;
+  }
+  unsigned Permissions() const {
+    struct stat file{};
+    EXPECT_EQ(::lstat(path_.c_str(), &file), 0);
+    return file.st_mode & 07777U;
+  }
+
+  // The name is short wherever the tests run: an address has room for some hundred bytes.
+  const std::string path_ = "/tmp/orrery-listener-" + std::to_string(::getpid());
+};
+
+TEST_F(UnixListener, HasItsPermissionsAndTellsItsPath) {
+  const auto listener = kernel_.ListenUnix({.path = path_, .permissions = 0720});
+  ASSERT_TRUE(listener) << listener.error().ToString();
+  EXPECT_TRUE(IsCloseOnExec(*listener));
+  EXPECT_EQ(Permissions(), 0720U);
+  EXPECT_EQ(kernel_.LocalPort(*listener).error(), Errno(EAFNOSUPPORT));
+  const int peer = Connect();
+  const int accepted = ::accept(*listener, nullptr, nullptr);
+  const auto ends = kernel_.Ends(accepted);
+  ASSERT_TRUE(ends);
+  EXPECT_EQ(ends->local, path_ + ":0");
+  EXPECT_EQ(ends->peer, path_ + ":0");
+  for (const int fd : {*listener, peer, accepted}) kernel_.Close(fd);
+}
+
+TEST_F(UnixListener, ReplacesAFileThatNobodyListensAt) {
+  const auto first = kernel_.ListenUnix({.path = path_});
+  ASSERT_TRUE(first);
+  EXPECT_EQ(kernel_.ListenUnix({.path = path_}).error(), Errno(EADDRINUSE));
+  kernel_.Close(Connect());  // It still listens.
+  kernel_.Close(*first);
+  const auto second = kernel_.ListenUnix({.path = path_});
+  ASSERT_TRUE(second) << second.error().ToString();
+  kernel_.Close(Connect());
+  kernel_.RemoveSocketFile(path_);
+  kernel_.Close(*second);
+  EXPECT_NE(::access(path_.c_str(), F_OK), 0);
+}
+
+TEST_F(UnixListener, LeavesOtherFilesAlone) {
+  const int file = ::open(path_.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+  ASSERT_GE(file, 0);
+  EXPECT_EQ(kernel_.ListenUnix({.path = path_}).error(), Errno(EADDRINUSE));
+  EXPECT_EQ(Permissions(), 0600U);
+  kernel_.Close(file);
+  EXPECT_EQ(kernel_.ListenUnix({.path = std::string(200, 'x')}).error(), Errno(ENAMETOOLONG));
+  EXPECT_EQ(kernel_.ListenUnix({.path = "/nowhere/at/all"}).error(), Errno(ENOENT));
 }
 
 TEST_F(LinuxKernelTest, TellsWhatTheProcessUses) {

@@ -277,6 +277,14 @@ class ServerTraceRecorder::RecordingKernel final : public Kernel {
     log_.Write(listen);
     return listener;
   }
+  // A trace has no words for these.
+  std::expected<std::vector<int>, Errno> ListenShared(const ListenOptions&, unsigned) override {
+    return std::unexpected(Errno(EOPNOTSUPP));
+  }
+  std::expected<int, Errno> ListenUnix(const UnixListenOptions&) override {
+    return std::unexpected(Errno(EOPNOTSUPP));
+  }
+  void RemoveSocketFile(const std::string& path) override { inner_.RemoveSocketFile(path); }
   std::expected<uint16_t, Errno> LocalPort(int listener) override {
     return inner_.LocalPort(listener);
   }

@@ -2,8 +2,10 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <string>
 #include <vector>
 
 #include "tests/conformance/fixture.h"
@@ -11,6 +13,7 @@
 namespace orrery::conformance {
 namespace {
 
+using testing::Each;
 using testing::ElementsAre;
 
 constexpr uint8_t kOpListen = 57;         // IORING_OP_LISTEN
@@ -261,6 +264,92 @@ TEST_P(Accept, A2_TheOldestOfSeveralIsServedFirst) {
     EXPECT_GE(seen.result, 0);
     kernel().Close(seen.result);
   }
+}
+
+// --- Listeners that share a port, and UNIX listeners
+
+class SharedPort : public Accept {
+ protected:
+  void Listen(unsigned listeners) {
+    listeners_ = kernel().ListenShared({}, listeners).value();
+    for (const int listener : listeners_) world().PrepareListener(listener);
+    port_ = kernel().LocalPort(listeners_.front()).value();
+  }
+  void AcceptAll(size_t listener) {
+    ASSERT_TRUE(queue().AcceptMultishot(File::Descriptor(listeners_[listener]), SOCK_CLOEXEC,
+                                        Id(static_cast<uint32_t>(listener))));
+  }
+  std::vector<World::Peer> ConnectAll(size_t peers) {
+    std::vector<World::Peer> connected;
+    while (connected.size() < peers) connected.push_back(world().Connect(port_).value());
+    return connected;
+  }
+  void TearDown() override {
+    for (const int listener : listeners_) kernel().Close(listener);
+  }
+
+  std::vector<int> listeners_;
+  uint16_t port_ = 0;
+};
+INSTANTIATE_TEST_SUITE_P(Kernels, SharedPort, AllWorlds(), WorldName);
+
+TEST_P(SharedPort, A15_OneListenerGetsAConnection) {
+  constexpr size_t kPeers = 24;
+  Listen(3);
+  for (const size_t listener : {0, 1, 2}) AcceptAll(listener);
+  const auto peers = ConnectAll(kPeers);
+  for (const Seen& accepted : Await(kPeers)) {
+    EXPECT_TRUE(accepted.more());
+    ASSERT_GE(accepted.result, 0);
+  }
+  ExpectQuiet();
+}
+
+TEST_P(SharedPort, A16_WhoWaitsAtAListenerThatClosesIsReset) {
+  constexpr size_t kPeers = 24;
+  Listen(2);
+  const auto peers = ConnectAll(kPeers);
+  kernel().Close(listeners_.front());
+  listeners_.erase(listeners_.begin());
+  AcceptAll(0);
+  Submit();
+  const std::vector<Seen> accepted = Visible();
+  for (const Seen& each : accepted) {
+    ASSERT_GE(each.result, 0);
+    ASSERT_TRUE(queue().Send(File::Descriptor(each.result), AsBytes("!"), 0, Id(999)));
+  }
+  EXPECT_THAT(Await(accepted.size()), Each(Final(999, 1)));
+  size_t served = 0;
+  for (const World::Peer peer : peers) {
+    const PeerRead read = ReadFromPeer(peer, 1);
+    served += read.bytes.size();
+    EXPECT_TRUE(read.reset || read.bytes == "!");
+  }
+  EXPECT_EQ(served, accepted.size());
+  // Hardly ever has one of two all of them.
+  EXPECT_GT(served, 0U);
+  EXPECT_LT(served, kPeers);
+}
+
+TEST_P(Accept, A17_AUnixListenerIsAcceptedFrom) {
+  // Short wherever the tests run: an address has room for some hundred bytes.
+  const std::string path = "/tmp/orrery-conformance-" + std::to_string(::getpid());
+  const int unix_listener = kernel().ListenUnix({.path = path}).value();
+  EXPECT_EQ(world().ConnectUnix(path + "-not").error(), Errno(ENOENT));
+  const World::Peer first = world().ConnectUnix(path).value();
+  ASSERT_TRUE(queue().AcceptMultishot(File::Descriptor(unix_listener), SOCK_CLOEXEC, Id(1)));
+  const Seen accepted = AwaitOne();
+  ASSERT_GE(accepted.result, 0);
+  EXPECT_TRUE(accepted.more());
+  ExpectConnected(accepted.result, first);
+  const auto ends = kernel().Ends(accepted.result);
+  ASSERT_TRUE(ends);
+  EXPECT_EQ(ends->peer, path + ":0");
+  EXPECT_EQ(kernel().SetSocketOption(unix_listener, IPPROTO_TCP, TCP_NODELAY, 1).error(),
+            Errno(EOPNOTSUPP));
+  kernel().RemoveSocketFile(path);
+  EXPECT_EQ(world().ConnectUnix(path).error(), Errno(ENOENT));
+  kernel().Close(unix_listener);
 }
 
 class DirectAccept : public Conformance {

@@ -45,6 +45,9 @@ class ModelWorld final : public World {
                          const std::function<void()>& body) override;
   void PrepareListener(int) override {}
   std::expected<Peer, Errno> Connect(uint16_t port) override { return kernel_.PeerConnect(port); }
+  std::expected<Peer, Errno> ConnectUnix(const std::string& path) override {
+    return kernel_.PeerConnectUnix(path);
+  }
   std::expected<size_t, Errno> Send(Peer peer, std::string_view bytes) override;
   PeerRead Receive(Peer peer, size_t bytes_max) override;
   void ShutdownWrite(Peer peer) override { kernel_.PeerShutdownWrite(peer); }

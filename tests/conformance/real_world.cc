@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -160,6 +161,22 @@ class RealWorld final : public World {
     const sockaddr_in address = Loopback(port);
     // The socket calls take every family through one type. On loopback this does not wait for an
     // accept.
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+      const int error = errno;
+      ::close(fd);
+      return std::unexpected(Errno(error));
+    }
+    peers_[++last_peer_] = MoveAside(fd);
+    return last_peer_;
+  }
+
+  std::expected<Peer, Errno> ConnectUnix(const std::string& path) override {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    ORRERY_CHECK(path.size() < sizeof address.sun_path);
+    path.copy(address.sun_path, path.size());
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return std::unexpected(Errno(errno));
     if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
       const int error = errno;
       ::close(fd);

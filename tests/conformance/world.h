@@ -86,6 +86,7 @@ class World {
 
   // --- Peers. They never block.
   virtual std::expected<Peer, Errno> Connect(uint16_t port) = 0;
+  virtual std::expected<Peer, Errno> ConnectUnix(const std::string& path) = 0;
   // How many of `bytes` entered the stream.
   virtual std::expected<size_t, Errno> Send(Peer peer, std::string_view bytes) = 0;
   // What is there now, at most `bytes_max`.
