@@ -34,6 +34,7 @@ enum class RouteWait : uint8_t {
   kReplies,  // To those before it, all of them.
   kCredit,   // Too many commands are on their way to its shard.
   kCommand,  // A wide one has not ended.
+  kEnd,      // There is none: a wide one was the last.
 };
 
 // Where a client's commands are, when there are several shards. The router's.

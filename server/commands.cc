@@ -81,7 +81,7 @@ bool CommandProcessor::MustWait(const Prepared& prepared) const {
 ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
                                         PendingOutput& output, size_t output_bytes_max) {
   if (client.route.wait != RouteWait::kNothing) [[unlikely]]
-    return {0, ProcessEnd::kWaiting};
+    return {0, client.closing ? ProcessEnd::kClosing : ProcessEnd::kWaiting};
   const uint64_t hard_limit =
       server_.config.output_limits[static_cast<size_t>(client.client_class())].hard_bytes;
   const size_t output_end = hard_limit == 0 ? ReplyWriter::kNoLimit : hard_limit;

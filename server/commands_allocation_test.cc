@@ -5,6 +5,7 @@
 
 #include "base/allocation_count.h"
 #include "server/testing_session.h"
+#include "server/testing_shards.h"
 
 namespace orrery::server {
 namespace {
@@ -95,6 +96,38 @@ TEST(CommandsAllocationTest, NeitherDoOtherCommandsThatChangeNoSize) {
        }) {
     EXPECT_EQ(AllocationsOnceWarm(server, std::string(line) + "\r\n"), 0u) << line;
   }
+}
+
+// The same between two shards: small and borrowed replies, those that wait for others, barriers.
+TEST(CommandsAllocationTest, NorDoesTheWayToAnotherShardAndBack) {
+  constexpr size_t kWarmRounds = 3;
+  constexpr size_t kRounds = 3;
+  TestingShards shards(2, {.replies_max = 16, .errands_max = 8});
+  RoutedSession session(shards, 0);
+  std::string pipeline;
+  for (int i = 0; i < 20; ++i) {
+    const std::string key = "key:" + std::to_string(i);
+    pipeline += TestingSession::Encode({"SET", key, "12345678"});
+    pipeline += TestingSession::Encode({"GET", key});
+    pipeline += TestingSession::Encode({"GETRANGE", "large", "0", "3000"});
+    pipeline += TestingSession::Encode({"MGET", "{" + key + "}", "{" + key + "}none"});
+    if (i % 8 == 0) pipeline += TestingSession::Encode({"GET", "large"}) + "PING\r\n";
+  }
+  for (unsigned shard = 0; shard < 2; ++shard) {
+    session.Call({"SET", shards.KeyOf(shard, "large"), std::string(5000, 'x')});
+    pipeline += TestingSession::Encode({"GET", shards.KeyOf(shard, "large")});
+  }
+  size_t before = 0;
+  for (size_t round = 0; round < kWarmRounds + kRounds; ++round) {
+    if (round == kWarmRounds) before = AllocationCount();
+    session.Send(pipeline);
+    shards.Settle();
+    EXPECT_TRUE(session.unread().empty());
+    session.output().Advance(session.output().size_bytes());
+  }
+  EXPECT_GT(before, 0u);
+  // What a client has sent while its commands wait is kept, and given back when it holds nothing.
+  EXPECT_EQ(AllocationCount() - before, kRounds);
 }
 
 TEST(CommandsAllocationTest, NoCommandIsLookedUpByAllocating) {

@@ -6,11 +6,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/mark.h"
 #include "server/command_families.h"
 #include "server/command_support.h"
+#include "server/gather.h"
 #include "server/number.h"
 #include "server/text.h"
 
@@ -62,10 +64,8 @@ std::optional<ClientClass> ClassOrReply(CommandCall& call, std::string_view type
   return std::nullopt;
 }
 
-void FindAddresses(CommandCall& call, Client& client) {
-  if (client.address.empty() && call.server.host != nullptr) {
-    call.server.host->FindAddresses(client);
-  }
+void FindAddresses(ServerContext& shard, Client& client) {
+  if (client.address.empty() && shard.host != nullptr) shard.host->FindAddresses(client);
 }
 
 std::string FlagsOf(const Client& client) {
@@ -99,13 +99,12 @@ int64_t SubscriptionsOf(const Client& client, TopicKind kind) {
 }
 
 // In Redis's order; the names of libraries are those of 7.2. What there is nothing of here is 0.
-std::string Describe(CommandCall& call, Client& client) {
-  FindAddresses(call, client);
+std::string Describe(ServerContext& shard, Client& client) {
+  FindAddresses(shard, client);
   const Client::Names none;
   const Client::Names& names = client.names != nullptr ? *client.names : none;
-  const ClientMemory memory =
-      call.server.host != nullptr ? call.server.host->MemoryOf(client) : ClientMemory{};
-  const Nanoseconds now = call.server.monotonic_ns;
+  const ClientMemory memory = shard.host != nullptr ? shard.host->MemoryOf(client) : ClientMemory{};
+  const Nanoseconds now = shard.monotonic_ns;
   LineWriter line;
   line.Field("id", IdOf(client))
       .Field("addr", client.address)
@@ -135,10 +134,10 @@ std::string Describe(CommandCall& call, Client& client) {
   return line.Take();
 }
 
-// Calls visit(client) for each client, in the order of their ids.
+// Calls visit(client) for each client of the shard, in the order of their ids.
 template <typename Visit>
-void ForEachClient(CommandCall& call, Visit visit) {
-  ClientList& clients = call.server.clients;
+void ForEachClient(ServerContext& shard, Visit visit) {
+  ClientList& clients = shard.clients;
   for (Client* client = clients.front(); client != nullptr;) {
     Client* next = clients.Next(*client);  // `visit` may take it out of the list.
     visit(*client);
@@ -146,7 +145,7 @@ void ForEachClient(CommandCall& call, Visit visit) {
   }
 }
 
-void ClientInfo(CommandCall& call) { call.reply.Verbatim(Describe(call, call.client)); }
+void ClientInfo(CommandCall& call) { call.reply.Verbatim(Describe(call.server, call.client)); }
 
 // The ids at the end of CLIENT LIST ID; on nothing the error has been replied.
 std::optional<std::vector<int64_t>> IdsOrReply(CommandCall& call) {
@@ -159,40 +158,73 @@ std::optional<std::vector<int64_t>> IdsOrReply(CommandCall& call) {
   return ids;
 }
 
+// All clients, those of a type, or those with these ids, which may be asked for in any order and
+// repeatedly.
+class ListGather final : public Gather {
+ public:
+  ListGather(unsigned shards, std::optional<std::vector<int64_t>> ids,
+             std::optional<ClientClass> type)
+      : lines_(shards), ids_(std::move(ids)), type_(type) {}
+
+  void RunAt(ServerContext& shard) override {
+    ForEachClient(shard, [&](Client& client) {
+      if (type_ && client.client_class() != *type_) return;
+      if (ids_ && std::ranges::find(*ids_, IdOf(client)) == ids_->end()) return;
+      lines_[shard.shard].push_back({.id = IdOf(client), .text = Describe(shard, client)});
+    });
+  }
+
+  void Reply(ServerContext&, Client&, ReplyWriter& reply) override {
+    std::vector<const Line*> lines;
+    lines_.ForEach([&](const std::vector<Line>& found) {
+      for (const Line& line : found) lines.push_back(&line);
+    });
+    std::ranges::sort(lines, {}, &Line::id);
+    std::string text;
+    if (!ids_) {
+      for (const Line* line : lines) text += line->text;
+      reply.Verbatim(text);
+      return;
+    }
+    for (const int64_t id : *ids_) {
+      const auto found = std::ranges::lower_bound(lines, id, {}, &Line::id);
+      if (found != lines.end() && (*found)->id == id) text += (*found)->text;
+    }
+    reply.Verbatim(text);
+  }
+
+ private:
+  struct Line {
+    int64_t id;
+    std::string text;
+  };
+  PerShard<std::vector<Line>> lines_;
+  const std::optional<std::vector<int64_t>> ids_;
+  const std::optional<ClientClass> type_;
+};
+
 void ClientListAll(CommandCall& call) {
-  std::string text;
   std::optional<ClientClass> type;
+  std::optional<std::vector<int64_t>> ids;
   if (call.size() == 4 && EqualsIgnoreCase(call[2], "type")) {
     type = ClassOrReply(call, call[3]);
     if (!type) return;
   } else if (call.size() > 3 && EqualsIgnoreCase(call[2], "id")) {
-    const auto ids = IdsOrReply(call);
+    ids = IdsOrReply(call);
     if (!ids) return;
-    std::vector<Client*> clients;
-    ForEachClient(call, [&](Client& client) { clients.push_back(&client); });
-    for (const int64_t id : *ids) {
-      const auto found = std::ranges::lower_bound(
-          clients, id, {}, [](const Client* client) { return IdOf(*client); });
-      if (found != clients.end() && IdOf(**found) == id) text += Describe(call, **found);
-    }
-    call.reply.Verbatim(text);
-    return;
   } else if (call.size() != 2) {
     call.reply.Error(kSyntaxError);
     return;
   }
-  ForEachClient(call, [&](Client& client) {
-    if (!type || client.client_class() == *type) text += Describe(call, client);
-  });
-  call.reply.Verbatim(text);
+  RunGather<ListGather>(call, GatherOrder::kAtOnce, std::move(ids), type);
 }
 
 // --- KILL
 
 // What a client must be, to be killed. What is not given does not matter.
 struct KillFilter {
-  std::optional<std::string_view> address;
-  std::optional<std::string_view> local_address;
+  std::optional<std::string> address;
+  std::optional<std::string> local_address;
   std::optional<int64_t> id;
   std::optional<ClientClass> type;
   bool skip_me = true;
@@ -254,40 +286,63 @@ std::optional<KillFilter> KillFilterOrReply(CommandCall& call) {
   return filter;
 }
 
-bool Matches(CommandCall& call, const KillFilter& filter, Client& client) {
-  if (filter.address || filter.local_address) FindAddresses(call, client);
+// `asker` is the id of who kills.
+bool Matches(ServerContext& shard, const KillFilter& filter, Client& client, uint64_t asker) {
+  if (filter.address || filter.local_address) FindAddresses(shard, client);
   // A client whose peer has gone has no address, and "" is nobody's.
   if ((filter.address || filter.local_address) && client.address.empty()) return false;
   if (filter.address && *filter.address != client.address) return false;
   if (filter.local_address && *filter.local_address != client.local_address) return false;
   if (filter.id && static_cast<uint64_t>(*filter.id) != client.id) return false;
   if (filter.type && client.client_class() != *filter.type) return false;
-  return !(filter.skip_me && &client == &call.client);
+  return !(filter.skip_me && client.id == asker);
 }
 
-void ClientKill(CommandCall& call) {
-  const std::optional<KillFilter> filter = KillFilterOrReply(call);
-  if (!filter) return;
-  int64_t killed = 0;
-  bool kills_me = false;
-  ForEachClient(call, [&](Client& client) {
-    if (!Matches(call, *filter, client)) return;
-    ++killed;
-    if (&client == &call.client) {
-      kills_me = true;  // After the reply.
-    } else {
-      call.server.host->Kill(client);
-    }
-  });
-  ORRERY_MARK_IF(killed == 0, "client.kill-finds-nobody");
-  if (call.size() > 3) {
-    call.reply.Integer(killed);
-  } else if (killed > 0) {
-    call.reply.Ok();
-  } else {
-    call.reply.Error("ERR No such client");
+class KillGather final : public Gather {
+ public:
+  // `counts`: the reply is how many there were; else, whether there was one.
+  KillGather(unsigned shards, KillFilter filter, uint64_t asker, bool counts)
+      : killed_(shards), filter_(std::move(filter)), asker_(asker), counts_(counts) {}
+
+  void RunAt(ServerContext& shard) override {
+    ForEachClient(shard, [&](Client& client) {
+      if (!Matches(shard, filter_, client, asker_)) return;
+      ++killed_[shard.shard];
+      if (client.id == asker_) {
+        kills_asker_ = true;  // After the reply.
+      } else {
+        shard.host->Kill(client);
+      }
+    });
   }
-  if (kills_me) call.client.closing = true;
+
+  void Reply(ServerContext&, Client& client, ReplyWriter& reply) override {
+    int64_t killed = 0;
+    killed_.ForEach([&](int64_t each) { killed += each; });
+    ORRERY_MARK_IF(killed == 0, "client.kill-finds-nobody");
+    if (counts_) {
+      reply.Integer(killed);
+    } else if (killed > 0) {
+      reply.Ok();
+    } else {
+      reply.Error("ERR No such client");
+    }
+    if (kills_asker_) client.closing = true;
+  }
+
+ private:
+  PerShard<int64_t> killed_;
+  const KillFilter filter_;
+  const uint64_t asker_;
+  const bool counts_;
+  bool kills_asker_ = false;  // The home's.
+};
+
+void ClientKill(CommandCall& call) {
+  std::optional<KillFilter> filter = KillFilterOrReply(call);
+  if (!filter) return;
+  RunGather<KillGather>(call, GatherOrder::kAtOnce, *std::move(filter), call.client.id,
+                        call.size() > 3);
 }
 
 // --- PAUSE
@@ -313,6 +368,22 @@ std::optional<int64_t> PauseEndOrReply(CommandCall& call) {
   return end_ms;
 }
 
+class PauseGather final : public Gather {
+ public:
+  PauseGather(unsigned, Pause pause) : pause_(pause) {}
+  void RunAt(ServerContext& shard) override {
+    // As in Redis, a pause that goes on is neither shortened nor made milder.
+    Pause& pause = shard.pause;
+    if (pause.end_ms < shard.monotonic_ms()) pause = {};
+    pause.end_ms = std::max(pause.end_ms, pause_.end_ms);
+    pause.writes_only = pause.writes_only && pause_.writes_only;
+  }
+  void Reply(ServerContext&, Client&, ReplyWriter& reply) override { reply.Ok(); }
+
+ private:
+  const Pause pause_;
+};
+
 void ClientPause(CommandCall& call) {
   if (call.size() > 4) {
     call.reply.Error("ERR unknown subcommand or wrong number of arguments for '" +
@@ -326,18 +397,18 @@ void ClientPause(CommandCall& call) {
   }
   const std::optional<int64_t> end_ms = PauseEndOrReply(call);
   if (!end_ms) return;
-  // As in Redis, a pause that goes on is neither shortened nor made milder.
-  Pause& pause = call.server.pause;
-  if (pause.end_ms < call.server.monotonic_ms()) pause = {};
-  pause.end_ms = std::max(pause.end_ms, *end_ms);
-  pause.writes_only = pause.writes_only && writes_only;
-  call.reply.Ok();
+  RunGather<PauseGather>(call, GatherOrder::kOneByOne,
+                         Pause{.end_ms = *end_ms, .writes_only = writes_only});
 }
 
-void ClientUnpause(CommandCall& call) {
-  call.server.pause = {};
-  call.reply.Ok();
-}
+class UnpauseGather final : public Gather {
+ public:
+  explicit UnpauseGather(unsigned) {}
+  void RunAt(ServerContext& shard) override { shard.pause = {}; }
+  void Reply(ServerContext&, Client&, ReplyWriter& reply) override { reply.Ok(); }
+};
+
+void ClientUnpause(CommandCall& call) { RunGather<UnpauseGather>(call, GatherOrder::kOneByOne); }
 
 // --- modes
 

@@ -4,11 +4,14 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "server/command_families.h"
 #include "server/command_support.h"
 #include "server/config.h"
+#include "server/gather.h"
 #include "server/text.h"
 
 namespace orrery::server {
@@ -69,6 +72,42 @@ std::optional<std::string> CheckConfigNames(const CommandCall& call) {
   return std::nullopt;
 }
 
+struct Setting {
+  const ConfigParameter* parameter;
+  std::string value;
+};
+
+// The first error, if any; then what is in `config` does not count.
+std::optional<std::string> Apply(const std::vector<Setting>& settings, ServerConfig& config) {
+  for (const Setting& setting : settings) {
+    if (const auto error = setting.parameter->set(config, setting.value)) {
+      return ConfigSetError(setting.parameter->name, *error);
+    }
+  }
+  return std::nullopt;
+}
+
+// Of settings that can be made.
+class ConfigSetGather final : public Gather {
+ public:
+  ConfigSetGather(unsigned, std::vector<Setting> settings) : settings_(std::move(settings)) {}
+
+  void RunAt(ServerContext& shard) override {
+    // Others may have changed the rest since this command was read.
+    ServerConfig config = shard.config;
+    ORRERY_CHECK(!Apply(settings_, config));
+    if (shard.host != nullptr) {
+      shard.host->Configure(config);
+    } else {
+      shard.config = config;
+    }
+  }
+  void Reply(ServerContext&, Client&, ReplyWriter& reply) override { reply.Ok(); }
+
+ private:
+  const std::vector<Setting> settings_;
+};
+
 // All of the parameters are set, or none.
 void ConfigSet(CommandCall& call) {
   if (call.size() % 2 != 0) {
@@ -79,27 +118,30 @@ void ConfigSet(CommandCall& call) {
     call.reply.Error(*error);
     return;
   }
-  ServerConfig config = call.server.config;
+  std::vector<Setting> settings;
   for (size_t i = 2; i < call.size(); i += 2) {
-    const ConfigParameter& parameter = *FindConfigParameter(call[i]);
-    if (const auto error = parameter.set(config, call[i + 1])) {
-      call.reply.Error(ConfigSetError(parameter.name, *error));
-      return;
-    }
+    settings.push_back(
+        {.parameter = FindConfigParameter(call[i]), .value = std::string(call[i + 1])});
   }
-  if (call.server.host != nullptr) {
-    call.server.host->Configure(config);
-  } else {
-    call.server.config = config;
+  ServerConfig tried = call.server.config;
+  if (const std::optional<std::string> error = Apply(settings, tried)) {
+    call.reply.Error(*error);
+    return;
   }
-  call.reply.Ok();
+  RunGather<ConfigSetGather>(call, GatherOrder::kOneByOne, std::move(settings));
 }
 
-void ConfigResetStat(CommandCall& call) {
-  const Keyspace::Counters& counters = call.server.keyspace.counters();
-  call.server.stats.Reset(counters.expired, counters.freed);
-  call.reply.Ok();
-}
+class ResetStatGather final : public Gather {
+ public:
+  explicit ResetStatGather(unsigned) {}
+  void RunAt(ServerContext& shard) override {
+    const Keyspace::Counters& counters = shard.keyspace.counters();
+    shard.stats.Reset(counters.expired, counters.freed);
+  }
+  void Reply(ServerContext&, Client&, ReplyWriter& reply) override { reply.Ok(); }
+};
+
+void ConfigResetStat(CommandCall& call) { RunGather<ResetStatGather>(call, GatherOrder::kAtOnce); }
 
 void ConfigRewrite(CommandCall& call) {
   call.reply.Error("ERR The server is running without a config file");

@@ -1,5 +1,6 @@
 // The family of commands that look for keys: KEYS, SCAN, RANDOMKEY.
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -12,6 +13,7 @@
 
 #include "server/command_families.h"
 #include "server/command_support.h"
+#include "server/gather.h"
 #include "server/text.h"
 
 namespace orrery::server {
@@ -24,39 +26,92 @@ void ReplyKeys(CommandCall& call, const std::vector<std::string_view>& keys) {
   for (const std::string_view key : keys) call.reply.Bulk(key);
 }
 
-void Keys(CommandCall& call) {
-  const std::string_view pattern = call[1];
-  const bool all = MatchesAll(pattern);
-  const Keyspace& keyspace = call.server.keyspace;
-  std::vector<std::string_view> keys;
-  uint64_t cursor = 0;
-  do {
-    cursor = keyspace.Scan(cursor, [&](const Entry& entry) {
-      if (entry.expired(call.server.now_ms)) return;
-      if (all || MatchesPattern(pattern, entry.key(), LetterCase::kMatters)) {
-        keys.push_back(entry.key());
-      }
-    });
-  } while (cursor != 0);
-  ReplyKeys(call, keys);
-}
+class KeysGather final : public Gather {
+ public:
+  KeysGather(unsigned shards, std::string_view pattern) : found_(shards), pattern_(pattern) {}
 
-void RandomKey(CommandCall& call) {
-  Keyspace& keyspace = call.server.keyspace;
-  for (;;) {
-    const Entry* entry = keyspace.RandomEntry(call.server.prng);
-    if (entry == nullptr) {
-      call.reply.Null();
-      return;
-    }
-    const std::string key(entry->key());
-    // An expired one is taken away, so this ends.
-    if (keyspace.Peek(keyspace.WithHash(key), call.server.now_ms)) {
-      call.reply.Bulk(key);
-      return;
-    }
+  void RunAt(ServerContext& shard) override {
+    const bool all = MatchesAll(pattern_);
+    Found& found = found_[shard.shard];
+    uint64_t cursor = 0;
+    do {
+      cursor = shard.keyspace.Scan(cursor, [&](const Entry& entry) {
+        if (entry.expired(shard.now_ms)) return;
+        if (all || MatchesPattern(pattern_, entry.key(), LetterCase::kMatters)) {
+          found.Add(entry.key());
+        }
+      });
+    } while (cursor != 0);
   }
-}
+
+  void Reply(ServerContext&, Client&, ReplyWriter& reply) override {
+    size_t keys = 0;
+    found_.ForEach([&](const Found& found) { keys += found.keys; });
+    reply.Array(keys);
+    found_.ForEach([&](const Found& found) { reply.Raw(found.encoded); });
+  }
+
+ private:
+  // As they are replied.
+  struct Found {
+    void Add(std::string_view key) {
+      ++keys;
+      encoded.append("$").append(std::to_string(key.size())).append("\r\n");
+      encoded.append(key).append("\r\n");
+    }
+    size_t keys = 0;
+    std::string encoded;
+  };
+
+  PerShard<Found> found_;
+  const std::string pattern_;
+};
+
+void Keys(CommandCall& call) { RunGather<KeysGather>(call, GatherOrder::kAtOnce, call[1]); }
+
+// A key of each shard, and of those one that is taken the more often the more keys its shard has.
+class RandomKeyGather final : public Gather {
+ public:
+  explicit RandomKeyGather(unsigned shards) : drawn_(shards) {}
+
+  void RunAt(ServerContext& shard) override {
+    Drawn& drawn = drawn_[shard.shard];
+    Keyspace& keyspace = shard.keyspace;
+    while (const Entry* entry = keyspace.RandomEntry(shard.prng)) {
+      drawn.keys = keyspace.size();
+      drawn.key = entry->key();
+      // An expired one is taken away, so this ends.
+      if (keyspace.Peek(keyspace.WithHash(drawn.key), shard.now_ms)) return;
+    }
+    drawn.keys = 0;
+  }
+
+  void Reply(ServerContext& home, Client&, ReplyWriter& reply) override {
+    size_t keys = 0;
+    drawn_.ForEach([&](const Drawn& drawn) { keys += drawn.keys; });
+    if (keys == 0) {
+      reply.Null();
+      return;
+    }
+    size_t number = home.shards == 1 ? 0 : home.prng.Below(keys);
+    bool found = false;
+    drawn_.ForEach([&](const Drawn& drawn) {
+      if (found) return;
+      found = number < drawn.keys;
+      if (found) reply.Bulk(drawn.key);
+      number -= std::min(number, drawn.keys);
+    });
+  }
+
+ private:
+  struct Drawn {
+    size_t keys = 0;
+    std::string key;
+  };
+  PerShard<Drawn> drawn_;
+};
+
+void RandomKey(CommandCall& call) { RunGather<RandomKeyGather>(call, GatherOrder::kAtOnce); }
 
 // --- SCAN
 
@@ -105,6 +160,18 @@ std::optional<ScanOptions> ScanOptionsOrReply(CommandCall& call) {
   return options;
 }
 
+// A cursor of the server is one of a shard and which shard: whole numbers of shards, and the rest.
+// So the shards are scanned one after the other, and with one shard the two are the same.
+uint32_t ScanShard(const Command& command, uint32_t shards) {
+  return static_cast<uint32_t>(ParseCursor(command[1]).value_or(0) % shards);
+}
+
+// Behind the last key of a shard comes the first one of the next.
+uint64_t ServerCursor(uint64_t cursor, const ServerContext& server) {
+  if (cursor != 0) return cursor * server.shards + server.shard;
+  return server.shard + 1 < server.shards ? server.shard + 1 : 0;
+}
+
 void Scan(CommandCall& call) {
   const std::optional<uint64_t> start = ParseCursor(call[1]);
   if (!start) {
@@ -123,7 +190,7 @@ void Scan(CommandCall& call) {
   Keyspace& keyspace = call.server.keyspace;
   std::vector<std::string_view> keys;
   std::vector<std::string> expired;
-  uint64_t cursor = *start;
+  uint64_t cursor = *start / call.server.shards;
   int64_t visited = 0;
   do {
     cursor = keyspace.Scan(cursor, [&](const Entry& entry) {
@@ -137,6 +204,7 @@ void Scan(CommandCall& call) {
       }
     });
   } while (cursor != 0 && buckets-- > 0 && visited < options->count);
+  cursor = ServerCursor(cursor, call.server);
   call.reply.Array(2);
   std::array<char, std::numeric_limits<uint64_t>::digits10 + 1> text;
   const char* end = std::to_chars(text.data(), text.data() + text.size(), cursor).ptr;
@@ -180,7 +248,8 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .summary = "Incrementally iterate the keys space",
      .complexity =
          "O(1) for every call. O(N) for a complete iteration, including enough command calls for "
-         "the cursor to return back to 0. N is the number of elements inside the collection."},
+         "the cursor to return back to 0. N is the number of elements inside the collection.",
+     .shard_of = ScanShard},
 });
 
 }  // namespace

@@ -9,17 +9,37 @@
 
 #include "server/command_families.h"
 #include "server/command_support.h"
+#include "server/gather.h"
 #include "server/info.h"
 #include "server/text.h"
 
 namespace orrery::server {
 namespace {
 
-void DbSize(CommandCall& call) {
-  call.reply.Integer(static_cast<int64_t>(call.server.keyspace.size()));
-}
+class DbSizeGather final : public Gather {
+ public:
+  explicit DbSizeGather(unsigned shards) : keys_(shards) {}
+  void RunAt(ServerContext& shard) override { keys_[shard.shard] = shard.keyspace.size(); }
+  void Reply(ServerContext&, Client&, ReplyWriter& reply) override {
+    size_t sum = 0;
+    keys_.ForEach([&](size_t keys) { sum += keys; });
+    reply.Integer(static_cast<int64_t>(sum));
+  }
+
+ private:
+  PerShard<size_t> keys_;
+};
+
+void DbSize(CommandCall& call) { RunGather<DbSizeGather>(call, GatherOrder::kAtOnce); }
 
 // Always in the background: the keys are gone at once, their memory goes bit by bit.
+class FlushGather final : public Gather {
+ public:
+  explicit FlushGather(unsigned) {}
+  void RunAt(ServerContext& shard) override { shard.keyspace.Clear(); }
+  void Reply(ServerContext&, Client&, ReplyWriter& reply) override { reply.Ok(); }
+};
+
 void FlushAll(CommandCall& call) {
   const bool valid = call.size() == 1 || (call.size() == 2 && (EqualsIgnoreCase(call[1], "async") ||
                                                                EqualsIgnoreCase(call[1], "sync")));
@@ -27,14 +47,29 @@ void FlushAll(CommandCall& call) {
     call.reply.Error(kSyntaxError);
     return;
   }
-  call.server.keyspace.Clear();
-  call.reply.Ok();
+  RunGather<FlushGather>(call, GatherOrder::kAtOnce);
 }
 
+class InfoGather final : public Gather {
+ public:
+  InfoGather(unsigned shards, std::vector<std::string> sections)
+      : figures_(shards), sections_(std::move(sections)) {}
+  void RunAt(ServerContext& shard) override { figures_[shard.shard].Read(shard); }
+  void Reply(ServerContext& home, Client&, ReplyWriter& reply) override {
+    ShardFigures all;
+    figures_.ForEach([&](const ShardFigures& figures) { all.Add(figures); });
+    reply.Verbatim(InfoText(home, all, sections_));
+  }
+
+ private:
+  PerShard<ShardFigures> figures_;
+  const std::vector<std::string> sections_;
+};
+
 void Info(CommandCall& call) {
-  std::vector<std::string_view> sections;
-  for (size_t i = 1; i < call.size(); ++i) sections.push_back(call[i]);
-  call.reply.Verbatim(InfoText(call.server, sections));
+  std::vector<std::string> sections;
+  for (size_t i = 1; i < call.size(); ++i) sections.emplace_back(call[i]);
+  RunGather<InfoGather>(call, GatherOrder::kAtOnce, std::move(sections));
 }
 
 void Time(CommandCall& call) {

@@ -97,7 +97,7 @@ ProcessUsage UsageOf(ServerContext& server) {
   return server.host != nullptr ? server.host->Usage() : ProcessUsage{};
 }
 
-void WriteServer(ServerContext& server, InfoWriter& info) {
+void WriteServer(ServerContext& server, const ShardFigures&, InfoWriter& info) {
   const ProgramIdentity& program = server.identity.program;
   const auto uptime_s =
       static_cast<uint64_t>((server.monotonic_ns - server.identity.started_ns) / kSecond);
@@ -127,33 +127,12 @@ void WriteServer(ServerContext& server, InfoWriter& info) {
   info.Field("io_threads_active", 0);
 }
 
-// The clients, together.
-struct ClientTotals {
-  uint64_t input_bytes_max = 0;
-  uint64_t output_bytes_max = 0;
-  uint64_t memory_bytes = 0;
-};
-
-ClientTotals TotalsOf(ServerContext& server) {
-  ClientTotals totals;
-  if (server.host == nullptr) return totals;
-  for (Client* client = server.clients.front(); client != nullptr;
-       client = server.clients.Next(*client)) {
-    const ClientMemory memory = server.host->MemoryOf(*client);
-    totals.input_bytes_max = std::max<uint64_t>(totals.input_bytes_max, memory.input_bytes);
-    totals.output_bytes_max = std::max<uint64_t>(totals.output_bytes_max, memory.output_bytes);
-    totals.memory_bytes += memory.total_bytes();
-  }
-  return totals;
-}
-
-void WriteClients(ServerContext& server, InfoWriter& info) {
-  const ClientTotals totals = TotalsOf(server);
-  info.Field("connected_clients", server.connected_clients);
+void WriteClients(ServerContext& server, const ShardFigures& all, InfoWriter& info) {
+  info.Field("connected_clients", all.connected_clients);
   info.Field("cluster_connections", 0);
   info.Field("maxclients", server.config.clients_max);
-  info.Field("client_recent_max_input_buffer", totals.input_bytes_max);
-  info.Field("client_recent_max_output_buffer", totals.output_bytes_max);
+  info.Field("client_recent_max_input_buffer", all.client_input_bytes_max);
+  info.Field("client_recent_max_output_buffer", all.client_output_bytes_max);
   info.Field("blocked_clients", 0);
   info.Field("tracking_clients", 0);
   info.Field("clients_in_timeout_table", 0);
@@ -170,12 +149,12 @@ void WriteScriptMemory(InfoWriter& info) {
   info.Field("used_memory_scripts_human", ForPeople(0));
 }
 
-void WriteMemory(ServerContext& server, InfoWriter& info) {
-  const uint64_t used = server.keyspace.memory_bytes();
+void WriteMemory(ServerContext& server, const ShardFigures& all, InfoWriter& info) {
+  const uint64_t used = all.memory_bytes;
   const ProcessUsage usage = UsageOf(server);
-  const uint64_t peak = std::max(server.peak_memory_bytes, used);
-  const uint64_t at_start = server.identity.memory_bytes_at_start;
-  const uint64_t clients = TotalsOf(server).memory_bytes;
+  const uint64_t peak = all.memory_bytes_max;
+  const uint64_t at_start = all.memory_bytes_at_start;
+  const uint64_t clients = all.clients_memory_bytes;
   const uint64_t resident = usage.resident_bytes;
   info.Field("used_memory", used);
   info.Field("used_memory_human", ForPeople(used));
@@ -184,7 +163,7 @@ void WriteMemory(ServerContext& server, InfoWriter& info) {
   info.Field("used_memory_peak", peak);
   info.Field("used_memory_peak_human", ForPeople(peak));
   info.Field("used_memory_peak_perc", Percent(used, peak));
-  const uint64_t table = server.keyspace.table_bytes();
+  const uint64_t table = all.table_bytes;
   info.Field("used_memory_overhead", table);
   info.Field("used_memory_startup", at_start);
   info.Field("used_memory_dataset", used - table);
@@ -214,12 +193,12 @@ void WriteMemory(ServerContext& server, InfoWriter& info) {
   info.Zeros({"mem_cluster_links", "mem_aof_buffer"});
   info.Field("mem_allocator", "libc");
   info.Field("active_defrag_running", 0);
-  info.Field("lazyfree_pending_objects", server.keyspace.dying());
-  info.Field("lazyfreed_objects", server.keyspace.counters().freed - server.stats.freed_before);
+  info.Field("lazyfree_pending_objects", all.keys_dying);
+  info.Field("lazyfreed_objects", all.keys_freed);
 }
 
 // Nothing is kept on disk, and nothing forks.
-void WritePersistence(ServerContext& server, InfoWriter& info) {
+void WritePersistence(ServerContext& server, const ShardFigures&, InfoWriter& info) {
   info.Zeros(
       {"loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"});
   info.Field("current_fork_perc", Decimal(0));
@@ -239,9 +218,9 @@ void WritePersistence(ServerContext& server, InfoWriter& info) {
   info.Zeros({"aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"});
 }
 
-void WriteStats(ServerContext& server, InfoWriter& info) {
-  const ServerStats& stats = server.stats;
-  const Traffic rates = server.rates.PerSecond(server.monotonic_ns, stats.traffic());
+void WriteStats(ServerContext& server, const ShardFigures& all, InfoWriter& info) {
+  const ServerStats& stats = all.stats;
+  const Traffic& rates = all.rates;
   const auto kilobytes = [](uint64_t bytes) {
     return Decimal(static_cast<double>(bytes) / static_cast<double>(kKiB));
   };
@@ -257,8 +236,8 @@ void WriteStats(ServerContext& server, InfoWriter& info) {
   info.Field("instantaneous_output_repl_kbps", Decimal(0));
   info.Field("rejected_connections", stats.connections_rejected);
   info.Zeros({"sync_full", "sync_partial_ok", "sync_partial_err"});
-  info.Field("expired_keys", server.keyspace.counters().expired - stats.expired_before);
-  info.Field("expired_stale_perc", Decimal(static_cast<double>(stats.expired_stale_ppm) / 10'000));
+  info.Field("expired_keys", all.keys_expired);
+  info.Field("expired_stale_perc", Decimal(static_cast<double>(all.expired_stale_ppm) / 10'000));
   info.Zeros({"expired_time_cap_reached_count", "evicted_keys", "evicted_clients",
               "total_eviction_exceeded_time", "current_eviction_exceeded_time"});
   info.Field("keyspace_hits", stats.keyspace_hits);
@@ -282,7 +261,7 @@ void WriteStats(ServerContext& server, InfoWriter& info) {
   info.Field("protocol_errors", stats.protocol_errors);
 }
 
-void WriteReplication(ServerContext& server, InfoWriter& info) {
+void WriteReplication(ServerContext& server, const ShardFigures&, InfoWriter& info) {
   info.Field("role", "master");
   info.Field("connected_slaves", 0);
   info.Field("master_failover_state", "no-failover");
@@ -295,7 +274,7 @@ void WriteReplication(ServerContext& server, InfoWriter& info) {
   info.Zeros({"repl_backlog_first_byte_offset", "repl_backlog_histlen"});
 }
 
-void WriteCpu(ServerContext& server, InfoWriter& info) {
+void WriteCpu(ServerContext& server, const ShardFigures&, InfoWriter& info) {
   const ProcessUsage usage = UsageOf(server);
   info.Field("used_cpu_sys", Seconds(usage.system));
   info.Field("used_cpu_user", Seconds(usage.user));
@@ -305,11 +284,11 @@ void WriteCpu(ServerContext& server, InfoWriter& info) {
   info.Field("used_cpu_user_main_thread", Seconds(usage.thread_user));
 }
 
-void WriteModules(ServerContext&, InfoWriter&) {}
+void WriteModules(ServerContext&, const ShardFigures&, InfoWriter&) {}
 
 // Calls are counted each; their times are those of a sample.
-void WriteCommandStats(ServerContext& server, InfoWriter& info) {
-  for (const CommandStats& command : server.stats.commands) {
+void WriteCommandStats(ServerContext&, const ShardFigures& all, InfoWriter& info) {
+  for (const CommandStats& command : all.stats.commands) {
     if (command.calls + command.rejected_calls == 0) continue;
     const auto time_us = static_cast<uint64_t>(command.EstimatedTime() / kMicrosecond);
     const double each_us = command.calls == 0
@@ -323,14 +302,14 @@ void WriteCommandStats(ServerContext& server, InfoWriter& info) {
   }
 }
 
-void WriteErrorStats(ServerContext& server, InfoWriter& info) {
-  for (const auto& [code, count] : server.stats.errors.by_code()) {
+void WriteErrorStats(ServerContext&, const ShardFigures& all, InfoWriter& info) {
+  for (const auto& [code, count] : all.stats.errors.by_code()) {
     info.Field("errorstat_" + code, "count=" + std::to_string(count));
   }
 }
 
-void WriteLatencyStats(ServerContext& server, InfoWriter& info) {
-  for (const CommandStats& command : server.stats.commands) {
+void WriteLatencyStats(ServerContext&, const ShardFigures& all, InfoWriter& info) {
+  for (const CommandStats& command : all.stats.commands) {
     if (command.times == nullptr) continue;
     const auto percentile = [&](uint64_t per_mille) {
       return Microseconds(command.times->Percentile(per_mille, 1000));
@@ -340,19 +319,20 @@ void WriteLatencyStats(ServerContext& server, InfoWriter& info) {
   }
 }
 
-void WriteCluster(ServerContext&, InfoWriter& info) { info.Field("cluster_enabled", 0); }
+void WriteCluster(ServerContext&, const ShardFigures&, InfoWriter& info) {
+  info.Field("cluster_enabled", 0);
+}
 
-void WriteKeyspace(ServerContext& server, InfoWriter& info) {
-  const Keyspace& keyspace = server.keyspace;
-  if (keyspace.size() == 0) return;
-  info.Field("db0", "keys=" + std::to_string(keyspace.size()) +
-                        ",expires=" + std::to_string(keyspace.expiring()) +
-                        ",avg_ttl=" + std::to_string(server.average_ttl_ms));
+void WriteKeyspace(ServerContext&, const ShardFigures& all, InfoWriter& info) {
+  if (all.keys == 0) return;
+  info.Field("db0", "keys=" + std::to_string(all.keys) +
+                        ",expires=" + std::to_string(all.keys_expiring) +
+                        ",avg_ttl=" + std::to_string(all.average_ttl_ms));
 }
 
 struct Section {
   std::string_view title;
-  void (*write)(ServerContext& server, InfoWriter& info);
+  void (*write)(ServerContext& server, const ShardFigures& all, InfoWriter& info);
   bool by_default = true;  // Without a name given.
 };
 
@@ -381,14 +361,15 @@ bool IsNamed(const Section& section, std::string_view name) {
 
 }  // namespace
 
-std::string InfoText(ServerContext& server, std::span<const std::string_view> sections) {
+std::string InfoText(ServerContext& server, const ShardFigures& all,
+                     std::span<const std::string> sections) {
   InfoWriter info;
   for (const Section& section : kSections) {
     const bool named = std::ranges::any_of(
         sections, [&](std::string_view name) { return IsNamed(section, name); });
     if (!named && !(sections.empty() && section.by_default)) continue;
     info.StartSection(section.title);
-    section.write(server, info);
+    section.write(server, all, info);
   }
   return info.Take();
 }

@@ -3,14 +3,16 @@
 
 #include <span>
 #include <string>
-#include <string_view>
 
 #include "server/server_context.h"
+#include "server/shard_figures.h"
 
 namespace orrery::server {
 
 // The sections named, in Redis's order and each once. "all" and "everything" name all of them,
 // "default" and no name those but for the statistics of commands. An unknown name adds nothing.
-std::string InfoText(ServerContext& server, std::span<const std::string_view> sections);
+// `server` is the shard that replies, `all` what all of them count.
+std::string InfoText(ServerContext& server, const ShardFigures& all,
+                     std::span<const std::string> sections);
 
 }  // namespace orrery::server

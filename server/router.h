@@ -130,6 +130,7 @@ class Router final : public GatherStarter, public RemoteListeners {
       ReplyWriter reply(*output, client.version, server_.stats.errors);
       reply.set_muted(wide.muted);
       write(client, reply);
+      if (client.closing) client.route.wait = RouteWait::kEnd;
     }
     Touch(client);
   }

@@ -30,6 +30,11 @@ void TimeHistogram::Add(Nanoseconds time) {
   ++count_;
 }
 
+void TimeHistogram::Add(const TimeHistogram& other) {
+  for (size_t bin = 0; bin < kBins; ++bin) bins_[bin] += other.bins_[bin];
+  count_ += other.count_;
+}
+
 Nanoseconds TimeHistogram::Percentile(uint64_t part, uint64_t whole) const {
   ORRERY_CHECK(count_ > 0);
   const uint64_t wanted = std::max<uint64_t>((count_ * part + whole - 1) / whole, 1);
@@ -44,6 +49,18 @@ void CommandStats::AddTime(Nanoseconds time) {
   times->Add(time);
   timed += time;
   ++timed_calls;
+}
+
+void CommandStats::Add(const CommandStats& other) {
+  name = other.name;
+  calls += other.calls;
+  rejected_calls += other.rejected_calls;
+  failed_calls += other.failed_calls;
+  timed_calls += other.timed_calls;
+  timed += other.timed;
+  if (other.times == nullptr) return;
+  if (times == nullptr) times = std::make_unique<TimeHistogram>();
+  times->Add(*other.times);
 }
 
 Nanoseconds CommandStats::EstimatedTime() const {
@@ -61,6 +78,31 @@ void ErrorCounts::Count(std::string_view text) {
     found = by_code_.emplace(code, 0).first;
   }
   ++found->second;
+}
+
+void ErrorCounts::Add(const ErrorCounts& other) {
+  total_ += other.total_;
+  for (const auto& [code, count] : other.by_code_) by_code_[code] += count;
+}
+
+void ServerStats::Add(const ServerStats& other) {
+  connections_received += other.connections_received;
+  connections_rejected += other.connections_rejected;
+  cut_off_idle += other.cut_off_idle;
+  cut_off_for_input += other.cut_off_for_input;
+  cut_off_for_output += other.cut_off_for_output;
+  commands_processed += other.commands_processed;
+  reads_processed += other.reads_processed;
+  input_bytes += other.input_bytes;
+  output_bytes += other.output_bytes;
+  keyspace_hits += other.keyspace_hits;
+  keyspace_misses += other.keyspace_misses;
+  protocol_errors += other.protocol_errors;
+  errors.Add(other.errors);
+  commands.resize(std::max(commands.size(), other.commands.size()));
+  for (size_t number = 0; number < other.commands.size(); ++number) {
+    commands[number].Add(other.commands[number]);
+  }
 }
 
 void ServerStats::Reset(uint64_t expired, uint64_t freed) {

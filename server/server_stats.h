@@ -22,6 +22,7 @@ namespace orrery::server {
 class TimeHistogram {
  public:
   void Add(Nanoseconds time);
+  void Add(const TimeHistogram& other);
   // A time that `part` of those added, of `whole` equal parts, do not exceed. REQUIRES: not empty.
   Nanoseconds Percentile(uint64_t part, uint64_t whole) const;
 
@@ -50,6 +51,7 @@ struct CommandStats {
   std::unique_ptr<TimeHistogram> times;  // Made by the first of them.
 
   void AddTime(Nanoseconds time);
+  void Add(const CommandStats& other);
   // Of all calls, if the others took as long as those that were timed.
   Nanoseconds EstimatedTime() const;
 };
@@ -62,6 +64,7 @@ class ErrorCounts {
 
   // `text` as the client gets it, without the "-".
   void Count(std::string_view text);
+  void Add(const ErrorCounts& other);
   uint64_t total() const { return total_; }
   const std::map<std::string, uint64_t, std::less<>>& by_code() const { return by_code_; }
 
@@ -110,6 +113,9 @@ struct ServerStats {
     return {
         .commands = commands_processed, .input_bytes = input_bytes, .output_bytes = output_bytes};
   }
+  // What two shards have counted, but for what was before a reset and expired_stale_ppm, which no
+  // sum is of.
+  void Add(const ServerStats& other);
   // All starts at zero again. `expired` and `freed` are what the keyspace has counted.
   void Reset(uint64_t expired, uint64_t freed);
 };

@@ -291,7 +291,8 @@ void Shard::Continue(Client& client) {
   if (!connection.open()) return;
   if (session.finishing) {
     FinishWhenReplied(connection, session);
-  } else if (connection.reads_paused() || !session.input.empty() || session.end_of_input) {
+  } else if (connection.reads_paused() || !session.input.empty() || session.end_of_input ||
+             client.closing) {
     Resume(connection, session);
   } else if (!limits_.OutputFits(session, reactor_->now())) {
     return CutOff(session, CutReason::kOutput);

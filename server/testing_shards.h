@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/check.h"
 #include "server/hash_slot.h"
 #include "server/router.h"
 #include "server/shard_group.h"
@@ -19,11 +20,12 @@ namespace orrery::server {
 class RoutedSession;
 
 // One shard, and who its clients are.
-class TestingShard : private RoutedClients {
+class TestingShard : private RoutedClients, private ServerHost {
  public:
   TestingShard(ShardGroup& group, unsigned index, const RouterOptions& options)
       : router_({.group = &group, .index = index}, options, server_.context, *this) {
     server_.context.prng = Prng(index);
+    server_.context.host = this;
   }
 
   TestingServer& server() { return server_; }
@@ -39,8 +41,20 @@ class TestingShard : private RoutedClients {
  private:
   friend class RoutedSession;
 
+  RoutedSession& SessionOf(const Client& client) const;
+
+  // RoutedClients.
   PendingOutput* OutputOf(Client& client) override;
   void Continue(Client& client) override;
+
+  // ServerHost.
+  void Kill(Client& client) override;
+  bool Push(Client& client, PushMessage& message) override;
+  void FindAddresses(Client&) override {}
+  ClientMemory MemoryOf(const Client&) const override { return {}; }
+  ProcessUsage Usage() override { return {}; }
+  Nanoseconds MonotonicNow() override { return server_.context.monotonic_ns; }
+  void Configure(const ServerConfig& config) override { server_.context.config = config; }
 
   TestingServer server_;
   Router router_;
@@ -102,7 +116,8 @@ class RoutedSession {
   RoutedSession(const RoutedSession&) = delete;
   RoutedSession& operator=(const RoutedSession&) = delete;
   ~RoutedSession() {
-    home_.server_.context.clients.Remove(client_);
+    home_.server_.subscriptions.Drop(client_);
+    if (client_.link.linked()) home_.server_.context.clients.Remove(client_);
     home_.router_.Forget(client_);
     std::erase(home_.sessions_, this);
   }
@@ -111,6 +126,7 @@ class RoutedSession {
   const InputBuffer& unread() const { return unread_; }
   ProcessEnd last_end() const { return end_; }
   PendingOutput& output() { return output_; }
+  bool killed() const { return killed_; }
 
   // Sends `bytes`; what can run here has run then.
   void Send(std::string_view bytes) {
@@ -153,25 +169,43 @@ class RoutedSession {
   }
 
  private:
+  friend class TestingShard;
+
   TestingShards& shards_;
   TestingShard& home_;
+  bool killed_ = false;
   Client client_;
   InputBuffer unread_;
   PendingOutput output_{home_.server_.pool};
   ProcessEnd end_ = ProcessEnd::kNeedMore;
 };
 
-inline PendingOutput* TestingShard::OutputOf(Client& client) {
+inline RoutedSession& TestingShard::SessionOf(const Client& client) const {
   for (RoutedSession* session : sessions_) {
-    if (&session->client() == &client) return &session->output();
+    if (&session->client_ == &client) return *session;
   }
-  return nullptr;
+  CheckFailed(__FILE__, __LINE__, "a session has the client", "it has gone");
+}
+
+inline PendingOutput* TestingShard::OutputOf(Client& client) {
+  RoutedSession& session = SessionOf(client);
+  return session.killed_ ? nullptr : &session.output_;
 }
 
 inline void TestingShard::Continue(Client& client) {
-  for (RoutedSession* session : sessions_) {
-    if (&session->client() == &client) session->Continue();
-  }
+  RoutedSession& session = SessionOf(client);
+  if (!session.killed_) session.Continue();
+}
+
+inline bool TestingShard::Push(Client& client, PushMessage& message) {
+  PendingOutput* output = OutputOf(client);
+  if (output != nullptr) message.AppendTo(*output, client.version);
+  return output != nullptr;
+}
+
+inline void TestingShard::Kill(Client& client) {
+  SessionOf(client).killed_ = true;
+  server_.context.clients.Remove(client);
 }
 
 }  // namespace orrery::server
