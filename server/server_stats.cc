@@ -1,48 +1,9 @@
 #include "server/server_stats.h"
 
 #include <algorithm>
-#include <bit>
 #include <utility>
 
-#include "base/check.h"
-
 namespace orrery::server {
-
-// Of small times each has a bin of its own; of the others, the highest bit and the kStepBits behind
-// it say which.
-size_t TimeHistogram::BinOf(uint64_t time) {
-  constexpr uint64_t kSteps = uint64_t{1} << kStepBits;
-  if (time < kSteps) return time;
-  const auto shift = static_cast<uint32_t>(std::bit_width(time)) - kStepBits - 1;
-  return (size_t{shift} + 1) * kSteps + ((time >> shift) - kSteps);
-}
-
-uint64_t TimeHistogram::LastOf(size_t bin) {
-  constexpr uint64_t kSteps = uint64_t{1} << kStepBits;
-  if (bin < kSteps) return bin;
-  const uint64_t shift = bin / kSteps - 1;
-  return ((kSteps + bin % kSteps + 1) << shift) - 1;
-}
-
-void TimeHistogram::Add(Nanoseconds time) {
-  const uint64_t positive = static_cast<uint64_t>(std::max<Nanoseconds>(time, 0));
-  ++bins_[std::min(BinOf(positive), kBins - 1)];
-  ++count_;
-}
-
-void TimeHistogram::Add(const TimeHistogram& other) {
-  for (size_t bin = 0; bin < kBins; ++bin) bins_[bin] += other.bins_[bin];
-  count_ += other.count_;
-}
-
-Nanoseconds TimeHistogram::Percentile(uint64_t part, uint64_t whole) const {
-  ORRERY_CHECK(count_ > 0);
-  const uint64_t wanted = std::max<uint64_t>((count_ * part + whole - 1) / whole, 1);
-  uint64_t seen = 0;
-  size_t bin = 0;
-  while ((seen += bins_[bin]) < wanted) ++bin;
-  return static_cast<Nanoseconds>(LastOf(bin));
-}
 
 void CommandStats::AddTime(Nanoseconds time) {
   if (times == nullptr) times = std::make_unique<TimeHistogram>();

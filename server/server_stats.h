@@ -14,30 +14,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/time_histogram.h"
 #include "base/units.h"
 
 namespace orrery::server {
 
-// Times, each kept to an eighth of itself.
-class TimeHistogram {
- public:
-  void Add(Nanoseconds time);
-  void Add(const TimeHistogram& other);
-  // A time that `part` of those added, of `whole` equal parts, do not exceed. REQUIRES: not empty.
-  Nanoseconds Percentile(uint64_t part, uint64_t whole) const;
-
- private:
-  static constexpr uint32_t kStepBits = 3;  // Bins for each doubling: 2^3.
-  // Up to 2^36 ns, more than a minute; what is longer counts as that.
-  static constexpr uint32_t kDoublings = 36 - kStepBits;
-  static constexpr size_t kBins = size_t{kDoublings + 1} << kStepBits;
-
-  static size_t BinOf(uint64_t time);
-  static uint64_t LastOf(size_t bin);
-
-  std::array<uint32_t, kBins> bins_{};
-  uint64_t count_ = 0;
-};
+using TimeHistogram = BasicTimeHistogram<uint32_t>;
 
 // Of one command or subcommand.
 struct CommandStats {

@@ -6,27 +6,6 @@
 namespace orrery::server {
 namespace {
 
-TEST(TimeHistogramTest, KnowsPercentilesToAnEighth) {
-  for (const Nanoseconds unit : {Nanoseconds{1}, Nanoseconds{100}, kMicrosecond, kMillisecond}) {
-    SCOPED_TRACE(unit);
-    TimeHistogram times;
-    for (int i = 1; i <= 1000; ++i) times.Add(i * unit);
-    for (const uint64_t part : {1u, 10u, 500u, 990u, 999u, 1000u}) {
-      const Nanoseconds exact = static_cast<Nanoseconds>(part) * unit;
-      EXPECT_GE(times.Percentile(part, 1000), exact);
-      EXPECT_LE(times.Percentile(part, 1000), exact + exact / 8);
-    }
-  }
-}
-
-TEST(TimeHistogramTest, TakesAnyTime) {
-  TimeHistogram times;
-  times.Add(-5);
-  EXPECT_EQ(times.Percentile(1, 2), 0);
-  times.Add(1000 * kSecond);
-  EXPECT_GT(times.Percentile(999, 1000), 60 * kSecond);
-}
-
 TEST(CommandStatsTest, EstimatesTheTimeOfAllCalls) {
   CommandStats stats;
   EXPECT_EQ(stats.EstimatedTime(), 0);

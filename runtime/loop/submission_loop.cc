@@ -1,7 +1,5 @@
 #include "runtime/loop/submission_loop.h"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -16,8 +14,6 @@ namespace orrery {
 namespace {
 
 constexpr unsigned kEntriesMin = 4;
-// A poll on the eventfd that failed (for want of memory) is repeated after so long.
-constexpr Nanoseconds kWakeRetry = 100 * kMillisecond;
 
 Nanoseconds After(Nanoseconds now, Nanoseconds delay) {
   return delay >= kNever - now ? kNever : now + delay;
@@ -56,7 +52,7 @@ SubmissionLoop::SubmissionLoop(Port& port, const LoopOptions& options, std::uniq
           .deadline_by = options.linked_timeouts ? DeadlineBy::kLinkedTimeout : DeadlineBy::kWheel,
           .active = active_,
           .counters = port.counters_},
-      wake_(*this, port.eventfd_) {}
+      wake_(*operations_, port.eventfd_) {}
 
 SubmissionLoop::~SubmissionLoop() {
   ORRERY_CHECK_MSG(active_.empty(), "a loop died while requests were under way");
@@ -78,7 +74,7 @@ EnterRequest SubmissionLoop::Turn() {
   if (phase_ == Phase::kRunning && !connected) BeginShutdown();
   if (port_->shutdown_requested_.load(std::memory_order_acquire)) BeginShutdown();
   TakeRequests();
-  ArmWake();
+  if (phase_ < Phase::kEnding) wake_.Arm();
   StepShutdown();
   EnterRequest request = operations_->EndTurn(finished(), NextDeadline());
   if (request.min_complete > 0) {
@@ -97,8 +93,7 @@ void SubmissionLoop::OnEntered(const EnterResult& result) {
 bool SubmissionLoop::Drained() const { return active_.empty() && port_->queue_.drained(); }
 
 Nanoseconds SubmissionLoop::NextDeadline() const {
-  const bool retry = wake_retry_at_ > operations_->now() && phase_ < Phase::kEnding;
-  return std::min(phase_ends_at_, retry ? wake_retry_at_ : kNever);
+  return std::min(phase_ends_at_, phase_ < Phase::kEnding ? wake_.retry_at() : kNever);
 }
 
 void SubmissionLoop::Log(std::string_view line) {
@@ -156,25 +151,6 @@ void SubmissionLoop::TakeRequests() {
   }
   ORRERY_MARK_IF(active_.size() == waiters_max_, "loop.all-waiters-taken");
   if (taken) port_->AnnounceRoom();
-}
-
-// --- The wake-up
-
-void SubmissionLoop::WakePoll::Start(Operations& operations) {
-  io_uring_prep_poll_multishot(&sqe(), eventfd_, POLLIN);
-  operations.StartReserved(*this);
-}
-
-void SubmissionLoop::WakePoll::OnDone(Outcome outcome,
-                                      const std::expected<uint32_t, Errno>& result) {
-  // It ends by itself when a completion has to wait in the kernel's backlog (fact O5).
-  ORRERY_MARK_IF(outcome == Outcome::kCompleted && result.has_value(), "loop.wake-poll-ended");
-  if (!result) loop_.wake_retry_at_ = loop_.operations_->now() + kWakeRetry;
-}
-
-void SubmissionLoop::ArmWake() {
-  if (phase_ >= Phase::kEnding || wake_.active() || wake_retry_at_ > operations_->now()) return;
-  wake_.Start(*operations_);
 }
 
 // --- The end

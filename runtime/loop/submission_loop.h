@@ -35,6 +35,7 @@
 #include "runtime/loop/pending.h"
 #include "runtime/loop/port.h"
 #include "runtime/operations/operations.h"
+#include "runtime/operations/wake_poll.h"
 #include "runtime/ring/ring.h"
 
 namespace orrery {
@@ -84,27 +85,11 @@ class SubmissionLoop {
     kFinished,
   };
 
-  // The poll on the eventfd.
-  class WakePoll final : public RingOperation {
-   public:
-    WakePoll(SubmissionLoop& loop, int eventfd) : loop_(loop), eventfd_(eventfd) {}
-    void Start(Operations& operations);
-
-   private:
-    void OnDone(Outcome outcome, const std::expected<uint32_t, Errno>& result) override;
-    // Nothing of it is the kernel's but its number.
-    void OnLost() override { SurviveLoss(); }
-
-    SubmissionLoop& loop_;
-    const int eventfd_;
-  };
-
   SubmissionLoop(Port& port, const LoopOptions& options, std::unique_ptr<Ring> ring,
                  uint32_t waiters_max);
 
   void TakeAsked();
   void TakeRequests();
-  void ArmWake();
   void BeginShutdown();
   void StepShutdown();
   // Nothing is under way, and nothing can come.
@@ -126,7 +111,6 @@ class SubmissionLoop {
   Pending::List active_;
   Pending::Loop pending_loop_;
   WakePoll wake_;
-  Nanoseconds wake_retry_at_ = 0;
   Phase phase_ = Phase::kRunning;
   // When the phase ends at the latest, of those that have a limit.
   Nanoseconds phase_ends_at_ = kNever;
