@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "tests/scenarios/item_reader.h"
+
 namespace orrery::scenarios {
 namespace {
 
@@ -44,14 +46,6 @@ constexpr std::array<std::pair<PeerStep::Kind, std::string_view>, 5> kPeerNames 
     {PeerStep::Kind::kClose, "close"},
     {PeerStep::Kind::kReset, "reset"},
 }};
-
-template <typename Names, typename Kind>
-std::string_view NameIn(const Names& names, Kind kind) {
-  for (const auto& [named, name] : names) {
-    if (named == kind) return name;
-  }
-  return "?";
-}
 
 // --- Generating.
 
@@ -166,48 +160,6 @@ class Generator {
 };
 
 // --- Reading.
-
-// A whole number of an item, bounded; 0 when it is not there. The problem is kept.
-class ItemReader {
- public:
-  explicit ItemReader(const Json& item) : item_(item) {}
-
-  uint64_t Number(std::string_view name, uint64_t high) {
-    const auto found = item_.find(name);
-    if (found == item_.end()) return 0;
-    if (!found->is_number_unsigned() || found->template get<uint64_t>() > high) {
-      problem =
-          "\"" + std::string(name) + "\" must be a whole number up to " + std::to_string(high);
-      return 0;
-    }
-    return found->template get<uint64_t>();
-  }
-  Nanoseconds Time(std::string_view name) {
-    constexpr uint64_t kTimeMax = 1'000'000'000'000;
-    return static_cast<Nanoseconds>(Number(name, kTimeMax));
-  }
-  std::string Text(std::string_view name) {
-    const auto found = item_.find(name);
-    if (found != item_.end() && found->is_string()) return found->template get<std::string>();
-    problem = "\"" + std::string(name) + "\" must be a string";
-    return "";
-  }
-
-  std::string problem;
-
- private:
-  const Json& item_;
-};
-
-template <typename Names, typename Kind>
-bool FindKind(const Names& names, std::string_view wanted, Kind& kind) {
-  for (const auto& [named, name] : names) {
-    if (name != wanted) continue;
-    kind = named;
-    return true;
-  }
-  return false;
-}
 
 std::string ReadItem(const Json& item, std::map<uint64_t, CallerScript>& callers,
                      std::map<uint64_t, PeerScript>& peers) {

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "tests/scenarios/device_scenario.h"
 #include "tests/scenarios/loop_scenario.h"
 #include "tests/scenarios/server_scenario.h"
 
@@ -10,7 +11,8 @@ namespace orrery::scenarios {
 std::span<const Scenario* const> AllScenarios() {
   static const ServerScenario server;
   static const LoopScenario loop;
-  static constexpr std::array<const Scenario*, 2> kScenarios = {&server, &loop};
+  static const DeviceScenario device;
+  static constexpr std::array<const Scenario*, 3> kScenarios = {&server, &loop, &device};
   return kScenarios;
 }
 
