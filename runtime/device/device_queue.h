@@ -57,10 +57,10 @@ struct orrery_device_slot {
   /* PUBLISHED: when it was, the low 32 bits of the host's CLOCK_MONOTONIC in nanoseconds, for the
    * host's histogram; 0: not known.
    * OK: bytes moved; fewer than asked for only where the file has ended.
-   * ERROR: an errno. EINVAL: no such operation. EBADF: a handle that is none, or was withdrawn.
-   * EACCES: the file may not be read, or written. ERANGE: bytes that the file's range or the
-   * destination does not have. ECANCELED: the host stopped. Others are the kernel's, EIO for
-   * example; then any part of the bytes may have been moved. */
+   * ERROR: an errno, of these the first that holds. EINVAL: no such operation. EBADF: a handle that
+   * is none, or was withdrawn. EACCES: the file may not be read, or written. ERANGE: bytes that the
+   * file's range or the destination does not have. ECANCELED: the host stopped. Others are the
+   * kernel's, EIO for example; then any part of the bytes may have been moved. */
   uint32_t tag;
 };
 

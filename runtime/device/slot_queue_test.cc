@@ -11,6 +11,8 @@
 
 #include "runtime/device/requester.h"
 
+extern "C" void PublishInC(orrery_device_slot* slot);
+
 namespace orrery {
 namespace {
 
@@ -65,6 +67,15 @@ TEST_F(SlotQueueTest, ARequestGoesAroundOnce) {
   ASSERT_TRUE(queue.Recycle(1));
   EXPECT_FALSE(queue.Recycle(1));
   EXPECT_TRUE(queue.TryPublish(1, kRequest));
+}
+
+TEST_F(SlotQueueTest, AProgramInCPublishes) {
+  SlotQueue queue = MapSlotQueue(Bytes(2 * kSlotBytes)).value();
+  PublishInC(&memory_[1]);
+  ASSERT_TRUE(queue.TryClaim(1));
+  DeviceRequest request = kRequest;
+  request.operation = ORRERY_DEVICE_WRITE;
+  EXPECT_EQ(queue.Read(1), request);
 }
 
 TEST_F(SlotQueueTest, AStatusThatIsNoneMovesNothing) {
