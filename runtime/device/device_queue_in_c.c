@@ -1,4 +1,4 @@
-/* That device_queue.h is C: a program in C publishes a request. */
+// That device_queue.h is C: a program in C publishes a request.
 #include "runtime/device/device_queue.h"
 
 void PublishInC(struct orrery_device_slot* slot);

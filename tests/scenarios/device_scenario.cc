@@ -434,6 +434,10 @@ class DeviceRun {
     const auto answered = [this] { return device_->AllAnswered() && host_->done(); };
     if (!Await([&] { return loop_->finished() || answered(); }, "liveness")) return false;
     oracle_->faults = false;
+    if (loop_->finished() && !oracle_->stopped && !oracle_->ring_error.has_value()) {
+      log_.OnViolation("stop/by-itself", "nobody has told the loop to: " + DescribeState());
+      return false;
+    }
     return true;
   }
 
