@@ -116,6 +116,7 @@ class Connection {
   uint16_t in_flight_ = 0;  // A bit for each Operation.
   Phase phase_ = Phase::kOpen;
   bool reads_paused_ = false;
+  bool reports_sends_ = false;
   bool end_of_input_ = false;  // The peer's stream has ended: there is nothing more to receive.
   bool receive_cancel_sent_ = false;  // For the receive in flight.
   bool receive_asked_ = false;        // How far the receive in flight has come is asked for.

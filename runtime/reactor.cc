@@ -452,7 +452,7 @@ void Reactor::HandleSend(Connection& connection, const Completion& completion) {
     if (connection.phase() == Phase::kFlushing) {
       StartLinger(connection);  // It moves: the clock starts again.
       ContinueFinish(connection);
-    } else if (connection.open() && connection.reads_paused()) {
+    } else if (connection.open() && (connection.reads_paused() || connection.reports_sends_)) {
       Emit(ConnectionEvent::Kind::kSent, connection);
     }
   } else if (!completion.failed_with(EINTR) && !completion.failed_with(EAGAIN)) {

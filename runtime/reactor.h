@@ -89,7 +89,7 @@ struct ConnectionEvent {
     kData,        // `data` was received; it is valid until OnEvents() returns.
     kBody,        // What was received in place has completed the body: TakeBody().
     kEndOfInput,  // The peer will send nothing more; it may still read.
-    kSent,        // Output went out while reads are paused: there may be room again.
+    kSent,        // Output went out while reads are paused, or of one that reports it.
     kClosed,      // Gone. The last event; the connection dies when OnEvents() returns.
   };
   Kind kind;
@@ -204,6 +204,8 @@ class Reactor {
   // Stops and resumes receiving. What arrives until the kernel has stopped is still delivered.
   void PauseReads(Connection& connection);
   void ResumeReads(Connection& connection);
+  // Whether there is a kSent for whatever goes out, also while reads are not paused.
+  void ReportSends(Connection& connection, bool reports) { connection.reports_sends_ = reports; }
   // Receives the next `body.total_bytes()` bytes of the stream, less those that are filled, into
   // the body instead of events. What had arrived before still comes by events: its front belongs to
   // the body, see FeedBody(). When it is complete the stream goes on by events. Does nothing to a

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "base/mark.h"
+
 namespace orrery::server {
 
 bool ClientLimits::OutputFits(Session& session, Nanoseconds now) {
   if (IsOverHardLimit(session)) return false;
   if (!IsOverSoftLimit(session)) {
+    ORRERY_MARK_IF(session.over_soft_limit_since != kNever, "limits.below-the-soft-limit-again");
     session.over_soft_limit_since = kNever;
   } else if (session.over_soft_limit_since == kNever) {
     session.over_soft_limit_since = now;
@@ -30,6 +33,7 @@ ClientLimits::Decision ClientLimits::Judge(Session& session, Nanoseconds now) co
   if (!session.connection.open()) return {.verdict = Verdict::kStays};
   if (!IsOverSoftLimit(session)) session.over_soft_limit_since = kNever;
   const Nanoseconds soft_deadline = SoftDeadline(session);
+  ORRERY_MARK_IF(now >= soft_deadline, "limits.output-for-too-long");
   if (IsOverHardLimit(session) || now >= soft_deadline) return {.verdict = Verdict::kOutput};
   Decision decision = JudgeIdleness(session, now);
   decision.next_look = std::min(decision.next_look, soft_deadline);
@@ -42,12 +46,15 @@ ClientLimits::Decision ClientLimits::JudgeIdleness(Session& session, Nanoseconds
     session.asked = false;
     return {.verdict = Verdict::kStays, .next_look = deadline};
   }
-  // Subscribers wait for what others say, and who is held back waits for the end of a pause.
-  if (session.client.client_class() == ClientClass::kPubSub || session.paused_link.linked()) {
+  // Subscribers wait for what others say, who is held back for the end of a pause, and others for
+  // the answer of another shard.
+  if (session.client.client_class() == ClientClass::kPubSub || session.paused_link.linked() ||
+      session.client.route.owes_replies()) {
     return {.verdict = Verdict::kStays, .next_look = now + config_.idle_seconds_max * kSecond};
   }
   if (session.connection.body() != nullptr &&
       (!session.asked || session.connection.asked_about_body())) {
+    ORRERY_MARK("limits.idle-in-the-middle-of-an-argument");
     session.asked = true;
     return {.verdict = Verdict::kAsk, .next_look = now + kAnswerTime};
   }

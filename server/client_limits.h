@@ -31,7 +31,8 @@ class ClientLimits {
   // The limits have changed: it is looked at in the next Advance(). To be called for each session.
   void Reconsider(Session& session, Nanoseconds now) { LookAt(session, now); }
 
-  // To be asked when more waits to be sent to the client. False: it is to be cut off.
+  // To be asked when more waits to be sent to the client, and, while it is over its soft limit,
+  // when less does. False: it is to be cut off.
   [[nodiscard]] bool OutputFits(Session& session, Nanoseconds now);
 
   enum class Verdict : uint8_t {
@@ -57,7 +58,7 @@ class ClientLimits {
 
  private:
   // How long the kernel usually takes to tell how much of an argument has come.
-  static constexpr Nanoseconds kAnswerTime = 100 * kMillisecond;
+  static constexpr Nanoseconds kAnswerTime = 1 * kMillisecond;
 
   struct Decision {
     Verdict verdict;

@@ -144,7 +144,7 @@ void Shard::OnEvents(std::span<const ConnectionEvent> events) {
         if (connection.open()) (void)SupplyBody(connection, SessionOf(connection));
         break;
       case ConnectionEvent::Kind::kSent:
-        if (connection.open()) Resume(connection, SessionOf(connection));
+        if (connection.open()) AfterSending(connection, SessionOf(connection));
         break;
       case ConnectionEvent::Kind::kEndOfInput:
         if (connection.open()) {
@@ -237,8 +237,20 @@ void Shard::Resume(Connection& connection, Session& session) {
   AfterProcessing(connection, session, result.end);
 }
 
+bool Shard::OutputFits(Session& session) {
+  const bool fits = limits_.OutputFits(session, reactor_->now());
+  // While it is over its soft limit, it matters when it is below it.
+  reactor_->ReportSends(session.connection, session.over_soft_limit_since != kNever);
+  return fits;
+}
+
+void Shard::AfterSending(Connection& connection, Session& session) {
+  if (!OutputFits(session)) return CutOff(session, CutReason::kOutput);
+  if (connection.reads_paused()) Resume(connection, session);
+}
+
 void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd end) {
-  if (!limits_.OutputFits(session, reactor_->now())) return CutOff(session, CutReason::kOutput);
+  if (!OutputFits(session)) return CutOff(session, CutReason::kOutput);
   switch (end) {
     case ProcessEnd::kOutputFull:
       ORRERY_MARK("output.full");
@@ -294,7 +306,7 @@ void Shard::Continue(Client& client) {
   } else if (connection.reads_paused() || !session.input.empty() || session.end_of_input ||
              client.closing) {
     Resume(connection, session);
-  } else if (!limits_.OutputFits(session, reactor_->now())) {
+  } else if (!OutputFits(session)) {
     return CutOff(session, CutReason::kOutput);
   }
   reactor_->Flush(connection);
@@ -351,6 +363,9 @@ void Shard::Kill(Client& client) {
 
 void Shard::CutOff(Session& session, CutReason reason) {
   if (!session.connection.open()) return;
+  ORRERY_MARK_IF(reason == CutReason::kIdle, "limits.idle");
+  ORRERY_MARK_IF(reason == CutReason::kInput, "limits.input");
+  ORRERY_MARK_IF(reason == CutReason::kOutput, "limits.output");
   ServerStats& stats = context_.stats;
   ++(reason == CutReason::kIdle    ? stats.cut_off_idle
      : reason == CutReason::kInput ? stats.cut_off_for_input
@@ -411,7 +426,7 @@ bool Shard::Push(Client& client, PushMessage& message) {
   // As in Redis, one that is about to be cut off counts as a receiver.
   if (session.doomed_link.linked()) return true;
   message.AppendTo(session.connection.output(), client.version);
-  if (!limits_.OutputFits(session, reactor_->now())) doomed_.PushBack(session);
+  if (!OutputFits(session)) doomed_.PushBack(session);
   reactor_->Flush(session.connection);
   return true;
 }

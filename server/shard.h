@@ -122,6 +122,10 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   void Receive(Connection& connection, Session& session, std::string_view data);
   // Processes what the session has kept, as far as the output has room.
   void Resume(Connection& connection, Session& session);
+  // Whether the client may have so much waiting for it. To be asked whenever it has more or less.
+  bool OutputFits(Session& session);
+  // Some of its output has gone.
+  void AfterSending(Connection& connection, Session& session);
   // What follows from the state that processing has left: send, pause or resume, finish, cut off.
   void AfterProcessing(Connection& connection, Session& session, ProcessEnd end);
   // Reads nothing more from the client, and ends the connection when it has all its replies.

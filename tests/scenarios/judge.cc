@@ -134,6 +134,7 @@ void Judge::OnDeaf(uint64_t connection) {
 }
 
 void Judge::OnServed(uint64_t connection) {
+  if (Client* client = Find(connection)) client->session.authenticated = !model_.has_password();
   if (!admission_.OnServed(connection)) {
     Violate("too-many-clients", connection, "let in when the server had all that it may have");
   }
@@ -174,7 +175,7 @@ void Judge::OnExecuted(uint64_t connection, const std::vector<std::string>& argu
   SkipSilent(*client);
   if (client->session.quit || client->killed) {
     Violate("executed-after-end", connection,
-            Join(arguments) + " after " + (client->killed ? "CLIENT KILL" : "QUIT"));
+            Join(arguments) + " after " + (client->killed ? "its end" : "QUIT"));
     return;
   }
   if (client->sent.empty()) {

@@ -75,6 +75,13 @@ class Judge final : public ClientJudge {
   void OnServed(uint64_t connection);
   void OnForgotten(uint64_t connection);
 
+  // What a new client has to say first; empty: nothing.
+  void SetPassword(std::string password) { model_.SetPassword(std::move(password)); }
+  // Whether the keys take more memory than they may, when the next command is executed.
+  void SetOutOfMemory(bool out_of_memory) { model_.SetOutOfMemory(out_of_memory); }
+  // Whether CLIENT PAUSE holds commands back.
+  bool Paused(Moment now) const { return model_.MustWait({"SET", "k", "v"}, now); }
+
   // --- From the kernel and the scenario. How many the server may have, and which it has.
   Admission& admission() { return admission_; }
   // From now on the server may end connections, once all that it has executed is answered.
@@ -115,7 +122,7 @@ class Judge final : public ClientJudge {
     bool half_closed = false;
     bool deaf = false;
     bool refused = false;  // Told that there are too many.
-    bool killed = false;   // By CLIENT KILL; what it had to get may be lost.
+    bool killed = false;   // By CLIENT KILL or a limit; what it had to get may be lost.
     bool error_received = false;
     bool ended = false;  // By the server, or by itself.
   };

@@ -169,7 +169,7 @@ bool RespClient::Act(Nanoseconds now) {
   switch (step().kind) {
     case Kind::kSend:
     case Kind::kRaw:
-      return Send();
+      return Send(now);
     case Kind::kPause:
       if (!hurry_) paused_until_ = now + step().duration;
       NextStep();
@@ -232,8 +232,9 @@ void RespClient::Prepare() {
   bytes_.resize(bytes_.size() - std::min<size_t>(step().cut_bytes, bytes_.size()));
 }
 
-bool RespClient::Send() {
+bool RespClient::Send(Nanoseconds now) {
   if (!prepared_) Prepare();
+  wait_until_.reset();
   if (write_broken_ || sent_bytes_ == bytes_.size()) {
     NextStep();
     return true;
@@ -252,9 +253,13 @@ bool RespClient::Send() {
   if (portion_left_ == 0) {
     portion_index_ = (portion_index_ + 1) % step().portions.size();
     portion_left_ = step().portions[portion_index_];
+    if (step().duration != 0 && !hurry_) wait_until_ = now + step().duration;
   }
   TellJudge();
-  if (sent_bytes_ == bytes_.size()) NextStep();
+  if (sent_bytes_ == bytes_.size()) {
+    wait_until_.reset();
+    NextStep();
+  }
   return true;
 }
 

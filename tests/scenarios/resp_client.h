@@ -66,7 +66,7 @@ class RespClient final : public sim::Actor {
   bool Act(Nanoseconds now);
   // Makes the bytes of the current step.
   void Prepare();
-  bool Send();
+  bool Send(Nanoseconds now);
   void TellJudge();
   void NextStep();
   void End(bool reset, Nanoseconds now);

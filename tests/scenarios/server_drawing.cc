@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/units.h"
 #include "kernel_model/choice.h"
@@ -346,6 +347,118 @@ void DrawInPlace(Prng& prng, sim::Configuration& configuration, WorkloadOptions&
   }
 }
 
+// What clients may cost, in some worlds: how much may wait for them, how long they may be idle,
+// what they have to say first, and how much all keys may take. Drawn from a sequence of its own.
+void DrawClientLimits(Prng& prng, sim::Configuration& configuration, WorkloadOptions& options) {
+  if (!prng.Chance(1, 5)) return;
+  const auto set = [&configuration](const char* name, uint64_t value) {
+    configuration[name] = static_cast<int64_t>(value);
+  };
+  if (prng.Chance(1, 2)) set("idle_seconds_max", prng.Between(1, 3));
+  if (prng.Chance(1, 2)) {
+    // Clients that read late, and ask for much.
+    options.pause_odds = 2;
+    options.wide_odds = 8;
+    const uint64_t bytes = PowerOfTwo(prng, 9, 18);
+    const uint64_t kinds = prng.Below(3);
+    if (kinds != 0) set("output_hard_bytes", bytes + prng.Below(bytes));
+    if (kinds != 1) {
+      set("output_soft_bytes", std::max<uint64_t>(bytes >> prng.Below(5), 1));
+      set("output_soft_seconds", prng.Below(3));
+    }
+    if (prng.Chance(3, 4)) SetOutputPause(1 * kMiB, configuration);
+  }
+  if (prng.Chance(1, 4)) set("input_bytes_max", PowerOfTwo(prng, 6, 14));
+  if (prng.Chance(1, 4)) set("memory_bytes_max", PowerOfTwo(prng, 12, 20));
+  if (prng.Chance(1, 3)) {
+    set("password", 1);
+    options.access_odds = prng.Between(4, 20);
+  }
+}
+
+// Clients that are silent for as long as the server bears it, or a little longer, or send so
+// slowly.
+void SlowDown(Prng& prng, Nanoseconds idle_max, Workload& workload) {
+  const auto about_idle_max = [&] {
+    return idle_max / 4 + static_cast<Nanoseconds>(prng.Below(static_cast<uint64_t>(idle_max) * 2));
+  };
+  for (Script& script : workload) {
+    if (prng.Chance(1, 2)) continue;
+    ScriptStep pause;
+    pause.kind = prng.Chance(1, 2) ? ScriptStep::Kind::kWait : ScriptStep::Kind::kPause;
+    pause.duration = about_idle_max();
+    const auto at = static_cast<ptrdiff_t>(prng.Below(script.steps.size() + 1));
+    script.steps.insert(script.steps.begin() + at, std::move(pause));
+    ScriptStep& slow = script.steps[prng.Below(script.steps.size())];
+    if (slow.kind != ScriptStep::Kind::kSend || !prng.Chance(1, 2)) continue;
+    uint64_t bytes = 0;
+    for (const Command& command : slow.commands) {
+      for (const Bytes& argument : command) bytes += argument.size();
+    }
+    slow.portions = {bytes / prng.Between(2, 8) + 1};
+    slow.duration = about_idle_max() / 2;
+  }
+}
+
+Command SayPassword(std::string password) {
+  return {Bytes::Text("AUTH"), Bytes::Text(std::move(password))};
+}
+
+// Everybody says the password first, and again after a RESET; and somebody does not know it.
+void AddPasswords(Prng& prng, Workload& workload) {
+  for (Script& script : workload) {
+    for (ScriptStep& step : script.steps) {
+      std::vector<Command> commands;
+      for (Command& command : step.commands) {
+        const std::string name = command[0].text;
+        commands.push_back(std::move(command));
+        if (name == "RESET" || name == "reset") commands.push_back(SayPassword(kPassword));
+      }
+      step.commands = std::move(commands);
+    }
+    ScriptStep first;
+    first.kind = ScriptStep::Kind::kSend;
+    first.commands = {SayPassword(kPassword)};
+    script.steps.insert(script.steps.begin(), std::move(first));
+  }
+  Script stranger;
+  stranger.client = workload.back().client + 1;
+  stranger.connect_after = static_cast<Nanoseconds>(prng.Below(20'000)) * kMicrosecond;
+  ScriptStep tries;
+  tries.kind = ScriptStep::Kind::kSend;
+  for (uint64_t count = prng.Between(1, 6); count > 0; --count) {
+    switch (prng.Below(5)) {
+      case 0:
+        tries.commands.push_back(SayPassword("wrong"));
+        break;
+      case 1:
+        tries.commands.push_back({Bytes::Text("SET"), Bytes::Text("k0"), Bytes::Text("stolen")});
+        break;
+      case 2:
+        tries.commands.push_back({Bytes::Text("HELLO"), Bytes::Text("3")});
+        break;
+      case 3:
+        tries.commands.push_back({Bytes::Text("RESET")});
+        break;
+      default:
+        tries.commands.push_back({Bytes::Text("GET"), Bytes::Text("k0")});
+        break;
+    }
+  }
+  stranger.steps.push_back(std::move(tries));
+  ScriptStep last;
+  last.kind = ScriptStep::Kind::kRaw;
+  if (prng.Chance(1, 2)) {
+    last.raw = Bytes::Text("*11\r\n");
+    last.error = "-ERR Protocol error: unauthenticated multibulk length\r\n";
+  } else {
+    last.raw = Bytes::Text("*2\r\n$4\r\nAUTH\r\n$16385\r\n");
+    last.error = "-ERR Protocol error: unauthenticated bulk length\r\n";
+  }
+  stranger.steps.push_back(std::move(last));
+  workload.push_back(std::move(stranger));
+}
+
 }  // namespace
 
 sim::Configuration DrawServerConfiguration(Prng& prng) {
@@ -400,6 +513,8 @@ sim::Plan DrawServerPlan(uint64_t seed) {
   DrawInPlace(in_place_prng, plan.configuration, options);
   Prng fixed_files_prng(Combine(seed, 10));
   DrawFixedFiles(fixed_files_prng, plan.configuration);
+  Prng limits_prng(Combine(seed, 20));
+  DrawClientLimits(limits_prng, plan.configuration, options);
   FitToBuffers(plan.configuration, options);
   Workload workload = GenerateWorkload(workload_prng, options);
   if (plan.configuration.contains("zero_copy_bytes_min")) {
@@ -423,6 +538,10 @@ sim::Plan DrawServerPlan(uint64_t seed) {
           static_cast<int64_t>(rare_prng.Between(steps, 2 * steps));
     }
   }
+  if (plan.configuration.contains("idle_seconds_max")) {
+    SlowDown(limits_prng, plan.configuration["idle_seconds_max"] * kSecond, workload);
+  }
+  if (plan.configuration.contains("password")) AddPasswords(limits_prng, workload);
   Prng jumps_prng(Combine(seed, 6));
   DrawJumps(jumps_prng, plan.configuration);
   WriteWorkload(workload, plan.workload);

@@ -22,6 +22,7 @@
 #include "sim/interrupted_kernel.h"
 #include "sim/world.h"
 #include "tests/scenarios/judge.h"
+#include "tests/scenarios/limits_judge.h"
 #include "tests/scenarios/resp_client.h"
 #include "tests/scenarios/server_drawing.h"
 #include "tests/scenarios/server_participants.h"
@@ -50,7 +51,8 @@ constexpr size_t kInputMemoryAtRest = 64 * kKiB;
 // its clients are; and counts what goes through the kernel.
 class KernelWatcher final : public model::Observer {
  public:
-  KernelWatcher(sim::EventLog& log, Judge& judge) : log_(log), judge_(judge) {}
+  KernelWatcher(sim::EventLog& log, Judge& judge, LimitsJudge& limits)
+      : log_(log), judge_(judge), limits_(limits) {}
 
   void OnEvent(const model::Event& event) override {
     log_.OnEvent(event);
@@ -65,7 +67,11 @@ class KernelWatcher final : public model::Observer {
       case model::EventKind::kSubmit:
         ++submitted_;
         break;
+      case model::EventKind::kSent:
+        limits_.OnActivity(event.entity);
+        break;
       case model::EventKind::kReceived:
+        limits_.OnActivity(event.entity);
         received_bytes_ += static_cast<uint64_t>(event.a);
         break;
       default:
@@ -85,9 +91,18 @@ class KernelWatcher final : public model::Observer {
                      "the server has a client that was never accepted");
     connections_by_client_[client.id] = found->second;
     judge_.OnServed(found->second);
+    limits_.OnServed(found->second);
+  }
+  void OnCutOff(const server::Client& client, server::CutReason reason,
+                const server::ClientMemory& memory) {
+    const uint64_t connection = connections_by_client_.at(client.id);
+    limits_.OnCutOff(connection, client, reason, memory);
+    judge_.OnCutOff(connection);
   }
   void OnClientGone(const server::Client& client) {
-    judge_.OnForgotten(connections_by_client_.at(client.id));
+    const uint64_t connection = connections_by_client_.at(client.id);
+    judge_.OnForgotten(connection);
+    limits_.OnGone(connection);
   }
   // The connection of the server's client `id`; nothing when there is none.
   std::optional<uint64_t> ConnectionOf(uint64_t id) const {
@@ -101,6 +116,7 @@ class KernelWatcher final : public model::Observer {
  private:
   sim::EventLog& log_;
   Judge& judge_;
+  LimitsJudge& limits_;
   // By descriptor, or by slot of the fixed-file table; of each, the last.
   std::map<int64_t, uint64_t> connections_by_file_;
   std::map<uint64_t, uint64_t> connections_by_client_;
@@ -114,19 +130,36 @@ class ExecutionWatcher final : public server::CommandObserver {
   ExecutionWatcher(KernelWatcher& watcher, model::ModelKernel& kernel, Judge& judge)
       : watcher_(watcher), kernel_(kernel), judge_(judge) {}
 
-  // `output_max`: when a client has so much to get, nothing more of it is executed.
-  void Watch(const server::Shard& shard, size_t output_max) {
+  void Watch(const server::Shard& shard, const server::ShardOptions& options) {
     shard_ = &shard;
-    output_max_ = output_max;
+    output_max_ = options.output_pause_bytes;
+    memory_bytes_max_ = options.config.memory_bytes_max;
+  }
+
+  // The clocks themselves, whatever the server has read.
+  Moment Now() {
+    return {.wall_ms = kernel_.RealtimeNow() / kMillisecond,
+            .monotonic_ms = kernel_.MonotonicNow() / kMillisecond};
+  }
+  // Tells what the server holds for each of its clients.
+  void LookAtClients(LimitsJudge& limits) {
+    for (const auto& [id, client] : clients_) {
+      if (!shard_->ConnectionOf(*client).open()) continue;
+      limits.OnHeld(*watcher_.ConnectionOf(id), *client, shard_->MemoryOf(*client));
+    }
   }
 
   void OnClient(const server::Client& client) override {
+    clients_[client.id] = &client;
     watcher_.OnClient(client, shard_->ConnectionOf(client).file());
   }
-  void OnCutOff(const server::Client& client, server::CutReason) override {
-    judge_.OnCutOff(*watcher_.ConnectionOf(client.id));
+  void OnCutOff(const server::Client& client, server::CutReason reason) override {
+    watcher_.OnCutOff(client, reason, shard_->MemoryOf(client));
   }
-  void OnClientGone(const server::Client& client) override { watcher_.OnClientGone(client); }
+  void OnClientGone(const server::Client& client) override {
+    clients_.erase(client.id);
+    watcher_.OnClientGone(client);
+  }
   void OnCommand(const server::Client& client, const server::Command& command,
                  int64_t now_ms) override {
     std::vector<std::string> arguments;
@@ -135,6 +168,8 @@ class ExecutionWatcher final : public server::CommandObserver {
     }
     const std::optional<uint64_t> connection = watcher_.ConnectionOf(client.id);
     ORRERY_CHECK_MSG(connection.has_value(), "a client that was not let in has a command");
+    judge_.SetOutOfMemory(memory_bytes_max_ != 0 &&
+                          shard_->keyspace().memory_bytes() > memory_bytes_max_);
     judge_.CheckOutput(*connection, shard_->MemoryOf(client).output_bytes, output_max_);
     judge_.OnExecuted(*connection, arguments, now_ms, Now());
   }
@@ -143,17 +178,14 @@ class ExecutionWatcher final : public server::CommandObserver {
   }
 
  private:
-  // The clocks themselves, whatever the server has read.
-  Moment Now() {
-    return {.wall_ms = kernel_.RealtimeNow() / kMillisecond,
-            .monotonic_ms = kernel_.MonotonicNow() / kMillisecond};
-  }
-
   KernelWatcher& watcher_;
   model::ModelKernel& kernel_;
   Judge& judge_;
   const server::Shard* shard_ = nullptr;
+  std::map<uint64_t, const server::Client*> clients_;  // By their ids.
+  // When a client has so much to get, nothing more of it is executed.
   size_t output_max_ = 0;
+  uint64_t memory_bytes_max_ = 0;
 };
 
 // One run. The order of members is that of construction: the ring dies before its kernel.
@@ -203,7 +235,8 @@ class ServerRun {
       : choice_(choice),
         log_(log),
         judge_(log),
-        watcher_(log, judge_),
+        limits_(log, setup.shard.config),
+        watcher_(log, judge_, limits_),
         kernel_(setup.kernel, choice, &watcher_),
         executions_(watcher_, kernel_, judge_),
         world_(kernel_, choice, log, {.interrupts = setup.prompt, .spin_turns_max = 2000}),
@@ -215,10 +248,13 @@ class ServerRun {
   void Populate(const ServerSetup& setup, Workload workload) {
     descriptors_at_rest_ = kernel_.open_descriptors();
     const ReactorOptions& reactor = setup.shard.reactor;
-    if (reactor.linger < kPatientLinger || reactor.drain_bytes_max < kPatientDrainBytes) {
+    // Where clients may be idle for some time only, some pause for longer than any linger.
+    if (reactor.linger < kPatientLinger || reactor.drain_bytes_max < kPatientDrainBytes ||
+        setup.shard.config.idle_seconds_max != 0) {
       judge_.AllowHastyEnds();
     }
-    executions_.Watch(*shard_, setup.shard.output_pause_bytes);
+    executions_.Watch(*shard_, setup.shard);
+    judge_.SetPassword(setup.shard.config.password);
     judge_.admission().SetClientsMax(setup.shard.config.clients_max);
     judge_.admission().SetConnectionsMax(reactor.connections_max);
     turnable_ = std::make_unique<ShardUnderTest>(*shard_, [this] { AfterTurn(); });
@@ -253,6 +289,9 @@ class ServerRun {
                        "the server holds " + std::to_string(held) + " bytes after " +
                            std::to_string(watcher_.received_bytes()) + " have come");
     }
+    if (!limits_.limits_clients()) return;
+    if (judge_.Paused(executions_.Now())) limits_.OnPause();
+    executions_.LookAtClients(limits_);
   }
 
   // Runs until `done`. False after a violation; that it does not come about is one.
@@ -353,6 +392,7 @@ class ServerRun {
   sim::RecordingChoice& choice_;
   sim::EventLog& log_;
   Judge judge_;
+  LimitsJudge limits_;
   KernelWatcher watcher_;
   model::ModelKernel kernel_;
   sim::InterruptedKernel interrupted_kernel_{kernel_};  // As the server sees it.

@@ -52,6 +52,19 @@ ServerSetup ReadServerSetup(const sim::Plan& plan) {
   Take(configuration, "socket_buffer_bytes", setup.kernel.socket_buffer_bytes);
   Take(configuration, "descriptors_max", setup.kernel.descriptors_max);
   Take(configuration, "clients_max", setup.shard.config.clients_max);
+  server::ServerConfig& config = setup.shard.config;
+  Take(configuration, "idle_seconds_max", config.idle_seconds_max);
+  Take(configuration, "input_bytes_max", config.input_bytes_max);
+  Take(configuration, "memory_bytes_max", config.memory_bytes_max);
+  server::OutputLimit& output =
+      config.output_limits[static_cast<size_t>(server::ClientClass::kNormal)];
+  Take(configuration, "output_hard_bytes", output.hard_bytes);
+  Take(configuration, "output_soft_bytes", output.soft_bytes);
+  Take(configuration, "output_soft_seconds", output.soft_seconds);
+  if (output != server::OutputLimit{}) {
+    config.output_limits[static_cast<size_t>(server::ClientClass::kPubSub)] = output;
+  }
+  if (sim::ValueOr(configuration, "password", 0) != 0) config.password = kPassword;
   Take(configuration, "connections_max", setup.shard.reactor.connections_max);
   setup.shard.listen.port = kServerPort;
   Take(configuration, "buffers", setup.shard.reactor.buffers);
@@ -93,8 +106,12 @@ std::optional<std::string> ProblemOf(const sim::Configuration& configuration) {
        {"sq_entries", "cq_entries", "socket_buffer_bytes", "buffers", "buffer_bytes", "iovecs_max",
         "output_pause_bytes", "zero_copy_bytes_min", "send_slots", "send_iovecs", "send_guards",
         "copy_slots", "copy_bytes", "in_place_bytes_min", "in_place_trusted_bytes",
-        "background_buckets", "clients_max", "connections_max"}) {
+        "background_buckets", "clients_max", "connections_max", "input_bytes_max"}) {
     if (auto problem = at_least(name, 1)) return problem;
+  }
+  for (const char* name : {"idle_seconds_max", "memory_bytes_max", "output_hard_bytes",
+                           "output_soft_bytes", "output_soft_seconds"}) {
+    if (auto problem = at_least(name, 0)) return problem;
   }
   if (auto problem = at_least("descriptors_max", kDescriptorsMin)) return problem;
   const int64_t segment_bits = sim::ValueOr(configuration, "table_segment_bits", kSegmentBitsMin);

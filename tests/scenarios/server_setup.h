@@ -26,6 +26,9 @@ inline constexpr Nanoseconds kSettleMax = 60 * kSecond;
 // No run needs nearly as many; it ends one that would go on for ever.
 inline constexpr uint64_t kStepsMax = 20'000'000;
 
+// Of a server that has one.
+inline constexpr char kPassword[] = "secret";
+
 // Somebody sets the wall clock.
 struct WallJump {
   Nanoseconds at = 0;  // From the start.

@@ -48,7 +48,7 @@ struct ScriptStep {
   std::vector<uint64_t> portions;
   // kSend, kRaw: leaves out this many of the last bytes, so that something is unfinished.
   uint64_t cut_bytes = 0;
-  Nanoseconds duration = 0;  // kPause, kWait.
+  Nanoseconds duration = 0;  // kPause, kWait; kSend, kRaw: from one portion to the next.
 
   friend bool operator==(const ScriptStep&, const ScriptStep&) = default;
 };
@@ -84,6 +84,7 @@ struct WorkloadOptions {
   uint64_t bad_command_odds = 10;
   uint64_t control_odds = 0;
   uint64_t pubsub_odds = 0;
+  uint64_t access_odds = 0;
   // For a comparison with a server that has a clock of its own; see CommandOptions.
   bool far_times = false;
   uint64_t protocol_error_odds = 12;
