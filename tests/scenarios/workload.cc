@@ -101,8 +101,8 @@ class Generator {
                          .big_value_bytes = options.big_value_bytes,
                          .bad_command_odds = options.bad_command_odds,
                          .control_odds = options.control_odds,
-                         .pubsub_odds = options.pubsub_odds,
                          .access_odds = options.access_odds,
+                         .pubsub_odds = options.pubsub_odds,
                          .far_times = options.far_times} {}
 
   Script Generate(uint64_t client) {
