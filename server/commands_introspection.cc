@@ -43,7 +43,7 @@ void ReplyNames(ReplyWriter& reply, uint32_t bits, std::span<const std::string_v
   bits &= (1u << names.size()) - 1;
   reply.Set(static_cast<size_t>(std::popcount(bits)));
   for (size_t bit = 0; bit < names.size(); ++bit) {
-    if ((bits >> bit & 1) != 0) reply.SimpleString(std::string(prefix) + std::string(names[bit]));
+    if ((bits >> bit & 1) != 0) reply.SimpleString(std::string(prefix).append(names[bit]));
   }
 }
 
