@@ -78,6 +78,8 @@ class IoContext final : private TaskOwner {
   void OnEntered(const EnterResult& result);
   // The main task has returned, and the kernel owes nothing.
   bool finished() const { return !running_ && operations_.idle(); }
+  // The main task has been begun, and has not returned.
+  bool running() const { return running_; }
   // Asks the main task to end.
   void RequestStop() { stop_.RequestStop(); }
 
