@@ -15,6 +15,7 @@ enum class ErrandKind : uint8_t {
   kCommand,          // A command runs where its keys are (server/command_errand.h).
   kGatherPart,       // A command that concerns all shards (server/gather_run.h).
   kPublicationPart,  // A message to the subscribers of another shard (server/publication.h).
+  kConnection,       // An accepted connection, for its target to serve.
   kLentBody,         // A value that the reply of another shard has borrowed (server/lent_body.h).
   kFarewell,  // Its shard will ask for nothing any more. Is read only, and does not come back.
 };
@@ -29,6 +30,12 @@ struct Errand {
   // It has been seen to, and goes or is home.
   bool returning = false;
   const uint16_t home;
+};
+
+struct ConnectionErrand : Errand {
+  explicit ConnectionErrand(unsigned its_home) : Errand(ErrandKind::kConnection, its_home) {}
+  int descriptor = -1;
+  ConnectionErrand* next = nullptr;
 };
 
 // Errands at home that wait to be used, by their member `next`. One thread's.

@@ -10,16 +10,21 @@
 #include <cstdio>
 #include <filesystem>
 #include <initializer_list>
-#include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "base/check.h"
 #include "base/units.h"
+#include "runtime/bells.h"
 #include "runtime/ring/liburing_ring.h"
 #include "runtime/ring/user_data.h"
+#include "runtime/shard_threads.h"
 #include "server/config.h"
 #include "server/shard.h"
+#include "server/shard_group.h"
 
 namespace orrery::server {
 namespace {
@@ -30,18 +35,27 @@ namespace {
 constexpr uint32_t kConnectionsMax = kClientsMaxHighest + 65'536;
 static_assert(kConnectionsMax <= UserData::kIndexMax);
 
-// What all receive buffers together may take.
+// As many as mailboxes between them can be had.
+constexpr unsigned kShardsMax = 128;
+
+// What all receive buffers of a shard may take.
 constexpr size_t kReceiveMemoryMax = 4096 * kMiB;
 
 // What a signal handler may touch: set before the handlers are, and never changed while they are.
-Shard* signalled_shard = nullptr;
+struct Signalled {
+  ShardGroup* group = nullptr;
+  Bells* bells = nullptr;
+};
+Signalled signalled;
 
 extern "C" void OnStopSignal(int) {
   const int saved_errno = errno;
-  signalled_shard->RequestStop();
+  signalled.group->RequestStop();
   const uint64_t one = 1;
-  // A full counter has rung already; nothing else can go wrong here.
-  (void)!write(signalled_shard->waker(), &one, sizeof one);
+  for (unsigned shard = 0; shard < signalled.group->shards(); ++shard) {
+    // A full counter has rung already; nothing else can go wrong here.
+    (void)!write(signalled.bells->eventfd(shard), &one, sizeof one);
+  }
   errno = saved_errno;
 }
 
@@ -71,28 +85,86 @@ ProgramIdentity IdentifyProgram() {
   return program;
 }
 
-int Serve(const ShardOptions& options, const RingOptions& ring_options, Kernel& kernel) {
+// "127.0.0.1:6379, and /run/orrery.sock".
+std::string DescribeListeners(const ShardOptions& options, uint16_t port,
+                              const std::string& unix_path) {
+  const bool v6 = options.listen.address.find(':') != std::string::npos;
+  std::string text = v6 ? "[" + options.listen.address + "]" : options.listen.address;
+  text += ":" + std::to_string(port);
+  return unix_path.empty() ? text : unix_path + " and " + text;
+}
+
+struct ServeOptions {
+  ShardOptions shard;
+  ShardThreadsOptions threads;
+  UnixListenOptions unix_listen;  // Without a path: none.
+};
+
+// The listening sockets of all shards, and that of the UNIX socket if there is one.
+struct Listeners {
+  std::vector<int> tcp;
+  std::optional<int> unix_socket;
+};
+
+std::expected<Listeners, std::string> Listen(const ServeOptions& options, Kernel& kernel) {
+  const ListenOptions& listen = options.shard.listen;
+  Listeners listeners;
+  if (options.threads.shards == 1) {
+    const auto tcp = kernel.Listen(listen);
+    if (!tcp) return std::unexpected(ExplainListenError(listen, tcp.error()));
+    listeners.tcp = {*tcp};
+  } else {
+    auto tcp = kernel.ListenShared(listen, options.threads.shards);
+    if (!tcp) return std::unexpected(ExplainListenError(listen, tcp.error()));
+    listeners.tcp = *std::move(tcp);
+  }
+  if (options.unix_listen.path.empty()) return listeners;
+  const auto unix_socket = kernel.ListenUnix(options.unix_listen);
+  if (!unix_socket) {
+    return std::unexpected("cannot listen on " + options.unix_listen.path + ": " +
+                           unix_socket.error().ToString());
+  }
+  listeners.unix_socket = *unix_socket;
+  return listeners;
+}
+
+int Serve(const ServeOptions& options, Kernel& kernel) {
   // Without it, the number of clients is bounded by whatever the shell allows. The bound is then
   // merely lower.
   (void)kernel.RaiseDescriptorLimit();
 
-  auto ring = kernel.MakeRing(ring_options);
-  if (!ring) return Fail(ring.error());
-  auto shard = Shard::Create(**ring, kernel, options, nullptr);
-  if (!shard) return Fail(shard.error());
+  const unsigned shards = options.threads.shards;
+  const auto bells = Bells::Create(kernel, shards);
+  if (!bells) return Fail("cannot make the shards' wakers: " + bells.error().ToString());
+  ShardGroup group({.shards = shards}, bells->get());
+  const auto listeners = Listen(options, kernel);
+  if (!listeners) return Fail(listeners.error());
+  signalled = {.group = &group, .bells = bells->get()};
 
-  signalled_shard = shard->get();
-  SetHandler({SIGINT, SIGTERM}, OnStopSignal);
-  // Whoever reads what is printed here may leave; the clients stay.
-  SetHandler({SIGPIPE}, SIG_IGN);
-  const bool v6 = options.listen.address.find(':') != std::string::npos;
-  fmt::print("orrery-server: listening on {}{}{}:{}, {}\n", v6 ? "[" : "", options.listen.address,
-             v6 ? "]" : "", (*shard)->port(), DescribeRing((*ring)->memory()));
-  std::fflush(stdout);
+  std::string ring_text;  // Of the first shard's.
+  const auto make = [&](unsigned number, Ring& ring) {
+    ShardPlace place{.group = &group, .index = number, .listener = listeners->tcp[number]};
+    if (number == 0) {
+      ring_text = DescribeRing(ring.memory());
+      place.shared_listener = listeners->unix_socket;
+    }
+    return Shard::Create(ring, kernel, options.shard, nullptr, place);
+  };
+  const auto started = [&](std::span<Shard* const> all) {
+    SetHandler({SIGINT, SIGTERM}, OnStopSignal);
+    // Whoever reads what is printed here may leave; the clients stay.
+    SetHandler({SIGPIPE}, SIG_IGN);
+    fmt::print("orrery-server: listening on {}, {}{}, {}\n",
+               DescribeListeners(options.shard, all.front()->port(), options.unix_listen.path),
+               shards == 1 ? "1 shard" : fmt::format("{} shards", shards),
+               options.threads.pin ? " pinned" : "", ring_text);
+    std::fflush(stdout);
+  };
+  const auto ended = RunShards<Shard>(kernel, options.threads, make, started);
+  if (listeners->unix_socket) kernel.RemoveSocketFile(options.unix_listen.path);
+  if (!ended) return Fail(ended.error());
 
-  while (!(*shard)->finished()) (*shard)->OnEntered((*ring)->Enter((*shard)->Turn()));
-
-  // It has done what they ask for; another one must not spoil the exit code.
+  // They have done what they ask for; another one must not spoil the exit code.
   SetHandler({SIGINT, SIGTERM}, SIG_IGN);
   fmt::print("orrery-server: stopped\n");
   return 0;
@@ -113,9 +185,11 @@ int Main(int argc, char** argv, Host& host) {
       "A second signal ends at once what is still open.\n\n"
       "Try it:  redis-cli -p 6379 SET greeting hello");
 
-  ShardOptions options;
-  RingOptions ring_options;
+  ServeOptions serve;
+  ShardOptions& options = serve.shard;
+  RingOptions& ring_options = serve.threads.ring;
   options.listen.port = 6379;
+  serve.threads.shards = host.allows_threads() ? static_cast<unsigned>(UsableCores().size()) : 1;
   app.add_option("--bind", options.listen.address, "Numeric IPv4 or IPv6 address to listen on")
       ->type_name("ADDRESS");
   app.add_option("--port", options.listen.port, "TCP port to listen on; 0 picks a free one")
@@ -124,6 +198,14 @@ int Main(int argc, char** argv, Host& host) {
                  "Clients served at once; more are refused with an error")
       ->check(CLI::Range(1u, kClientsMaxHighest).description(""))
       ->type_name("N");
+  app.add_option("--unixsocket", serve.unix_listen.path, "A UNIX socket to listen on as well")
+      ->type_name("PATH");
+  app.add_option("--shards", serve.threads.shards,
+                 "Threads that serve clients, each with its part of the keys; without it, one for "
+                 "each core that the process may use")
+      ->check(CLI::Range(1u, kShardsMax).description(""))
+      ->type_name("N");
+  app.add_flag("--pin", serve.threads.pin, "Keep each thread to a core of its own");
   app.add_option("--sq-entries", ring_options.sq_entries, "Submission queue entries of the ring")
       ->check(CLI::Range(1u, 32'768u).description(""))
       ->type_name("N")
@@ -133,7 +215,7 @@ int Main(int argc, char** argv, Host& host) {
       ->type_name("N")
       ->group("Tuning");
   app.add_option("--buffers", options.reactor.buffers,
-                 "Receive buffers, a power of two, shared by all clients")
+                 "Receive buffers of a shard, a power of two, shared by its clients")
       ->check(CLI::Validator(
           [](const std::string& text) {
             const uint64_t value = std::strtoull(text.c_str(), nullptr, 10);
@@ -186,9 +268,12 @@ int Main(int argc, char** argv, Host& host) {
   options.in_place_bytes_min = in_place_from > 0 ? in_place_from : ShardOptions::kNeverInPlace;
   if (zero_copy_from > 0) options.reactor.zero_copy.body_bytes_min = zero_copy_from;
   options.program = IdentifyProgram();
+  if (!host.allows_threads() && serve.threads.shards > 1) {
+    return Fail("what this runs on takes one thread: --shards must be 1");
+  }
   const auto kernel = host.Open();
   if (!kernel) return Fail(kernel.error());
-  return Serve(options, ring_options, **kernel);
+  return Serve(serve, **kernel);
 }
 
 }  // namespace orrery::server

@@ -16,6 +16,8 @@ class Host {
 
   // Adds options to the server's own.
   virtual void AddOptions(CLI::App&) {}
+  // Whether what Open() gives may be used by several threads, a shard each.
+  virtual bool allows_threads() const { return true; }
   // What the server runs on. Called once, after the options were read; it must outlive Main(). Its
   // rings are the running Linux's, whoever stands in front of them. The error is one line for a
   // person.

@@ -159,8 +159,8 @@ bool Router::Send(Command& command, const CommandSpec* spec, uint32_t shard, Cli
 
 // --- What comes by mail
 
-void Router::Turn() {
-  mail_.Drain([this](unsigned, Errand* errand) { Receive(*errand); });
+bool Router::Turn() {
+  const size_t received = mail_.Drain([this](unsigned, Errand* errand) { Receive(*errand); });
   RunArrived();
   // Serving one may touch others.
   for (size_t i = 0; i < touched_.size(); ++i) {
@@ -168,6 +168,7 @@ void Router::Turn() {
   }
   touched_.clear();
   if (stalled_ > 0) SpendCredit();
+  return received > 0;
 }
 
 void Router::Receive(Errand& errand) {
@@ -184,6 +185,8 @@ void Router::Receive(Errand& errand) {
       return ReceivePart(static_cast<GatherPart&>(errand));
     case ErrandKind::kPublicationPart:
       return ReceivePart(static_cast<PublicationPart&>(errand));
+    case ErrandKind::kConnection:
+      return ReceiveConnection(static_cast<ConnectionErrand&>(errand));
     case ErrandKind::kLentBody: {
       auto& lent = static_cast<LentBody&>(errand);
       lent.body = {};
@@ -262,6 +265,27 @@ void Router::Release(CommandErrand& errand) {
   errand.publication = false;
   errand.replies = 1;
   command_pool_.Give(errand);
+}
+
+void Router::HandOut(int descriptor) {
+  ConnectionErrand* errand = connection_pool_.Take();
+  if (errand == nullptr) errand = new ConnectionErrand(self_);
+  errand->descriptor = descriptor;
+  ++away_;
+  Post(next_to_serve_, *errand);
+  next_to_serve_ = (next_to_serve_ + 1) % server_.shards;
+}
+
+void Router::ReceiveConnection(ConnectionErrand& errand) {
+  if (errand.returning) {
+    errand.returning = false;
+    --away_;
+    connection_pool_.Give(errand);
+    return;
+  }
+  clients_.Adopt(errand.descriptor);
+  errand.returning = true;
+  Post(errand.home, errand);
 }
 
 // --- What clients get of it

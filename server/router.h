@@ -61,6 +61,8 @@ class RoutedClients {
   virtual PendingOutput* OutputOf(Client& client) = 0;
   // Replies have come, or what its commands waited for: send them, and go on with what it has sent.
   virtual void Continue(Client& client) = 0;
+  // Serves an accepted connection, or closes it.
+  virtual void Adopt(int descriptor) = 0;
 };
 
 class Router final : public GatherStarter, public RemoteListeners {
@@ -97,9 +99,12 @@ class Router final : public GatherStarter, public RemoteListeners {
   // --- For the shard, each turn.
 
   // Takes mail and does what it asks for, hands replies to the clients, and lets those go on that
-  // need not wait any more.
-  void Turn();
+  // need not wait any more. Whether there was mail.
+  bool Turn();
   ErrandMail& mail() { return mail_; }
+
+  // Takes an accepted connection to one shard after the other, this one included.
+  void HandOut(int descriptor);
 
   // The client has gone, or gets nothing any more: what is on its way for it will end unseen.
   void Forget(Client& client);
@@ -174,6 +179,7 @@ class Router final : public GatherStarter, public RemoteListeners {
   void RunErrand(CommandErrand& errand, uint64_t first_key_hash);
   void ComeHome(CommandErrand& errand);
   SharedBytes Lend(SharedBytes body, Router& borrower);
+  void ReceiveConnection(ConnectionErrand& errand);
   void ReceivePart(GatherPart& part);
   void ReceivePart(PublicationPart& part);
   void EndPublication(Publication& publication);
@@ -202,10 +208,12 @@ class Router final : public GatherStarter, public RemoteListeners {
   size_t lent_ = 0;
   bool left_ = false;
   uint32_t farewells_ = 0;
-  Client visitor_;  // Stands in for the clients of other shards.
+  uint32_t next_to_serve_ = 0;  // What is handed out.
+  Client visitor_;              // Stands in for the clients of other shards.
   std::array<CommandErrand*, kArrivedMax> arrived_{};
   size_t arrived_count_ = 0;
   ErrandPool<CommandErrand> command_pool_;
+  ErrandPool<ConnectionErrand> connection_pool_;
   ErrandPool<LentBody> loan_pool_;
   ErrandPool<GatherRun> gather_pool_;
   ErrandPool<Publication> publication_pool_;

@@ -193,6 +193,16 @@ TEST_F(RouterTest, ALoanGoesHomeAlsoFromAClientThatHasGone) {
   }
 }
 
+TEST_F(RouterTest, ConnectionsAreHandedOutInTurn) {
+  for (int descriptor = 0; descriptor < 7; ++descriptor) shards_[1].router().HandOut(descriptor);
+  EXPECT_FALSE(shards_[1].router().idle());
+  shards_.Settle();
+  EXPECT_TRUE(shards_[1].router().idle());
+  EXPECT_EQ(shards_[0].adopted, (std::vector<int>{0, 3, 6}));
+  EXPECT_EQ(shards_[1].adopted, (std::vector<int>{1, 4}));
+  EXPECT_EQ(shards_[2].adopted, (std::vector<int>{2, 5}));
+}
+
 // Whatever a client sends, wherever it is cut and whoever has a turn when: it reads what a server
 // of one shard would have answered. Its commands on one key depend on each other.
 RC_GTEST_PROP(RouterProperty, AnswersAsOneShardWould, ()) {

@@ -47,6 +47,8 @@ std::string DrawId(Kernel& kernel) {
   return text;
 }
 
+}  // namespace
+
 std::string ExplainListenError(const ListenOptions& listen, Errno error) {
   const std::string where = listen.address + ":" + std::to_string(listen.port);
   if (error == EADDRINUSE)
@@ -56,13 +58,12 @@ std::string ExplainListenError(const ListenOptions& listen, Errno error) {
   return "cannot listen on " + where + ": " + error.ToString();
 }
 
-}  // namespace
-
 std::expected<std::unique_ptr<Shard>, std::string> Shard::Create(Ring& ring, Kernel& kernel,
                                                                  const ShardOptions& options,
                                                                  CommandObserver* observer,
                                                                  const ShardPlace& place) {
-  const auto listener = kernel.Listen(options.listen);
+  const auto listener =
+      place.listener ? std::expected<int, Errno>(*place.listener) : kernel.Listen(options.listen);
   if (!listener) return std::unexpected(ExplainListenError(options.listen, listener.error()));
   const auto port = kernel.LocalPort(*listener);
   const bool alone = place.group == nullptr;
@@ -82,6 +83,11 @@ std::expected<std::unique_ptr<Shard>, std::string> Shard::Create(Ring& ring, Ker
   shard->listener_ = *listener;
   shard->SetKeepalive();
   shard->reactor_->Listen(*listener);
+  if (place.shared_listener) {
+    shard->reactor_->Listen(*place.shared_listener, shard->router_ == nullptr
+                                                        ? Reactor::Accepted::kServed
+                                                        : Reactor::Accepted::kHandedOut);
+  }
   shard->reactor_->Watch(*waker, alone ? Reactor::Ownership::kTaken : Reactor::Ownership::kLent);
   return shard;
 }
@@ -312,6 +318,10 @@ void Shard::Continue(Client& client) {
   reactor_->Flush(connection);
 }
 
+void Shard::Adopt(int descriptor) {
+  if (Connection* connection = reactor_->Adopt(descriptor)) Open(*connection);
+}
+
 void Shard::ReceiveInPlace(Connection& connection, Session& session) {
   const std::optional<RespParser::OpenBulk> bulk = session.client.parser.open_bulk();
   if (!bulk || connection.body() != nullptr) return;
@@ -532,7 +542,7 @@ Nanoseconds Shard::OnTurn(Nanoseconds now) {
     return WorkInBackground(now);
   }
   ReadClocks();
-  router_->Turn();
+  if (router_->Turn()) reactor_->NoteWork();
   CutOffDoomed();
   const Nanoseconds deadline = WorkInBackground(now);
   LeaveWhenEmpty();

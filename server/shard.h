@@ -67,6 +67,9 @@ struct ShardOptions {
   ProgramIdentity program;
 };
 
+// Why nothing can be listened on, for a person.
+std::string ExplainListenError(const ListenOptions& listen, Errno error);
+
 class Shard final : public Application, private ServerHost, private RoutedClients {
  public:
   // Listens and sets everything up; nothing is submitted before the first Turn(). The error is one
@@ -107,6 +110,7 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   // Application.
   void OnEvents(std::span<const ConnectionEvent> events) override;
   void OnWoken() override;
+  void OnAccepted(int descriptor) override { router_->HandOut(descriptor); }
   Nanoseconds OnTurn(Nanoseconds now) override;
   bool TrySleep() override { return router_ == nullptr || router_->mail().TryArm(); }
   void OnAwake() override;
@@ -166,6 +170,7 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   // RoutedClients.
   PendingOutput* OutputOf(Client& client) override;
   void Continue(Client& client) override;
+  void Adopt(int descriptor) override;
 
   Kernel& kernel_;
   ShardOptions options_;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <optional>
 
 #include "runtime/bells.h"
 #include "runtime/mailboxes.h"
@@ -69,6 +70,10 @@ class ShardGroup {
 struct ShardPlace {
   ShardGroup* group = nullptr;  // Null: the only one.
   unsigned index = 0;
+  // A listening socket that the shard takes over; without one it makes its own.
+  std::optional<int> listener = std::nullopt;
+  // Another one, whose connections the shards serve in turn.
+  std::optional<int> shared_listener = std::nullopt;
 };
 
 }  // namespace orrery::server

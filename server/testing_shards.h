@@ -31,6 +31,8 @@ class TestingShard : private RoutedClients, private ServerHost {
   TestingServer& server() { return server_; }
   Router& router() { return router_; }
   CommandProcessor& processor() { return processor_; }
+  // Connections that were handed to it.
+  std::vector<int> adopted;
 
   // Takes mail, lets its clients go on, and sends mail.
   void Turn() {
@@ -46,6 +48,7 @@ class TestingShard : private RoutedClients, private ServerHost {
   // RoutedClients.
   PendingOutput* OutputOf(Client& client) override;
   void Continue(Client& client) override;
+  void Adopt(int descriptor) override { adopted.push_back(descriptor); }
 
   // ServerHost.
   void Kill(Client& client) override;

@@ -30,6 +30,8 @@ class RecordingHost final : public orrery::server::Host {
         ->group("Recording");
   }
 
+  bool allows_threads() const override { return false; }
+
   std::expected<orrery::Kernel*, std::string> Open() override {
     std::FILE* const file = std::fopen(FromCaller(path_).c_str(), "wbe");
     if (file == nullptr) return std::unexpected("cannot write " + path_);
