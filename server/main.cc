@@ -189,7 +189,6 @@ int Main(int argc, char** argv, Host& host) {
   ShardOptions& options = serve.shard;
   RingOptions& ring_options = serve.threads.ring;
   options.listen.port = 6379;
-  serve.threads.shards = host.allows_threads() ? static_cast<unsigned>(UsableCores().size()) : 1;
   app.add_option("--bind", options.listen.address, "Numeric IPv4 or IPv6 address to listen on")
       ->type_name("ADDRESS");
   app.add_option("--port", options.listen.port, "TCP port to listen on; 0 picks a free one")
@@ -201,8 +200,7 @@ int Main(int argc, char** argv, Host& host) {
   app.add_option("--unixsocket", serve.unix_listen.path, "A UNIX socket to listen on as well")
       ->type_name("PATH");
   app.add_option("--shards", serve.threads.shards,
-                 "Threads that serve clients, each with its part of the keys; without it, one for "
-                 "each core that the process may use")
+                 "Threads that serve clients, each with its part of the keys")
       ->check(CLI::Range(1u, kShardsMax).description(""))
       ->type_name("N");
   app.add_flag("--pin", serve.threads.pin, "Keep each thread to a core of its own");
