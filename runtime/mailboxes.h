@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/mark.h"
 #include "runtime/atomics.h"
 #include "runtime/spsc_queue.h"
 #include "runtime/waker.h"
@@ -155,10 +156,12 @@ class Mail {
                                    [&](const Message& message) { visit(source, message); });
       received += popped.count;
       left_ |= popped.left;
+      ORRERY_MARK_IF(popped.room_wanted, "mail.room-for-a-backlog");
       if (popped.room_wanted) Tell(source);
     }
     first_ = (first_ + 1) % shards;
     counters_.received += received;
+    ORRERY_MARK_IF(left_, "mail.cut-by-the-budget");
     counters_.cut += left_ ? 1 : 0;
     return received;
   }
@@ -197,6 +200,7 @@ class Mail {
       outbox.sent = 0;
       return true;
     }
+    ORRERY_MARK("mail.no-room");
     ++counters_.full;
     counters_.backlog_max = std::max<uint64_t>(counters_.backlog_max, backlog(target));
     // Now and then only: what is moved is less than what has been sent since.

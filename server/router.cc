@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mark.h"
 #include "server/authentication.h"
 #include "server/execute.h"
 #include "server/hash_slot.h"
@@ -69,6 +70,7 @@ bool Router::Run(Command& command, const CommandSpec* spec, const Target& target
   const bool routed = !MustAuthenticate(client, server_.config) && !client.only_listens();
   if (target.extent == Extent::kOneShard && routed) {
     if (route.count >= options_.replies_max) {
+      ORRERY_MARK("router.replies-full");
       route.wait = RouteWait::kReplies;
       return false;
     }
@@ -93,6 +95,7 @@ bool Router::Run(Command& command, const CommandSpec* spec, const Target& target
 bool Router::RepliesAreIn(Client& client) {
   if (!client.route.owes_replies()) return true;
   if (client.route.count > 0) client.route.wait = RouteWait::kReplies;
+  ORRERY_MARK("router.barrier-waits");
   return false;
 }
 
@@ -133,6 +136,7 @@ bool Router::HasCredit(uint32_t shard, Client& client) {
   Peer& peer = peers_[shard];
   const bool others_first = !peer.stalled.empty() && &client != resumed_;
   if (peer.away < options_.errands_max && !others_first) return true;
+  ORRERY_MARK("router.no-credit");
   client.route.wait = RouteWait::kCredit;
   client.route.stalled_for = shard;
   peer.stalled.PushBack(client);
@@ -236,6 +240,7 @@ SharedBytes Router::Lend(SharedBytes body, Router& borrower) {
   lent->body = std::move(body);
   lent->borrower = &borrower;
   ++lent_;
+  ORRERY_MARK("router.body-lent");
   return SharedBytes::Lend(lent->body.view(), *lent);
 }
 
@@ -332,12 +337,14 @@ void Router::Forget(Client& client) {
   while (route.first != nullptr) {
     CommandErrand& errand = *std::exchange(route.first, route.first->next);
     errand.client = nullptr;
+    ORRERY_MARK_IF(!errand.complete, "router.client-gone-before-its-reply");
     if (errand.complete) Release(errand);
   }
   route.last = nullptr;
   route.count = route.publications = 0;
   if (route.wide != nullptr) std::exchange(route.wide, nullptr)->client = nullptr;
   if (client.stalled_link.linked()) {
+    ORRERY_MARK("router.client-gone-without-credit");
     peers_[route.stalled_for].stalled.Remove(client);
     --stalled_;
   }

@@ -102,6 +102,7 @@ class Router final : public GatherStarter, public RemoteListeners {
   // need not wait any more. Whether there was mail.
   bool Turn();
   ErrandMail& mail() { return mail_; }
+  const ErrandMail& mail() const { return mail_; }
 
   // Takes an accepted connection to one shard after the other, this one included.
   void HandOut(int descriptor);
@@ -111,6 +112,10 @@ class Router final : public GatherStarter, public RemoteListeners {
 
   // --- The end. A shard serves the others until none of them has clients any more.
 
+  // Errands of this shard that are not at home: of its clients, and values that others have
+  // borrowed.
+  size_t away() const { return away_; }
+  size_t lent() const { return lent_; }
   // Nothing of this shard's clients is on its way.
   bool idle() const { return away_ == 0; }
   // There will be no clients here any more. REQUIRES: idle(). Once.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/mark.h"
 #include "server/interest.h"
 #include "server/router.h"
 
@@ -65,6 +66,7 @@ bool Router::Publish(CommandCall& call, TopicKind kind, const Payload& payload, 
     ++away_;
     Post(shard, publication->parts[shard]);
   }
+  ORRERY_MARK("router.message-to-other-shards");
   return true;
 }
 

@@ -104,6 +104,8 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   // O(connections).
   size_t input_memory_bytes() const;
   const Reactor& reactor() const { return *reactor_; }
+  // Null: it is the only shard.
+  const Router* router() const { return router_.get(); }
   const Keyspace& keyspace() const { return keyspace_; }
   const Subscriptions& subscriptions() const { return subscriptions_; }
 

@@ -91,6 +91,7 @@ bool World::CanRun(const Participant& participant) const {
     const bool held = participant.blocked && participant.activity_when_blocked == log_.activity();
     return !held && participant.actor->Ready(log_.now());
   }
+  if (participant.paused_until > log_.now()) return false;
   if (participant.phase == Phase::kSleep) return participant.ring->CanFinish();
   return participant.phase == Phase::kBegin || !participant.shard->finished();
 }
@@ -153,6 +154,14 @@ void World::StepShard(Participant& shard) {
   }
 }
 
+void World::PauseShard(uint64_t number, Nanoseconds until) {
+  for (Participant& participant : participants_) {
+    if (participant.shard != nullptr && participant.number == number) {
+      participant.paused_until = std::max(participant.paused_until, until);
+    }
+  }
+}
+
 void World::InterruptMaybe(uint64_t number) {
   for (Participant& participant : participants_) {
     if (participant.number == number) InterruptMaybe(participant);
@@ -179,6 +188,8 @@ Nanoseconds World::NextDue() const {
       const Nanoseconds next = participant.actor->NextAt(log_.now());
       ORRERY_CHECK_OP(next, >, log_.now());
       due = std::min(due, next);
+    } else if (participant.paused_until > log_.now()) {
+      due = std::min(due, participant.paused_until);
     } else if (participant.phase == Phase::kSleep) {
       due = std::min(due, participant.ring->deadline());
     }

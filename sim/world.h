@@ -88,6 +88,9 @@ class World {
   void AddShard(uint64_t number, Turnable& shard, model::ModelRing& ring);
   void AddActor(uint64_t number, Actor& actor);
 
+  // The shard of this number is not run before `until`, as one whose thread has no processor.
+  void PauseShard(uint64_t number, Nanoseconds until);
+
   // An interrupt may come, as a choice says: for the shard of this number, from within its turn.
   // Does nothing in a world without interrupts.
   void InterruptMaybe(uint64_t number);
@@ -109,6 +112,7 @@ class World {
     model::ModelRing* ring = nullptr;
     Phase phase = Phase::kTurn;
     EnterRequest request{};
+    Nanoseconds paused_until = 0;
     // Turns since something moved.
     unsigned idle_turns = 0;
     // An actor that could not go on, and how much had been done by then.

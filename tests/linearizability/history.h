@@ -34,6 +34,8 @@ struct Operation {
   bool aborted = false;         // A transaction whose reply was nil.
   std::vector<size_t> watches;  // Of a transaction: the WATCHes that guard it, by index.
   bool guards = false;          // A WATCH that guards a transaction; set by the history.
+  // When it seems to have taken effect. Not trusted: it only says what to try first.
+  uint64_t hint = kNever;
 
   bool answered() const { return returned != kNever; }
 };
@@ -45,6 +47,8 @@ class History {
   size_t Call(Operation operation);
   // The operation has these replies. REQUIRES: it was called and has not returned.
   void Return(size_t index, std::vector<std::string> replies);
+  // Somebody has seen it, or the last part of it, take effect just now.
+  void Hint(size_t index) { operations_.at(index).hint = now_++; }
   // The transaction's reply was nil.
   void ReturnAborted(size_t index);
 

@@ -31,7 +31,9 @@ class Searcher {
 
   SearchResult Run(uint64_t steps_max) {
     SearchResult result;
-    frames_.push_back(Enter(Store(operations_)));
+    Store start(operations_);
+    TakeReaders(start);
+    Enter(std::move(start), 0);
     while (true) {
       if (answered_left_ == 0) {
         result.outcome = Outcome::kExplained;
@@ -45,7 +47,7 @@ class Searcher {
         Try(frame.candidates[frame.next++]);
         continue;
       }
-      while (order_.size() > frame.order_before) PutBack();
+      PutBackTo(frame.order_before);
       frames_.pop_back();
       if (frames_.empty()) {
         result.outcome = Outcome::kImpossible;
@@ -57,16 +59,24 @@ class Searcher {
   }
 
  private:
+  // A set of keys, as bits: disjoint sets may look as if they were not, when there are many keys.
+  using KeyBits = uint64_t;
+
   struct Node {
     size_t index = 0;  // Of the operation.
     uint64_t called = 0;
     uint64_t returned = kNever;
+    uint64_t likely = kNever;  // When it seems to have taken effect.
+    Footprint footprint;
+    KeyBits reads = 0;
+    KeyBits writes = 0;
     bool answered = false;
-    bool writes = false;
+    bool changes = false;  // The store, in some states at least.
     bool single_key = false;
     bool taken = false;
-    std::vector<size_t> after;  // Nodes of its connection that must wait for it.
-    size_t waits_for = 0;       // How many it waits for.
+    std::vector<size_t> before;  // Nodes of its connection that must come before it, and after it.
+    std::vector<size_t> after;
+    size_t waits_for = 0;  // Of those before it, how many are left.
   };
   // A place in the search: what may come next, and how far that has been tried.
   struct Frame {
@@ -78,20 +88,33 @@ class Searcher {
 
   void AddNode(size_t index) {
     const Operation& operation = operations_[index];
-    const Footprint footprint = FootprintOf(operation);
-    const bool command = operation.kind == Operation::Kind::kCommand;
-    // A transaction ends its watches: the store is another one afterwards.
-    const bool writes =
-        footprint.writes || operation.guards || operation.kind == Operation::Kind::kTransaction;
-    nodes_.push_back({.index = index,
-                      .called = operation.called,
-                      .returned = operation.returned,
-                      .answered = operation.answered(),
-                      .writes = writes,
-                      .single_key = command && !footprint.all_keys && footprint.keys.size() == 1,
-                      .taken = false,
-                      .after = {},
-                      .waits_for = 0});
+    Node node;
+    node.index = index;
+    node.called = operation.called;
+    node.returned = operation.returned;
+    node.likely = operation.hint != kNever ? operation.hint : operation.returned;
+    node.footprint = FootprintOf(operation);
+    node.reads = BitsOf(node.footprint);
+    for (const size_t watch : operation.watches) {
+      node.reads |= BitsOf(FootprintOf(operations_[watch]));
+    }
+    if (node.footprint.writes) node.writes = BitsOf(node.footprint);
+    node.answered = operation.answered();
+    const bool transaction = operation.kind == Operation::Kind::kTransaction;
+    // What guards a transaction is remembered, and forgotten by it.
+    node.changes = node.footprint.writes || operation.guards || transaction;
+    node.single_key = operation.kind == Operation::Kind::kCommand && !node.footprint.all_keys &&
+                      node.footprint.keys.size() == 1;
+    nodes_.push_back(std::move(node));
+  }
+
+  KeyBits BitsOf(const Footprint& footprint) {
+    if (footprint.all_keys) return ~KeyBits{0};
+    KeyBits bits = 0;
+    for (const std::string_view key : footprint.keys) {
+      bits |= KeyBits{1} << (key_numbers_.emplace(key, key_numbers_.size()).first->second % 64);
+    }
+    return bits;
   }
 
   void OrderConnections() {
@@ -102,47 +125,85 @@ class Searcher {
     for (const auto& [client, members] : by_client) {
       for (size_t later = 0; later < members.size(); ++later) {
         for (size_t earlier = later; earlier-- > 0;) {
-          if (KeepsOrder(members[earlier], members[later])) {
-            nodes_[members[earlier]].after.push_back(members[later]);
-            ++nodes_[members[later]].waits_for;
-          }
+          if (!KeepsOrder(nodes_[members[earlier]], nodes_[members[later]])) continue;
+          nodes_[members[earlier]].after.push_back(members[later]);
+          nodes_[members[later]].before.push_back(members[earlier]);
+          ++nodes_[members[later]].waits_for;
         }
       }
     }
   }
 
-  bool KeepsOrder(size_t earlier, size_t later) const {
-    const Node& one = nodes_[earlier];
-    const Node& other = nodes_[later];
+  static bool KeepsOrder(const Node& one, const Node& other) {
     // The search sees to it anyway.
     if (one.returned < other.called) return false;
-    return !one.single_key || !other.single_key ||
-           SharesKey(FootprintOf(operations_[one.index]), FootprintOf(operations_[other.index]));
+    return !one.single_key || !other.single_key || SharesKey(one.footprint, other.footprint);
   }
 
-  Frame Enter(Store store) {
-    Frame frame{
-        .store = std::move(store), .candidates = {}, .next = 0, .order_before = order_.size()};
-    frame.candidates = Candidates();
-    return frame;
+  void Enter(Store store, size_t order_before) {
+    std::vector<size_t> candidates = Writers();
+    frames_.push_back({.store = std::move(store),
+                       .candidates = std::move(candidates),
+                       .next = 0,
+                       .order_before = order_before});
   }
 
-  // Who may come next: nobody that is left had returned before they were called. Who returned first
-  // is tried first, and who never returned last.
-  std::vector<size_t> Candidates() const {
-    std::vector<size_t> candidates;
+  // All that are left and that nobody who is left had to come before by the clock: called before
+  // any of them returned. In the order of their calls.
+  std::vector<size_t> Window() const {
+    std::vector<size_t> window;
     uint64_t first_return = kNever;
     for (size_t node = first_left_; node < nodes_.size(); ++node) {
-      const Node& candidate = nodes_[node];
-      if (candidate.taken) continue;
-      if (candidate.called > first_return) break;
-      first_return = std::min(first_return, candidate.returned);
-      if (candidate.waits_for == 0) candidates.push_back(node);
+      if (nodes_[node].taken) continue;
+      if (nodes_[node].called > first_return) break;
+      first_return = std::min(first_return, nodes_[node].returned);
+      window.push_back(node);
     }
-    std::stable_sort(candidates.begin(), candidates.end(), [this](size_t one, size_t other) {
+    return window;
+  }
+
+  // Which writers are to be tried next. One of the window returned first and so must come before
+  // everything outside. Whoever is not linked to it, by keys that one of them writes or by the
+  // order of a connection, may as well come after it: so only those are tried that are linked to
+  // it, who returned first before the others.
+  std::vector<size_t> Writers() const {
+    std::vector<size_t> rest = Window();
+    if (rest.empty()) return {};
+    const auto first = std::min_element(rest.begin(), rest.end(), [this](size_t one, size_t other) {
       return nodes_[one].returned < nodes_[other].returned;
     });
-    return candidates;
+    std::vector<size_t> linked = {*first};
+    KeyBits reads = nodes_[*first].reads;
+    KeyBits writes = nodes_[*first].writes;
+    rest.erase(first);
+    for (bool grown = true; grown;) {
+      grown = false;
+      for (size_t& node : rest) {
+        if (node == kNobody) continue;
+        const Node& other = nodes_[node];
+        const bool meets = (other.writes & reads) != 0 || (other.reads & writes) != 0;
+        if (!meets && !ComesBeforeOneOf(node, linked)) continue;
+        reads |= other.reads;
+        writes |= other.writes;
+        linked.push_back(node);
+        node = kNobody;
+        grown = true;
+      }
+    }
+    std::erase_if(linked, [this](size_t node) {
+      return !nodes_[node].changes || nodes_[node].waits_for > 0;
+    });
+    std::sort(linked.begin(), linked.end(), [this](size_t one, size_t other) {
+      return std::pair(nodes_[one].likely, one) < std::pair(nodes_[other].likely, other);
+    });
+    return linked;
+  }
+
+  bool ComesBeforeOneOf(size_t node, const std::vector<size_t>& others) const {
+    return std::any_of(others.begin(), others.end(), [this, node](size_t other) {
+      const std::vector<size_t>& before = nodes_[other].before;
+      return std::find(before.begin(), before.end(), node) != before.end();
+    });
   }
 
   void Try(size_t node) {
@@ -152,12 +213,11 @@ class Searcher {
     if (!store.Apply(nodes_[node].index)) return;
     Take(node);
     TakeReaders(store);
-    if (!seen_.insert(Combine(taken_hash_, store.Fingerprint())).second) {
-      while (order_.size() > order_before) PutBack();
-      return;
+    if (seen_.insert(Combine(taken_hash_, store.Fingerprint())).second) {
+      Enter(std::move(store), order_before);
+    } else {
+      PutBackTo(order_before);
     }
-    frames_.push_back(Enter(std::move(store)));
-    frames_.back().order_before = order_before;
   }
 
   // Whoever only reads, and reads what is there now (or was not told what), may as well come now:
@@ -165,8 +225,8 @@ class Searcher {
   void TakeReaders(Store& store) {
     for (bool found = true; found;) {
       found = false;
-      for (const size_t node : Candidates()) {
-        if (nodes_[node].writes) continue;
+      for (const size_t node : Window()) {
+        if (nodes_[node].changes || nodes_[node].waits_for > 0) continue;
         ++steps_;
         if (!store.Apply(nodes_[node].index)) continue;
         Take(node);
@@ -185,18 +245,23 @@ class Searcher {
     while (first_left_ < nodes_.size() && nodes_[first_left_].taken) ++first_left_;
   }
 
-  void PutBack() {
-    const size_t node = taken_.back();
-    taken_.pop_back();
-    order_.pop_back();
-    nodes_[node].taken = false;
-    taken_hash_ ^= Mix64(node);
-    answered_left_ += nodes_[node].answered ? 1 : 0;
-    for (const size_t other : nodes_[node].after) ++nodes_[other].waits_for;
-    first_left_ = std::min(first_left_, node);
+  void PutBackTo(size_t order_size) {
+    while (order_.size() > order_size) {
+      const size_t node = taken_.back();
+      taken_.pop_back();
+      order_.pop_back();
+      nodes_[node].taken = false;
+      taken_hash_ ^= Mix64(node);
+      answered_left_ += nodes_[node].answered ? 1 : 0;
+      for (const size_t other : nodes_[node].after) ++nodes_[other].waits_for;
+      first_left_ = std::min(first_left_, node);
+    }
   }
 
+  static constexpr size_t kNobody = SIZE_MAX;
+
   const std::vector<Operation>& operations_;
+  std::map<std::string_view, size_t> key_numbers_;
   std::vector<Node> nodes_;  // In the order of their calls.
   size_t first_left_ = 0;    // Nobody before it is left.
   size_t answered_left_ = 0;

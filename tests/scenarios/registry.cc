@@ -5,6 +5,7 @@
 #include "tests/scenarios/device_scenario.h"
 #include "tests/scenarios/loop_scenario.h"
 #include "tests/scenarios/server_scenario.h"
+#include "tests/scenarios/shards_scenario.h"
 
 namespace orrery::scenarios {
 
@@ -12,7 +13,8 @@ std::span<const Scenario* const> AllScenarios() {
   static const ServerScenario server;
   static const LoopScenario loop;
   static const DeviceScenario device;
-  static constexpr std::array<const Scenario*, 3> kScenarios = {&server, &loop, &device};
+  static const ShardsScenario shards;
+  static constexpr std::array<const Scenario*, 4> kScenarios = {&server, &loop, &device, &shards};
   return kScenarios;
 }
 

@@ -146,6 +146,20 @@ std::expected<size_t, std::string> ReplyLength(std::string_view bytes) {
   return LengthAt(bytes, 0, 0);
 }
 
+std::optional<std::vector<std::string>> ElementsOf(std::string_view reply) {
+  const size_t line_end = reply.find("\r\n");
+  if (line_end == std::string_view::npos) return std::nullopt;
+  if (!reply.starts_with('*') && !reply.starts_with('>')) return std::nullopt;
+  std::vector<std::string> elements;
+  for (size_t at = line_end + 2; at < reply.size();) {
+    const auto length = ReplyLength(reply.substr(at));
+    if (!length || *length == 0) return std::nullopt;
+    elements.emplace_back(reply.substr(at, *length));
+    at += *length;
+  }
+  return elements;
+}
+
 std::optional<int64_t> IntegerIn(std::string_view reply) {
   if (reply.size() < 4 || reply.front() != ':' || !reply.ends_with("\r\n")) return std::nullopt;
   return ParseInteger(reply.substr(1, reply.size() - 3));

@@ -29,6 +29,9 @@ std::string EncodeInline(const std::vector<std::string>& arguments, InlineStyle 
 // no RESP2 or RESP3 reply begins so.
 std::expected<size_t, std::string> ReplyLength(std::string_view bytes);
 
+// The elements of an array or of a push; nothing for any other reply.
+std::optional<std::vector<std::string>> ElementsOf(std::string_view reply);
+
 // The number in ":42\r\n"; nothing for any other reply.
 std::optional<int64_t> IntegerIn(std::string_view reply);
 

@@ -11,20 +11,6 @@
 namespace orrery::scenarios {
 namespace {
 
-// The elements of an array of replies; nothing for any other reply.
-std::optional<std::vector<std::string>> ElementsOf(std::string_view reply) {
-  const size_t line_end = reply.find("\r\n");
-  if (!reply.starts_with('*') || line_end == std::string_view::npos) return std::nullopt;
-  std::vector<std::string> elements;
-  for (size_t at = line_end + 2; at < reply.size();) {
-    const auto length = ReplyLength(reply.substr(at));
-    if (!length || *length == 0) return std::nullopt;
-    elements.emplace_back(reply.substr(at, *length));
-    at += *length;
-  }
-  return elements;
-}
-
 bool IsOneOf(const std::vector<std::string>& choices, std::string_view reply) {
   return std::find(choices.begin(), choices.end(), reply) != choices.end();
 }

@@ -20,6 +20,13 @@ Nanoseconds Stopper::NextAt(Nanoseconds now) const {
   return stopped_ || stop_at_ <= now ? kNever : stop_at_;
 }
 
+bool Pauser::Step(Nanoseconds now) {
+  done_ = true;
+  log_.Note("shard-paused", shard_number_, duration_, 0);
+  world_.PauseShard(shard_number_, now + duration_);
+  return true;
+}
+
 bool ClockSetter::Step(Nanoseconds) {
   const Nanoseconds by = jumps_[done_++].by;
   log_.Note("wall-jump", number_, by, 0);

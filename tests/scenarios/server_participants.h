@@ -62,6 +62,30 @@ class Stopper final : public sim::Actor {
   bool stopped_ = false;
 };
 
+// Keeps a shard from running for a while, from a step of the world on.
+class Pauser final : public sim::Actor {
+ public:
+  Pauser(uint64_t shard_number, uint64_t at_step, Nanoseconds duration, sim::World& world,
+         sim::EventLog& log)
+      : shard_number_(shard_number),
+        at_step_(at_step),
+        duration_(duration),
+        world_(world),
+        log_(log) {}
+
+  bool Ready(Nanoseconds) const override { return !done_ && world_.steps() >= at_step_; }
+  bool Step(Nanoseconds now) override;
+  Nanoseconds NextAt(Nanoseconds) const override { return kNever; }
+
+ private:
+  const uint64_t shard_number_;
+  const uint64_t at_step_;
+  const Nanoseconds duration_;
+  sim::World& world_;
+  sim::EventLog& log_;
+  bool done_ = false;
+};
+
 // Sets the wall clock, at its times.
 class ClockSetter final : public sim::Actor {
  public:

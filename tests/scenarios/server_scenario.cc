@@ -37,9 +37,6 @@ constexpr uint64_t kShardNumber = 0;
 constexpr uint64_t kStopperNumber = 1;
 constexpr uint64_t kClockSetterNumber = 2;
 constexpr uint64_t kFirstClientNumber = 16;
-// A server that waits so long for a client, and takes so much from it, loses none of its replies.
-constexpr Nanoseconds kPatientLinger = 1 * kSecond;
-constexpr size_t kPatientDrainBytes = 8 * kMiB;
 // When nobody is connected: the accept and the waker's poll.
 constexpr size_t kRequestsAtRest = 2;
 // Input as the server holds it takes at most this much more memory than it had bytes: arguments may
@@ -247,16 +244,11 @@ class ServerRun {
 
   void Populate(const ServerSetup& setup, Workload workload) {
     descriptors_at_rest_ = kernel_.open_descriptors();
-    const ReactorOptions& reactor = setup.shard.reactor;
-    // Where clients may be idle for some time only, some pause for longer than any linger.
-    if (reactor.linger < kPatientLinger || reactor.drain_bytes_max < kPatientDrainBytes ||
-        setup.shard.config.idle_seconds_max != 0) {
-      judge_.AllowHastyEnds();
-    }
+    if (EndsHastily(setup)) judge_.AllowHastyEnds();
     executions_.Watch(*shard_, setup.shard);
     judge_.SetPassword(setup.shard.config.password);
     judge_.admission().SetClientsMax(setup.shard.config.clients_max);
-    judge_.admission().SetConnectionsMax(reactor.connections_max);
+    judge_.admission().SetConnectionsMax(setup.shard.reactor.connections_max);
     turnable_ = std::make_unique<ShardUnderTest>(*shard_, [this] { AfterTurn(); });
     stopper_ = std::make_unique<Stopper>(
         [this] {

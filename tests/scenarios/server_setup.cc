@@ -9,6 +9,9 @@ namespace {
 // Everybody reads in the end: nothing that a zero-copy send has pinned is ever given up.
 constexpr Nanoseconds kNotificationTimeout = 1000 * kSecond;
 static_assert(kNotificationTimeout > kScriptsMax + kSettleMax);
+// A server that waits so long for a client, and takes so much from it, loses none of its replies.
+constexpr Nanoseconds kPatientLinger = 1 * kSecond;
+constexpr size_t kPatientDrainBytes = 8 * kMiB;
 // One more than the server itself has.
 constexpr int64_t kDescriptorsMin = 7;
 constexpr int64_t kSegmentBitsMin = 2;
@@ -94,6 +97,13 @@ ServerSetup ReadServerSetup(const sim::Plan& plan) {
   if (stop_after_steps >= 0) setup.stop_after_steps = static_cast<uint64_t>(stop_after_steps);
   setup.jumps = JumpsIn(configuration);
   return setup;
+}
+
+bool EndsHastily(const ServerSetup& setup) {
+  const ReactorOptions& reactor = setup.shard.reactor;
+  // Where clients may be idle for some time only, some pause for longer than any linger.
+  return reactor.linger < kPatientLinger || reactor.drain_bytes_max < kPatientDrainBytes ||
+         setup.shard.config.idle_seconds_max != 0;
 }
 
 std::optional<std::string> ProblemOf(const sim::Configuration& configuration) {

@@ -50,6 +50,9 @@ struct ServerSetup {
 
 ServerSetup ReadServerSetup(const sim::Plan& plan);
 
+// Whether the server ends connections before a slow client may have read all.
+bool EndsHastily(const ServerSetup& setup);
+
 // A plan edited by hand gets a reason instead of a failing check.
 std::optional<std::string> ProblemOf(const sim::Configuration& configuration);
 
