@@ -98,9 +98,11 @@ struct ServeOptions {
   ShardOptions shard;
   ShardThreadsOptions threads;
   UnixListenOptions unix_listen;  // Without a path: none.
+  bool one_acceptor = false;      // The first shard accepts, for all.
 };
 
-// The listening sockets of all shards, and that of the UNIX socket if there is one.
+// The listening sockets of all shards, or of the one that accepts, and that of the UNIX socket if
+// there is one.
 struct Listeners {
   std::vector<int> tcp;
   std::optional<int> unix_socket;
@@ -109,7 +111,7 @@ struct Listeners {
 std::expected<Listeners, std::string> Listen(const ServeOptions& options, Kernel& kernel) {
   const ListenOptions& listen = options.shard.listen;
   Listeners listeners;
-  if (options.threads.shards == 1) {
+  if (options.threads.shards == 1 || options.one_acceptor) {
     const auto tcp = kernel.Listen(listen);
     if (!tcp) return std::unexpected(ExplainListenError(listen, tcp.error()));
     listeners.tcp = {*tcp};
@@ -143,7 +145,14 @@ int Serve(const ServeOptions& options, Kernel& kernel) {
 
   std::string ring_text;  // Of the first shard's.
   const auto make = [&](unsigned number, Ring& ring) {
-    ShardPlace place{.group = &group, .index = number, .listener = listeners->tcp[number]};
+    using Accepting = ShardPlace::Accepting;
+    ShardPlace place{.group = &group, .index = number};
+    if (options.one_acceptor) {
+      place.listener = listeners->tcp.front();
+      place.accepting = number == 0 ? Accepting::kForAll : Accepting::kNothing;
+    } else {
+      place.listener = listeners->tcp[number];
+    }
     if (number == 0) {
       ring_text = DescribeRing(ring.memory());
       place.shared_listener = listeners->unix_socket;
@@ -204,6 +213,15 @@ int Main(int argc, char** argv, Host& host) {
       ->check(CLI::Range(1u, kShardsMax).description(""))
       ->type_name("N");
   app.add_flag("--pin", serve.threads.pin, "Keep each thread to a core of its own");
+  app.add_flag("--one-acceptor", serve.one_acceptor,
+               "The first shard accepts all clients and deals them out in turn; without it each "
+               "listens on the port, and the kernel deals")
+      ->group("Tuning");
+  app.add_option("--spin", options.reactor.spin_turns,
+                 "How often a shard that had work looks for more before it sleeps; for shards that "
+                 "have a core each")
+      ->type_name("N")
+      ->group("Tuning");
   app.add_option("--sq-entries", ring_options.sq_entries, "Submission queue entries of the ring")
       ->check(CLI::Range(1u, 32'768u).description(""))
       ->type_name("N")

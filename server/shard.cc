@@ -70,8 +70,9 @@ std::expected<std::unique_ptr<Shard>, std::string> Shard::Create(Ring& ring, Ker
   const auto waker = alone ? kernel.MakeEventFd() : place.group->bells().eventfd(place.index);
   std::unique_ptr<Shard> shard(new Shard(kernel, options, observer, place));
   auto reactor = Reactor::Create(ring, kernel, *shard, options.reactor);
+  const bool accepts = place.accepting != ShardPlace::Accepting::kNothing;
   if (!port || !waker || !reactor) {
-    kernel.Close(*listener);
+    if (accepts) kernel.Close(*listener);
     if (alone && waker) kernel.Close(*waker);
     const Errno error = !port ? port.error() : !waker ? waker.error() : reactor.error();
     return std::unexpected("cannot set up the shard: " + error.ToString());
@@ -80,14 +81,15 @@ std::expected<std::unique_ptr<Shard>, std::string> Shard::Create(Ring& ring, Ker
   shard->context_.config.port = *port;
   shard->waker_ = *waker;
   shard->reactor_ = std::move(*reactor);
-  shard->listener_ = *listener;
-  shard->SetKeepalive();
-  shard->reactor_->Listen(*listener);
-  if (place.shared_listener) {
-    shard->reactor_->Listen(*place.shared_listener, shard->router_ == nullptr
-                                                        ? Reactor::Accepted::kServed
-                                                        : Reactor::Accepted::kHandedOut);
+  const auto for_all =
+      shard->router_ == nullptr ? Reactor::Accepted::kServed : Reactor::Accepted::kHandedOut;
+  if (accepts) {
+    const bool own = place.accepting == ShardPlace::Accepting::kForItself;
+    shard->listener_ = *listener;
+    shard->SetKeepalive();
+    shard->reactor_->Listen(*listener, own ? Reactor::Accepted::kServed : for_all);
   }
+  if (place.shared_listener) shard->reactor_->Listen(*place.shared_listener, for_all);
   shard->reactor_->Watch(*waker, alone ? Reactor::Ownership::kTaken : Reactor::Ownership::kLent);
   return shard;
 }
@@ -415,7 +417,7 @@ void Shard::Configure(const ServerConfig& config) {
 // asked three times within the time that was silent.
 void Shard::SetKeepalive() {
   constexpr int kProbes = 3;
-  if (reactor_->stopping()) return;
+  if (listener_ < 0 || reactor_->stopping()) return;
   const auto seconds = static_cast<int>(context_.config.keepalive_seconds);
   const auto set = [&](int level, int option, int value) {
     // Of a UNIX socket, which has peers on this machine only, it cannot be set.

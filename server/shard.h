@@ -192,7 +192,7 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   std::vector<std::unique_ptr<Session>> sessions_;  // By the index of the connection's slot.
   Nanoseconds next_background_ = 0;
   uint32_t stops_done_ = 0;
-  int listener_ = -1;  // The reactor's, until it stops.
+  int listener_ = -1;  // The reactor's, until it stops; -1: another shard accepts.
   int waker_ = -1;
   uint16_t port_ = 0;
   // Last: what it holds borrows from the members above.

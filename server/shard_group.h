@@ -70,8 +70,14 @@ class ShardGroup {
 struct ShardPlace {
   ShardGroup* group = nullptr;  // Null: the only one.
   unsigned index = 0;
+  enum class Accepting : uint8_t {
+    kForItself,
+    kForAll,   // Whom it accepts the shards serve in turn.
+    kNothing,  // Another shard has the listener, and closes it.
+  };
   // A listening socket that the shard takes over; without one it makes its own.
   std::optional<int> listener = std::nullopt;
+  Accepting accepting = Accepting::kForItself;
   // Another one, whose connections the shards serve in turn.
   std::optional<int> shared_listener = std::nullopt;
 };

@@ -72,4 +72,14 @@ load=$!
 sleep 0.5
 stop_server
 wait "$load"
+
+# One shard accepts for all: each serves half of the clients, and looks before it sleeps.
+start_server --shards=2 --one-acceptor --spin=20
+for i in $(seq 10); do
+  expect "SET" "OK" "$(cli SET "key:$i" "value $i")"
+done
+expect "DBSIZE" "10" "$(cli DBSIZE)"
+expect "CONFIG SET" "OK" "$(cli CONFIG SET tcp-keepalive 60)"
+benchmark "one acceptor" --threads 2 -t set,get -c 50 -P 16 -n 20000 -r 10000
+stop_server
 echo "shards: all as it should be"
