@@ -10,9 +10,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdio>
 #include <deque>
 #include <memory>
-#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
