@@ -45,6 +45,8 @@ struct ClientRoute {
   uint32_t count = 0;         // Of replies in them.
   uint32_t publications = 0;  // Of those that are messages on their way.
   RouteWait wait = RouteWait::kNothing;
+  // Its commands wait for each other: what is read ahead of them would be read again.
+  bool waited = false;
   // Something has come for it in this turn.
   bool touched = false;
   uint32_t stalled_for = 0;  // With kCredit: the shard.

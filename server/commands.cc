@@ -14,11 +14,13 @@ CommandProcessor::CommandProcessor(ServerContext& server, Router* router)
   server.stats.commands = server.commands.MakeStats();
 }
 
-ParseResult CommandProcessor::ParseBatch(std::string_view input, Client& client, size_t& count) {
+ParseResult CommandProcessor::ParseBatch(std::string_view input, Client& client, size_t batch_max,
+                                         size_t& count) {
   const ParserLimits limits{.bulk_bytes_max = server_.config.bulk_bytes_max,
                             .unauthenticated = MustAuthenticate(client, server_.config)};
   // What a stranger says may change how the rest is to be read.
-  const size_t batch_max = limits.unauthenticated ? 1 : kBatchMax;
+  if (limits.unauthenticated) [[unlikely]]
+    batch_max = 1;
   size_t start = 0;
   for (count = 0; count < batch_max; ++count) {
     Prepared& prepared = batch_[count];
@@ -88,11 +90,12 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
   output_bytes_max = std::min(output_bytes_max, output_end);
   ReplyWriter reply(output, client.version, server_.stats.errors, output_end);
   client.last_command_ns = server_.monotonic_ns;
+  size_t batch_max = client.route.waited ? 1 : kBatchMax;
   size_t consumed = 0;
   for (;;) {
     if (output.size_bytes() >= output_bytes_max) return {consumed, ProcessEnd::kOutputFull};
     size_t count = 0;
-    const ParseResult last = ParseBatch(input.substr(consumed), client, count);
+    const ParseResult last = ParseBatch(input.substr(consumed), client, batch_max, count);
     router_ == nullptr ? PrepareBatch<false>(count) : PrepareBatch<true>(count);
     const size_t batch_start = consumed;
     const bool authenticated = client.authenticated;
@@ -116,6 +119,7 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
       } else if (!router_->Run(prepared.command, prepared.spec, prepared.target,
                                prepared.first_key_hash, client, reply)) {
         client.parser.Rewind(prepared.command);
+        client.route.waited = true;
         return {consumed, ProcessEnd::kWaiting};
       }
       prepared.command.DropBodies();
@@ -138,6 +142,11 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
       reply.Error("ERR " + ProtocolErrorText(last));
       client.closing = true;
       return {consumed, ProcessEnd::kClosing};
+    }
+    if (batch_max < kBatchMax) [[unlikely]] {
+      if (client.route.wide != nullptr) return {consumed, ProcessEnd::kWaiting};
+      client.route.waited = false;
+      batch_max = kBatchMax;
     }
   }
 }

@@ -63,8 +63,9 @@ class CommandProcessor {
     size_t end = 0;  // Where in the batch's input the next frame starts.
   };
 
-  // Parses up to kBatchMax commands; `count` says how many. Returns the last result of the parser.
-  ParseResult ParseBatch(std::string_view input, Client& client, size_t& count);
+  // Parses up to `batch_max` commands; `count` says how many. Returns the last result of the
+  // parser.
+  ParseResult ParseBatch(std::string_view input, Client& client, size_t batch_max, size_t& count);
   // Looks the commands up and gets their first keys near, where those are here.
   template <bool kRouted>
   void PrepareBatch(size_t count);
