@@ -150,7 +150,8 @@ def show(name, cell):
             f"{ratio['median']:>8.2f} [{ratio['min']:>6.2f}, {ratio['max']:>6.2f}] " if ratio else f"{'-':>8}{'':18}"
             for ratio in (figures["to_floor"], figures["to_redis"])
         )
-        idle = figures["idle_connection_bytes"]["median"]
+        # Only the first round finds a server that has not seen so many.
+        idle = figures["idle_connection_bytes"]["max"]
         idle_text = f"  {idle:.0f} B an idle connection" if "--idle" in cell["arguments"] else ""
         print(f"{server:<14}{figures['requests_a_second']['median'] / 1e3:>9.1f}{figures['p50_us']['median']:>9.0f}"
               f"{figures['p99_us']['median']:>9.0f}{figures['server_us']['median']:>12.4f}{cells}{idle_text}",
