@@ -13,13 +13,27 @@
 
 namespace orrery::server {
 
+void Command::SetArguments(const char* base) {
+  std::string_view* argument = few_.data();
+  if (spans_.size() > few_.size()) {
+    many_.resize(spans_.size());
+    argument = many_.data();
+  }
+  arguments_ = argument;
+  size_ = spans_.size();
+  for (const Span& span : spans_) {
+    *argument++ = span.offset >= kInBodies ? bodies_[span.offset - kInBodies].bytes.view()
+                                           : std::string_view(base + span.offset, span.bytes);
+  }
+}
+
 void Command::Clear() {
-  SetArguments(nullptr, nullptr, 0);
+  size_ = 0;
   holds_memory_ = false;
-  if (many_.capacity() > kArgumentsKept) [[unlikely]] {
+  spans_.clear();
+  if (spans_.capacity() > kArgumentsKept) [[unlikely]] {
+    spans_ = {};
     many_ = {};
-  } else {
-    many_.clear();
   }
   if (!bodies_.empty()) [[unlikely]]
     bodies_ = {};
@@ -34,19 +48,17 @@ void Command::TakeOver(Command& other, size_t body_bytes_min) {
   text_.clear();
   for (size_t index = 0; index < other.size(); ++index) {
     const std::string_view argument = other[index];
-    const Span& span = other.spans_[index];
-    if (span.offset >= kInBodies || argument.size() >= body_bytes_min) {
-      many_.push_back({.offset = kInBodies + bodies_.size(), .bytes = argument.size()});
-      SharedBytes body = span.offset >= kInBodies
-                             ? std::move(other.bodies_[span.offset - kInBodies].bytes)
-                             : SharedBytes::Copy(argument);
-      bodies_.push_back({.offset = 0, .bytes = std::move(body)});
+    const SharedBytes* const body = other.BodyAt(index);
+    if (body != nullptr || argument.size() >= body_bytes_min) {
+      spans_.push_back({.offset = kInBodies + bodies_.size(), .bytes = argument.size()});
+      bodies_.push_back(
+          {.offset = 0, .bytes = body != nullptr ? *body : SharedBytes::Copy(argument)});
     } else {
-      many_.push_back({.offset = text_.size(), .bytes = argument.size()});
+      spans_.push_back({.offset = text_.size(), .bytes = argument.size()});
       text_.append(argument);
     }
   }
-  SetArguments(text_.data(), many_.data(), many_.size());
+  SetArguments(text_.data());
   other.Clear();
 }
 
@@ -134,24 +146,25 @@ size_t RespParser::ReadUsual(std::string_view input, const ParserLimits& limits,
   uint64_t arguments = 0;
   const char* at = ReadUsualLine(start, end, '*', arguments);
   if (at == nullptr || arguments == 0 || arguments > Command::kFewArguments) return 0;
-  Command::Span* const spans = command.few_.data();
-  for (uint64_t i = 0; i < arguments; ++i) {
+  std::string_view* argument = command.few_.data();
+  std::string_view* const arguments_end = argument + arguments;
+  do {
     uint64_t bytes = 0;
     at = ReadUsualLine(at, end, '$', bytes);
     if (at == nullptr || bytes > limits.bulk_bytes_max ||
         static_cast<uint64_t>(end - at) < bytes + 2) {
       return 0;
     }
-    spans[i] = {.offset = static_cast<uint64_t>(at - start), .bytes = bytes};
+    *argument++ = {at, bytes};
     at += bytes + 2;
-  }
-  command.SetArguments(start, spans, arguments);
+  } while (argument != arguments_end);
+  command.arguments_ = command.few_.data();
+  command.size_ = arguments;
   return static_cast<size_t>(at - start);
 }
 
 // Reads the line "?<number>\r\n" at position.next, whatever byte '?' is. As in Redis, the byte
-// after
-// '\r' is not looked at.
+// after '\r' is not looked at.
 RespParser::Step RespParser::ReadLength(std::string_view frame, ProtocolError too_long,
                                         Position& position) {
   const std::string_view line = frame.substr(position.next);
@@ -210,12 +223,12 @@ RespParser::Step RespParser::ReadArray(std::string_view frame, const ParserLimit
       return {};
     }
     const uint64_t offset = apart ? Command::kInBodies + position.bodies_used++ : position.next;
-    command.many_.push_back({.offset = offset, .bytes = position.bulk_bytes});
+    command.spans_.push_back({.offset = offset, .bytes = position.bulk_bytes});
     position.next += wanted;  // As in Redis, the two bytes behind a bulk are not looked at.
     position.bulk_known = false;
     --position.arguments_left;
   }
-  command.SetArguments(frame.data(), command.many_.data(), command.many_.size());
+  command.SetArguments(frame.data());
   return {.status = ParseStatus::kCommand};
 }
 
@@ -234,10 +247,10 @@ RespParser::Step RespParser::ReadInline(std::string_view frame, Position& positi
   std::string& text = command.text_;
   text.clear();
   const bool balanced = SplitInline(line, text, [&](size_t begin, size_t end) {
-    command.many_.push_back({.offset = begin, .bytes = end - begin});
+    command.spans_.push_back({.offset = begin, .bytes = end - begin});
   });
   if (!balanced) return Step::Error(ProtocolError::kUnbalancedQuotes);
-  command.SetArguments(text.data(), command.many_.data(), command.many_.size());
+  command.SetArguments(text.data());
   return {.status = ParseStatus::kCommand};
 }
 
@@ -292,7 +305,7 @@ ParseResult RespParser::Parse(std::string_view input, const ParserLimits& limits
                    "parse.resumed-in-an-array");
     ORRERY_MARK_IF(!position.count_known, "parse.resumed-in-the-first-line");
     position.missing_bytes = 0;
-    command.many_.swap(unfinished_->spans);
+    command.spans_.swap(unfinished_->spans);
     if (!unfinished_->bodies.empty()) [[unlikely]]
       command.bodies_.swap(unfinished_->bodies);
   }
@@ -309,8 +322,8 @@ ParseResult RespParser::Parse(std::string_view input, const ParserLimits& limits
     if (step.status == ParseStatus::kNeedMore) {
       if (unfinished_ == nullptr) unfinished_ = std::make_unique<Unfinished>();
       static_cast<Position&>(*unfinished_) = position;
-      unfinished_->spans.swap(command.many_);
-      command.many_.clear();
+      unfinished_->spans.swap(command.spans_);
+      command.spans_.clear();
       unfinished_->bodies.swap(command.bodies_);
       return {.consumed_bytes = frame_start};
     }

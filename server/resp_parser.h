@@ -38,14 +38,13 @@ class Command {
   bool empty() const { return size_ == 0; }
   std::string_view operator[](size_t index) const {
     ORRERY_DCHECK(index < size_);
-    const Span& span = spans_[index];
-    if (span.offset >= kInBodies) [[unlikely]]
-      return bodies_[span.offset - kInBodies].bytes.view();
-    return {base_ + span.offset, span.bytes};
+    return arguments_[index];
   }
   // The argument as a value of its own, which may be kept instead of copied. Null when it is part
   // of the input.
   const SharedBytes* BodyAt(size_t index) const {
+    if (bodies_.empty()) [[likely]]
+      return nullptr;
     const Span& span = spans_[index];
     return span.offset < kInBodies ? nullptr : &bodies_[span.offset - kInBodies].bytes;
   }
@@ -67,8 +66,9 @@ class Command {
   static constexpr size_t kArgumentsKept = 1024;
   static constexpr size_t kTextKept = 4 * kKiB;
   // The arguments of a usual command; they take no memory of their own.
-  static constexpr size_t kFewArguments = 8;
+  static constexpr size_t kFewArguments = 24;
 
+  // An argument of a frame that may still be moved.
   struct Span {
     uint64_t offset;
     uint64_t bytes;
@@ -83,20 +83,16 @@ class Command {
   // Offsets from here on count in bodies_.
   static constexpr uint64_t kInBodies = uint64_t{1} << 63;
 
-  // What the arguments are when all of them have been read.
-  void SetArguments(const char* base, const Span* spans, size_t size) {
-    base_ = base;
-    spans_ = spans;
-    size_ = size;
-  }
+  // All of spans_ has been read, and is at `base` to stay.
+  void SetArguments(const char* base);
 
-  const char* base_ = nullptr;
-  const Span* spans_ = nullptr;  // In one of the two below.
+  const std::string_view* arguments_ = nullptr;  // In one of the next two.
   size_t size_ = 0;
-  std::array<Span, kFewArguments> few_;
-  std::vector<Span> many_;
-  // Something below, or many_, may hold memory.
+  std::array<std::string_view, kFewArguments> few_;
+  std::vector<std::string_view> many_;
+  // Something below, or many_, may hold memory, or mean something.
   bool holds_memory_ = false;
+  std::vector<Span> spans_;   // The arguments, unless they were read in one pass (ReadUsual()).
   std::vector<Body> bodies_;  // In the order of the arguments.
   // The decoded arguments of an inline command, or those taken over.
   std::string text_;
