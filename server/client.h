@@ -10,6 +10,7 @@
 
 #include "base/intrusive_list.h"
 #include "base/units.h"
+#include "server/client_transaction.h"
 #include "server/config.h"
 #include "server/reply_writer.h"
 #include "server/resp_parser.h"
@@ -76,6 +77,12 @@ struct Client {
   }
   // Whether it listens to channels and speaks a protocol in which it may do little else.
   bool only_listens() const { return subscriber != nullptr && version == RespVersion::k2; }
+  // Whether it is between MULTI and EXEC.
+  bool in_multi() const { return transaction != nullptr && transaction->queues; }
+
+  size_t transaction_bytes() const {
+    return transaction == nullptr ? 0 : transaction->memory_bytes();
+  }
 
   // Unique in the life of the server, from 1, whatever shard it is on.
   uint64_t id = 0;
@@ -102,6 +109,8 @@ struct Client {
   std::unique_ptr<Names> names;
   // Null while it listens to nothing. Subscriptions alone changes it.
   std::unique_ptr<Subscriber> subscriber;
+  // From MULTI or WATCH to the end of the transaction.
+  std::unique_ptr<ClientTransaction> transaction;
   // "127.0.0.1:53120". Asked for when first wanted; empty before, and when the peer had gone.
   std::string address;
   std::string local_address;
@@ -111,6 +120,9 @@ struct Client {
   // Of all clients, in the order of their ids.
   ListLink link;
 };
+
+// Back to where no command is queued and no key is watched.
+inline void EndTransaction(Client& client) { client.transaction.reset(); }
 
 using ClientList = IntrusiveList<Client, &Client::link>;
 

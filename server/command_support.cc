@@ -65,12 +65,6 @@ bool SetNameOrReply(CommandCall& call, std::string_view name) {
   return true;
 }
 
-Keyspace::Place AssignEmpty(CommandCall& call, HashedKey key) {
-  Keyspace& keyspace = call.server.keyspace;
-  keyspace.Assign({}, key, {}, kNoExpiry);
-  return keyspace.Find(key, call.server.now_ms);
-}
-
 Keyspace::Place LookUp(CommandCall& call, HashedKey key, Use use) {
   Keyspace& keyspace = call.server.keyspace;
   const Keyspace::Place place = use == Use::kUses ? keyspace.Find(key, call.server.now_ms)

@@ -38,9 +38,6 @@ bool SetNameOrReply(CommandCall& call, std::string_view name);
 // Whether CLIENT LIST can show it: no spaces and nothing that is not printable ASCII.
 bool IsShowable(std::string_view name);
 
-// Makes an empty value under a key that is not there.
-Keyspace::Place AssignEmpty(CommandCall& call, HashedKey key);
-
 // Positions of a value's bytes or bits.
 struct IndexRange {
   size_t first = 0;

@@ -22,7 +22,39 @@ uint64_t ToLowerWord(uint64_t word) {
   return word | (letters >> 2);
 }
 
+// Whether this call is one of those that are timed.
+bool IsTimed(const CommandSpec& spec, ServerContext& server) {
+  if (server.host == nullptr) return false;
+  const bool is_due = --server.calls_to_timed_one == 0;
+  if (is_due) server.calls_to_timed_one = ServerStats::kTimedOneIn;
+  return is_due || server.stats.commands[spec.number].calls < ServerStats::kTimedFirst;
+}
+
+// Calls the handler, if need be with a look at the clock before and after.
+void RunHandler(CommandCall& call) {
+  ServerContext& server = call.server;
+  if (!IsTimed(call.spec, server)) [[likely]] {
+    call.spec.handler(call);
+    return;
+  }
+  const Nanoseconds start = server.host->MonotonicNow();
+  call.spec.handler(call);
+  server.stats.commands[call.spec.number].AddTime(server.host->MonotonicNow() - start);
+}
+
 }  // namespace
+
+void RunCommand(CommandCall& call) {
+  ServerContext& server = call.server;
+  server.keyspace.CountUses(!call.client.no_touch);
+  const uint64_t errors = server.stats.errors.total();
+  RunHandler(call);
+  // After it: what it says of itself is what was before, and RESETSTAT counts as the first.
+  ++server.stats.commands_processed;
+  CommandStats& counted = server.stats.commands[call.spec.number];
+  ++counted.calls;
+  if (server.stats.errors.total() > errors) ++counted.failed_calls;
+}
 
 const CommandSpec* CommandSpec::FindSubcommand(std::string_view subcommand) const {
   for (const CommandSpec& candidate : subcommands) {
@@ -52,8 +84,8 @@ CommandTable::CommandTable() {
   for (const std::span<const CommandSpec> family :
        {ConnectionCommands(), ClientCommands(), StringCommands(), CounterCommands(), LcsCommands(),
         BitCommands(), BitFieldCommands(), KeyCommands(), ExpiryCommands(), ScanCommands(),
-        ObjectCommands(), DumpCommands(), PubSubCommands(), ServerCommands(), ConfigCommands(),
-        IntrospectionCommands()}) {
+        ObjectCommands(), DumpCommands(), PubSubCommands(), TransactionCommands(), ServerCommands(),
+        ConfigCommands(), IntrospectionCommands()}) {
     specs_.insert(specs_.end(), family.begin(), family.end());
   }
   const size_t commands = specs_.size();

@@ -48,9 +48,11 @@ enum CommandFlag : uint32_t {
   kNoScript = 1 << 5,
   kLoading = 1 << 6,
   kStale = 1 << 7,
-  kFast = 1 << 8,
-  kNoAuth = 1 << 9,
-  kAllowBusy = 1 << 10,
+  kSkipSlowlog = 1 << 8,
+  kFast = 1 << 9,
+  kNoAuth = 1 << 10,
+  kNoMulti = 1 << 11,
+  kAllowBusy = 1 << 12,
   // The rest is not shown. A pause of writes holds it back although it writes nothing.
   kPausedLikeWrites = 1 << 16,
   // Goes to who listens, on whatever shard.
@@ -73,6 +75,7 @@ enum CommandCategory : uint32_t {
   kCategorySlow = 1 << 8,
   kCategoryDangerous = 1 << 9,
   kCategoryConnection = 1 << 10,
+  kCategoryTransaction = 1 << 11,
 };
 
 // Which arguments are keys: first, first + step, ... up to last, which counts from the end when it
@@ -107,6 +110,8 @@ struct CommandSpec {
   std::string_view second_key_flags = {};
   // Where the use depends on the arguments: what it is for the command that starts at `start`.
   std::string_view (*key_flags_of)(const CommandCall& call, size_t start) = nullptr;
+  // Between MULTI and EXEC it runs at once, where others are queued.
+  bool runs_in_multi = false;
   // Null for a container of subcommands that is nothing by itself.
   CommandHandler handler = nullptr;
   std::span<const CommandSpec> subcommands = {};
@@ -139,6 +144,10 @@ struct CommandSpec {
 inline HashedKey CommandCall::first_key() const {
   return {.bytes = arguments[static_cast<size_t>(spec.keys.first)], .hash = first_key_hash};
 }
+
+// Runs a command whose arguments are known to be right: calls its handler, counts it and, once in a
+// while, times it.
+void RunCommand(CommandCall& call);
 
 class CommandTable {
  public:

@@ -70,14 +70,14 @@ void CommandProcessor::PrepareBatch(size_t count) {
   }
 }
 
-bool CommandProcessor::MustWait(const Prepared& prepared) const {
+bool CommandProcessor::MustWait(const Prepared& prepared, const Client& client) const {
   if (server_.pause.end_ms == Pause::kNone) [[likely]]
     return false;
   if (server_.pause.end_ms < server_.monotonic_ms()) return false;
   if (!server_.pause.writes_only) return true;
   const CommandSpec* spec = prepared.spec;
   if (spec != nullptr) spec = spec->ForCall(prepared.command);
-  return spec != nullptr && (spec->flags & (kWrite | kPausedLikeWrites)) != 0;
+  return spec != nullptr && (FlagsOf(*spec, client) & (kWrite | kPausedLikeWrites)) != 0;
 }
 
 ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
@@ -108,7 +108,7 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
         return {consumed, ProcessEnd::kOutputFull};
       }
       Prepared& prepared = batch_[i];
-      if (MustWait(prepared)) {
+      if (MustWait(prepared, client)) {
         ORRERY_MARK("command.waits-for-a-pause");
         client.parser.Rewind(prepared.command);
         return {consumed, ProcessEnd::kPaused};

@@ -71,7 +71,7 @@ class CommandProcessor {
   void PrepareBatch(size_t count);
 
   // Whether a pause holds it back.
-  bool MustWait(const Prepared& prepared) const;
+  bool MustWait(const Prepared& prepared, const Client& client) const;
 
   ServerContext& server_;
   Router* const router_;

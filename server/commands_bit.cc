@@ -45,12 +45,14 @@ void SetBit(CommandCall& call) {
   Keyspace& keyspace = call.server.keyspace;
   const HashedKey key = call.first_key();
   Keyspace::Place place = keyspace.Find(key, call.server.now_ms);
-  if (!place) place = AssignEmpty(call, key);
-  const std::span<char> value = keyspace.Edit(place, *offset / 8 + 1);
+  const size_t old_bytes = place ? place->value().size() : 0;
+  if (!place) place = keyspace.AddEmpty(key, call.server.now_ms);
+  const std::span<char> value = keyspace.Edit(place, *offset / 8 + 1, Write::kTouch);
   const bool old = BitAt({value.data(), value.size()}, *offset);
   const auto mask = static_cast<char>(0x80 >> (*offset % 8));
   char& byte = value[*offset / 8];
   byte = static_cast<char>(*bit != 0 ? byte | mask : byte & ~mask);
+  if (value.size() > old_bytes || old != (*bit != 0)) keyspace.SetChanged(key);
   call.reply.Integer(old ? 1 : 0);
 }
 

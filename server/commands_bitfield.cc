@@ -185,23 +185,27 @@ Wide OperandOf(const FieldOperation& operation) {
                                   : Wide{static_cast<uint64_t>(operation.operand)};
 }
 
-void RunOnField(CommandCall& call, const FieldOperation& operation, std::span<char> value) {
+// Whether it has written, and something else than was there.
+enum class FieldResult : uint8_t { kNotWritten, kSame, kChanged };
+
+FieldResult RunOnField(CommandCall& call, const FieldOperation& operation, std::span<char> value) {
   const FieldType type = operation.type;
   const uint64_t old = ReadBits({value.data(), value.size()}, operation.offset, type.bits);
   const int64_t old_integer = AsInteger(type, old);
   if (operation.action == FieldAction::kGet) {
     call.reply.Integer(old_integer);
-    return;
+    return FieldResult::kNotWritten;
   }
   const bool sets = operation.action == FieldAction::kSet;
   const std::optional<uint64_t> field =
       Fit(operation, sets ? OperandOf(operation) : Wide{old_integer} + operation.operand);
   if (!field) {
     call.reply.Null();
-    return;
+    return FieldResult::kNotWritten;
   }
   WriteBits(value, operation.offset, type.bits, *field);
   call.reply.Integer(sets ? old_integer : AsInteger(type, *field));
+  return *field == old ? FieldResult::kSame : FieldResult::kChanged;
 }
 
 // --- the commands
@@ -237,10 +241,18 @@ void BitField(CommandCall& call) {
   Keyspace& keyspace = call.server.keyspace;
   const HashedKey key = call.first_key();
   Keyspace::Place place = keyspace.Find(key, call.server.now_ms);
-  if (!place) place = AssignEmpty(call, key);
-  const std::span<char> value = keyspace.Edit(place, bytes);
+  const size_t old_bytes = place ? place->value().size() : 0;
+  if (!place) place = keyspace.AddEmpty(key, call.server.now_ms);
+  const std::span<char> value = keyspace.Edit(place, bytes, Write::kTouch);
+  const bool grown = value.size() > old_bytes;
+  bool changed = false;
   call.reply.Array(operations->size());
-  for (const FieldOperation& operation : *operations) RunOnField(call, operation, value);
+  for (const FieldOperation& operation : *operations) {
+    const FieldResult result = RunOnField(call, operation, value);
+    // As in Redis: that it has grown counts only if something was written.
+    changed = changed || result == FieldResult::kChanged || (result == FieldResult::kSame && grown);
+  }
+  if (changed) keyspace.SetChanged(key);
 }
 
 void BitFieldReadOnly(CommandCall& call) {

@@ -71,6 +71,8 @@ void FindAddresses(ServerContext& shard, Client& client) {
 std::string FlagsOf(const Client& client) {
   std::string flags;
   if (client.subscriber != nullptr) flags += 'P';
+  if (client.in_multi()) flags += 'x';
+  if (client.transaction != nullptr && client.transaction->watched.changed()) flags += 'd';
   if (client.closing) flags += 'c';
   if (client.no_evict) flags += 'e';
   if (client.no_touch) flags += 'T';
@@ -118,11 +120,13 @@ std::string Describe(ServerContext& shard, Client& client) {
   line.Field("sub", SubscriptionsOf(client, TopicKind::kChannel));
   line.Field("psub", SubscriptionsOf(client, TopicKind::kPattern));
   line.Field("ssub", SubscriptionsOf(client, TopicKind::kShardChannel));
-  line.Field("multi", -1);
+  line.Field("multi",
+             client.in_multi() ? static_cast<int64_t>(client.transaction->commands.size()) : -1);
   line.Field("qbuf", static_cast<int64_t>(memory.input_bytes));
   line.Field("qbuf-free", static_cast<int64_t>(memory.input_free_bytes));
   line.Field("argv-mem", static_cast<int64_t>(memory.parser_bytes));
-  line.Field("multi-mem", 0).Field("rbs", 0).Field("rbp", 0);
+  line.Field("multi-mem", static_cast<int64_t>(memory.transaction_bytes));
+  line.Field("rbs", 0).Field("rbp", 0);
   line.Field("obl", 0).Field("oll", 0);
   line.Field("omem", static_cast<int64_t>(memory.output_bytes));
   line.Field("tot-mem", static_cast<int64_t>(memory.total_bytes()));

@@ -128,6 +128,7 @@ void SayHello(CommandCall& call) {
 void Reset(CommandCall& call) {
   Client& client = call.client;
   call.server.subscriptions.Drop(client);
+  EndTransaction(client);
   client.version = RespVersion::k2;
   client.reply_off = client.skip_next_reply = false;
   client.no_evict = client.no_touch = false;
@@ -180,6 +181,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .arity = -1,
      .flags = kNoScript | kLoading | kStale | kFast | kNoAuth | kAllowBusy | kForListeners,
      .categories = kCategoryConnection,
+     .runs_in_multi = true,
      .handler = Quit,
      .group = "connection",
      .since = "1.0.0",
@@ -189,6 +191,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .arity = 1,
      .flags = kNoScript | kLoading | kStale | kFast | kNoAuth | kAllowBusy | kForListeners,
      .categories = kCategoryConnection,
+     .runs_in_multi = true,
      .handler = Reset,
      .group = "connection",
      .since = "6.2.0",

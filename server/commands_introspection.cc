@@ -12,14 +12,14 @@
 namespace orrery::server {
 namespace {
 
-constexpr auto kFlagNames =
-    std::to_array<std::string_view>({"write", "readonly", "denyoom", "admin", "pubsub", "noscript",
-                                     "loading", "stale", "fast", "no_auth", "allow_busy"});
-constexpr auto kCategoryNames =
-    std::to_array<std::string_view>({"keyspace", "read", "write", "string", "bitmap", "pubsub",
-                                     "admin", "fast", "slow", "dangerous", "connection"});
+constexpr auto kFlagNames = std::to_array<std::string_view>(
+    {"write", "readonly", "denyoom", "admin", "pubsub", "noscript", "loading", "stale",
+     "skip_slowlog", "fast", "no_auth", "no_multi", "allow_busy"});
+constexpr auto kCategoryNames = std::to_array<std::string_view>(
+    {"keyspace", "read", "write", "string", "bitmap", "pubsub", "admin", "fast", "slow",
+     "dangerous", "connection", "transaction"});
 static_assert(1u << (kFlagNames.size() - 1) == kAllowBusy);
-static_assert(1u << (kCategoryNames.size() - 1) == kCategoryConnection);
+static_assert(1u << (kCategoryNames.size() - 1) == kCategoryTransaction);
 
 // Calls visit(word) for the words of `text`, which one space separates.
 template <typename Visit>

@@ -104,6 +104,7 @@ void SwapDb(CommandCall& call) {
 
 // As a Redis answers that was not started for debugging.
 void Debug(CommandCall& call) {
+  if (call.client.in_multi()) call.client.transaction->refused = true;
   call.reply.Error(
       "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you "
       "can run it from a local connection, otherwise you need to set this option in the "
@@ -139,6 +140,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
     {.name = "debug",
      .arity = -2,
      .flags = kAdmin | kNoScript | kLoading | kStale | kForListeners,
+     .runs_in_multi = true,
      .handler = Debug,
      .group = "server",
      .since = "1.0.0",

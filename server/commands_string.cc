@@ -204,7 +204,7 @@ void GetEx(CommandCall& call) {
   Keyspace& keyspace = call.server.keyspace;
   if (IsAbsolute(options->unit) && *expires_at_ms <= call.server.now_ms) {
     keyspace.Erase(place);
-  } else if (options->persist || options->unit != ExpiryUnit::kNone) {
+  } else if (options->persist ? place->expires() : options->unit != ExpiryUnit::kNone) {
     keyspace.SetExpiry(place, *expires_at_ms);
   }
 }
@@ -252,7 +252,7 @@ void SetRange(CommandCall& call) {
   }
   const auto start = static_cast<uint64_t>(*offset);
   if (!FitsOrReply(call, start, bytes.size())) return;
-  if (!place) place = AssignEmpty(call, key);
+  if (!place) place = keyspace.AddEmpty(key, call.server.now_ms);
   const std::span<char> value = keyspace.Edit(place, start + bytes.size());
   std::memcpy(value.data() + start, bytes.data(), bytes.size());
   call.reply.Integer(static_cast<int64_t>(value.size()));

@@ -38,6 +38,14 @@ bool IsHttp(std::string_view name) {
   return EqualsIgnoreCase(name, "post") || EqualsIgnoreCase(name, "host:");
 }
 
+bool IsExec(const CommandSpec& spec) { return spec.name == "exec"; }
+
+// Whether it takes memory, as a command that is queued does.
+bool Grows(const CommandSpec& spec, const Client& client) {
+  if ((FlagsOf(spec, client) & kDenyOom) != 0) return true;
+  return client.in_multi() && !spec.runs_in_multi;
+}
+
 // Why the command may not run now, as Redis says it; empty when it may.
 std::string_view ProhibitionOf(const CommandSpec& spec, const Client& client,
                                const ServerContext& server) {
@@ -45,12 +53,24 @@ std::string_view ProhibitionOf(const CommandSpec& spec, const Client& client,
   if (MustAuthenticate(client, config) && (spec.flags & kNoAuth) == 0) [[unlikely]] {
     return kAuthenticationRequired;
   }
-  // Each shard has an even part of it.
-  if (config.memory_bytes_max != 0 && (spec.flags & kDenyOom) != 0 &&
-      server.keyspace.memory_bytes() > config.memory_bytes_max / server.shards) [[unlikely]] {
+  if (config.memory_bytes_max != 0 && Grows(spec, client) &&
+      server.keyspace.memory_bytes() > config.memory_bytes_max) [[unlikely]] {
     return "OOM command not allowed when used memory > 'maxmemory'.";
   }
   return {};
+}
+
+// Replies the error of a command that is not run. An EXEC takes its transaction with it.
+void Refuse(std::string_view error, const CommandSpec& spec, Client& client, ServerContext& server,
+            ReplyWriter& reply) {
+  ++server.stats.commands[spec.number].rejected_calls;
+  if (!IsExec(spec)) {
+    reply.Error(error);
+    return;
+  }
+  EndTransaction(client);
+  if (error.starts_with("ERR ")) error.remove_prefix(4);
+  reply.Error("EXECABORT Transaction discarded because of: " + std::string(error));
 }
 
 // The command or subcommand to run; null when the error has been replied or the client cut off.
@@ -73,14 +93,13 @@ const CommandSpec* ResolveOrReply(const Command& command, const CommandSpec* spe
     }
   }
   if (!spec->TakesArguments(command.size())) {
-    ++server.stats.commands[spec->number].rejected_calls;
-    reply.Error("ERR wrong number of arguments for '" + std::string(spec->name) + "' command");
+    Refuse("ERR wrong number of arguments for '" + std::string(spec->name) + "' command", *spec,
+           client, server, reply);
     return nullptr;
   }
   const std::string_view prohibition = ProhibitionOf(*spec, client, server);
   if (!prohibition.empty()) [[unlikely]] {
-    ++server.stats.commands[spec->number].rejected_calls;
-    reply.Error(prohibition);
+    Refuse(prohibition, *spec, client, server, reply);
     return nullptr;
   }
   if (client.only_listens() && (spec->flags & kForListeners) == 0) [[unlikely]] {
@@ -91,52 +110,48 @@ const CommandSpec* ResolveOrReply(const Command& command, const CommandSpec* spe
   return spec;
 }
 
-// Whether this call is one of those that are timed.
-bool IsTimed(const CommandSpec& spec, ServerContext& server) {
-  if (server.host == nullptr) return false;
-  const bool is_due = --server.calls_to_timed_one == 0;
-  if (is_due) server.calls_to_timed_one = ServerStats::kTimedOneIn;
-  return is_due || server.stats.commands[spec.number].calls < ServerStats::kTimedFirst;
-}
-
-// Calls the handler, if need be with a look at the clock before and after.
-void RunHandler(CommandCall& call) {
-  ServerContext& server = call.server;
-  if (!IsTimed(call.spec, server)) [[likely]] {
-    call.spec.handler(call);
-    return;
+// Between MULTI and EXEC: queues the command, or refuses it. False: it runs at once.
+bool QueueOrRefuse(Command& command, const CommandSpec& spec, Client& client, ReplyWriter& reply) {
+  if (spec.runs_in_multi) return false;
+  if ((spec.flags & kNoMulti) != 0) {
+    client.transaction->refused = true;
+    reply.Error("ERR Command not allowed inside a transaction");
+    return true;
   }
-  const Nanoseconds start = server.host->MonotonicNow();
-  call.spec.handler(call);
-  server.stats.commands[call.spec.number].AddTime(server.host->MonotonicNow() - start);
+  client.transaction->Queue(command, spec, spec.flags);
+  reply.SimpleString("QUEUED");
+  return true;
 }
 
 }  // namespace
 
-void Execute(const Command& command, const CommandSpec* spec, uint64_t first_key_hash,
-             Client& client, ServerContext& server, ReplyWriter& reply) {
+uint32_t FlagsOf(const CommandSpec& spec, const Client& client) {
+  if (!client.in_multi()) [[likely]]
+    return spec.flags;
+  return spec.flags | (IsExec(spec) ? client.transaction->flags : 0);
+}
+
+void Execute(Command& command, const CommandSpec* spec, uint64_t first_key_hash, Client& client,
+             ServerContext& server, ReplyWriter& reply) {
   if (server.observer != nullptr) server.observer->OnCommand(client, command, server.now_ms);
   const CommandSpec* container = spec;
   spec = ResolveOrReply(command, spec, client, server, reply);
-  if (spec == nullptr) return;
+  if (spec == nullptr) {
+    if (client.in_multi()) client.transaction->refused = true;
+    return;
+  }
+  client.last_command = spec;
+  if (client.in_multi() && QueueOrRefuse(command, *spec, client, reply)) return;
   if (spec != container && spec->keys.first > 0) {
     first_key_hash = server.keyspace.Hash(command[static_cast<size_t>(spec->keys.first)]);
   }
-  client.last_command = spec;
-  server.keyspace.CountUses(!client.no_touch);
   CommandCall call{.arguments = command,
                    .spec = *spec,
                    .client = client,
                    .server = server,
                    .reply = reply,
                    .first_key_hash = first_key_hash};
-  const uint64_t errors = server.stats.errors.total();
-  RunHandler(call);
-  // After it: what it says of itself is what was before, and RESETSTAT counts as the first.
-  ++server.stats.commands_processed;
-  CommandStats& counted = server.stats.commands[spec->number];
-  ++counted.calls;
-  if (server.stats.errors.total() > errors) ++counted.failed_calls;
+  RunCommand(call);
 }
 
 }  // namespace orrery::server

@@ -1,6 +1,6 @@
 // Runs one command, whoever has parsed it and wherever its reply goes.
 //
-// Finds out what the arguments ask for, counts and times the call, and calls the handler. No state
+// Finds out what the arguments ask for, whether it may, and calls the handler. No state
 // of its own; used by the thread of the shard whose context it is given.
 #pragma once
 
@@ -14,9 +14,13 @@
 
 namespace orrery::server {
 
-// Runs one command. `spec` is what the table has under its name (null: nothing), and
-// `first_key_hash` the hash of its first key, if it has keys.
-void Execute(const Command& command, const CommandSpec* spec, uint64_t first_key_hash,
-             Client& client, ServerContext& server, ReplyWriter& reply);
+// Runs one command, or queues it between MULTI and EXEC: then it has been moved away. `spec` is
+// what the table has under its name (null: nothing), and `first_key_hash` the hash of its first
+// key, if it has keys.
+void Execute(Command& command, const CommandSpec* spec, uint64_t first_key_hash, Client& client,
+             ServerContext& server, ReplyWriter& reply);
+
+// What the command would do, by the flags of commands: of EXEC, what those do that it would run.
+uint32_t FlagsOf(const CommandSpec& spec, const Client& client);
 
 }  // namespace orrery::server

@@ -155,6 +155,16 @@ bool Keyspace::EraseIfExpired(Place place, int64_t now_ms) {
   return true;
 }
 
+bool Keyspace::Holds(HashedKey key) const {
+  const uint64_t tag = TagOf(key.hash);
+  for (const Bucket* bucket = &BucketOf(key.hash); bucket != nullptr; bucket = bucket->next) {
+    for (const uint64_t slot : bucket->slots) {
+      if (HasTag(slot, tag) && EntryOf(slot)->key() == key.bytes) return true;
+    }
+  }
+  return false;
+}
+
 void Keyspace::SetAccessed(Place place, uint32_t accessed) {
   EntryOf(*place.slot_)->accessed_ = accessed;
 }
@@ -182,6 +192,7 @@ bool Keyspace::AssignInPlace(uint64_t& slot, const NewValue& value, int64_t expi
 
 void Keyspace::Assign(Place place, HashedKey key, const NewValue& value, int64_t expires_at_ms,
                       Encoding encoding) {
+  Written(key.bytes);
   if (!place) {
     Entry* entry = MakeEntry(key.bytes, value, expires_at_ms);
     entry->encoding_ = static_cast<uint32_t>(encoding);
@@ -210,15 +221,22 @@ void Keyspace::Insert(uint64_t hash, Entry* entry) {
 
 void Keyspace::Append(Place place, std::string_view bytes) {
   const size_t old_bytes = place->value().size();
-  const std::span<char> value = Edit(place, old_bytes + bytes.size(), Fill::kNone);
+  const std::span<char> value = Edit(place, old_bytes + bytes.size(), Fill::kNone, Write::kChange);
   if (!bytes.empty()) std::memcpy(value.data() + old_bytes, bytes.data(), bytes.size());
 }
 
-std::span<char> Keyspace::Edit(Place place, size_t bytes_min) {
-  return Edit(place, bytes_min, Fill::kZeros);
+std::span<char> Keyspace::Edit(Place place, size_t bytes_min, Write write) {
+  return Edit(place, bytes_min, Fill::kZeros, write);
 }
 
-std::span<char> Keyspace::Edit(Place place, size_t bytes_min, Fill fill) {
+Keyspace::Place Keyspace::AddEmpty(HashedKey key, int64_t now_ms) {
+  Written(key.bytes, Write::kTouch);
+  Insert(key.hash, MakeEntry(key.bytes, {}, kNoExpiry));
+  return Peek(key, now_ms);
+}
+
+std::span<char> Keyspace::Edit(Place place, size_t bytes_min, Fill fill, Write write) {
+  Written(place->key(), write);
   const size_t old_bytes = place->value().size();
   const size_t total = std::max(old_bytes, bytes_min);
   uint64_t& slot = *place.slot_;
@@ -268,6 +286,7 @@ std::span<char> Keyspace::Grow(uint64_t& slot, size_t total) {
 }
 
 void Keyspace::Copy(Place from, Place to, HashedKey to_key) {
+  Written(to_key.bytes);
   const Entry& source = *from;
   Entry* made = MakeEntry(to_key.bytes, source.value(), source.expires_at_ms());
   const bool natural = source.encoding() == Encoding::kNatural;
@@ -281,6 +300,7 @@ void Keyspace::Copy(Place from, Place to, HashedKey to_key) {
 
 void Keyspace::Rename(HashedKey from, HashedKey to, int64_t now_ms) {
   ORRERY_CHECK(from.bytes != to.bytes);
+  Written(to.bytes);
   if (const Place there = Peek(to, now_ms)) Erase(there);
   const Place place = Peek(from, now_ms);
   ORRERY_CHECK(static_cast<bool>(place));
@@ -303,6 +323,7 @@ void Keyspace::Rename(HashedKey from, HashedKey to, int64_t now_ms) {
 }
 
 void Keyspace::SetExpiry(Place place, int64_t expires_at_ms) {
+  Written(place->key());
   uint64_t& slot = *place.slot_;
   Entry& entry = *EntryOf(slot);
   if (expires_at_ms != kNoExpiry && !entry.has_expiry_field_) {
@@ -315,6 +336,7 @@ void Keyspace::SetExpiry(Place place, int64_t expires_at_ms) {
 }
 
 void Keyspace::Erase(Place place) {
+  Written(place->key());
   const uint64_t slot = *place.slot_;
   Entry* entry = EntryOf(slot);
   RemoveFromChain(*static_cast<Bucket*>(place.head_), place.slot_);
@@ -324,6 +346,7 @@ void Keyspace::Erase(Place place) {
 }
 
 void Keyspace::Clear() {
+  if (write_observer_ != nullptr) write_observer_->OnClear();
   if (segments_.size() == 1) {
     // Freed at once, or a client that only clears would leave segments faster than Step() frees.
     for (size_t index = 0; index < segment_buckets(); ++index) FreeChain(segments_[0][index]);

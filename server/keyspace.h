@@ -43,6 +43,23 @@ class ExpiryObserver {
   virtual void OnExpired(std::string_view key, int64_t expires_at_ms) = 0;
 };
 
+// What a write is for who watches the key.
+enum class Write : uint8_t {
+  kChange,
+  kTouch,  // Its bytes may be others now, but Redis does not take it for a change.
+};
+
+// Sees every write.
+class WriteObserver {
+ public:
+  virtual ~WriteObserver() = default;
+  // `key` is valid during the call. It has just been written to, or is just about to be. Whoever is
+  // told must not use the keyspace.
+  virtual void OnWrite(std::string_view key, Write write) = 0;
+  // All keys are about to go.
+  virtual void OnClear() = 0;
+};
+
 // Bytes to be stored.
 struct NewValue {
   NewValue() = default;
@@ -129,6 +146,10 @@ class Keyspace {
   // `observer` (may be null) is told from now on, and must outlive the keyspace.
   void ObserveExpiry(ExpiryObserver* observer) { expiry_observer_ = observer; }
 
+  // `observer` is told of every key that is written to, erased or expires; null: nobody is, at the
+  // price of one branch a write.
+  void ObserveWrites(WriteObserver* observer) { write_observer_ = observer; }
+
   // An expired key is removed and not found. What is found counts as used now.
   Place Find(HashedKey key, int64_t now_ms) {
     const Place place = Peek(key, now_ms);
@@ -158,6 +179,8 @@ class Keyspace {
     } while (bucket != nullptr);
     return {};
   }
+  // Whether the key is held, expired or not.
+  bool Holds(HashedKey key) const;
   // Says when it was used, by AccessClock(), instead. REQUIRES: found.
   void SetAccessed(Place place, uint32_t accessed);
 
@@ -170,7 +193,12 @@ class Keyspace {
   void Append(Place place, std::string_view bytes);
   // The value's bytes, to be changed in place: at least `bytes_min` of them, new ones are zero.
   // Valid until the keyspace changes. REQUIRES: found.
-  std::span<char> Edit(Place place, size_t bytes_min);
+  // Where it may turn out to be no change, it is a kTouch, and the caller says SetChanged() when it
+  // was one after all.
+  std::span<char> Edit(Place place, size_t bytes_min, Write write = Write::kChange);
+  // The same for a key that is not there; its value is empty at first, and this is a kTouch.
+  Place AddEmpty(HashedKey key, int64_t now_ms);
+  void SetChanged(HashedKey key) { Written(key.bytes, Write::kChange); }
   // Stores the value and the expiry at `from` under another key as well, whose place Find() has
   // given too. Neither place is valid afterwards. REQUIRES: `from` is found, and is not `to`.
   void Copy(Place from, Place to, HashedKey to_key);
@@ -280,10 +308,15 @@ class Keyspace {
   void SetSlotExpiry(uint64_t& slot, int64_t expires_at_ms);
   void SetBody(Entry& entry, SharedBytes body);
   enum class Fill : uint8_t { kNone, kZeros };
-  std::span<char> Edit(Place place, size_t bytes_min, Fill fill);
+  std::span<char> Edit(Place place, size_t bytes_min, Fill fill, Write write);
   std::span<char> Grow(uint64_t& slot, size_t total);
   // A new key's entry; the table grows on.
   void Insert(uint64_t hash, Entry* entry);
+
+  void Written(std::string_view key, Write write = Write::kChange) {
+    if (write_observer_ != nullptr) [[unlikely]]
+      write_observer_->OnWrite(key, write);
+  }
 
   static size_t ChainSize(const Bucket& head);
   // REQUIRES: index < ChainSize(head).
@@ -324,6 +357,7 @@ class Keyspace {
   ExpiryObserver* expiry_observer_ = nullptr;
   int64_t now_ms_ = 0;  // At the last Find() or Peek(), and what the clock of uses said.
   uint32_t access_clock_ = 0;
+  WriteObserver* write_observer_ = nullptr;
 
   // What Clear() left: how many keys, where, and how far FreeSome() has come in the last of it.
   size_t dying_entries_ = 0;

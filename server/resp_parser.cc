@@ -27,6 +27,12 @@ void Command::SetArguments(const char* base) {
   }
 }
 
+size_t Command::argument_bytes() const {
+  size_t bytes = 0;
+  for (size_t index = 0; index < size_; ++index) bytes += arguments_[index].size();
+  return bytes;
+}
+
 void Command::Clear() {
   size_ = 0;
   holds_memory_ = false;

@@ -49,6 +49,9 @@ class Command {
     return span.offset < kInBodies ? nullptr : &bodies_[span.offset - kInBodies].bytes;
   }
 
+  // What the arguments take, together.
+  size_t argument_bytes() const;
+
   void Clear();
   // Becomes `other`, which has no arguments then, and depends on no input: its bodies move here, an
   // argument of `body_bytes_min` or more becomes a body, the others are copied. No reference to the

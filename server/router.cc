@@ -68,7 +68,8 @@ bool Router::Run(Command& command, const CommandSpec* spec, const Target& target
   if (route.wide != nullptr) return false;
   // Who may not run it is told so here.
   const bool routed = !MustAuthenticate(client, server_.config) && !client.only_listens();
-  if (target.extent == Extent::kOneShard && routed) {
+  const bool is_transaction = spec != nullptr && (spec->categories & kCategoryTransaction) != 0;
+  if (target.extent == Extent::kOneShard && routed && !is_transaction) {
     if (route.count >= options_.replies_max) {
       ORRERY_MARK("router.replies-full");
       route.wait = RouteWait::kReplies;
@@ -84,7 +85,9 @@ bool Router::Run(Command& command, const CommandSpec* spec, const Target& target
     return true;
   }
   if (!RepliesAreIn(client)) return false;
-  if (target.extent == Extent::kSeveralShards && routed) {
+  if (is_transaction && routed) {
+    reply.Error("ERR transactions need a server of one shard");
+  } else if (target.extent == Extent::kSeveralShards && routed) {
     reply.Error("CROSSSLOT Keys in request don't hash to the same slot");
   } else {
     Execute(command, spec, first_key_hash, client, server_, reply);
@@ -99,7 +102,7 @@ bool Router::RepliesAreIn(Client& client) {
   return false;
 }
 
-void Router::RunHere(const Command& command, const CommandSpec* spec, uint64_t first_key_hash,
+void Router::RunHere(Command& command, const CommandSpec* spec, uint64_t first_key_hash,
                      Client& client, ReplyWriter& reply) {
   if (client.route.count == 0) {
     Execute(command, spec, first_key_hash, client, server_, reply);

@@ -170,8 +170,8 @@ class Router final : public GatherStarter, public RemoteListeners {
   CommandErrand& Enqueue(Client& client);
   // Where a reply goes that comes behind all that are due. REQUIRES: some are.
   PendingOutput& Behind(Client& client);
-  void RunHere(const Command& command, const CommandSpec* spec, uint64_t first_key_hash,
-               Client& client, ReplyWriter& reply);
+  void RunHere(Command& command, const CommandSpec* spec, uint64_t first_key_hash, Client& client,
+               ReplyWriter& reply);
   // Whether there is credit for an errand to the shard. If not, the client waits for it.
   bool HasCredit(uint32_t shard, Client& client);
   // Whether the client may publish now. If not, it waits.

@@ -16,6 +16,7 @@
 #include "server/push_message.h"
 #include "server/server_stats.h"
 #include "server/subscriptions.h"
+#include "server/watch_table.h"
 
 namespace orrery::server {
 
@@ -49,12 +50,14 @@ class CommandObserver : public ExpiryObserver {
 
 // What the client's connection holds.
 struct ClientMemory {
-  size_t input_bytes = 0;       // Received and not processed.
-  size_t input_free_bytes = 0;  // Room for more of it.
-  size_t parser_bytes = 0;      // Memory for what is known of an unfinished frame.
-  size_t output_bytes = 0;      // Replied and not sent.
+  size_t input_bytes = 0;        // Received and not processed.
+  size_t input_free_bytes = 0;   // Room for more of it.
+  size_t parser_bytes = 0;       // Memory for what is known of an unfinished frame.
+  size_t transaction_bytes = 0;  // Queued commands, and watched keys.
+  size_t output_bytes = 0;       // Replied and not sent.
   size_t total_bytes() const {
-    return sizeof(Client) + input_bytes + input_free_bytes + parser_bytes + output_bytes;
+    return sizeof(Client) + input_bytes + input_free_bytes + parser_bytes + transaction_bytes +
+           output_bytes;
   }
 };
 
@@ -114,6 +117,7 @@ struct ServerContext {
   uint32_t shard = 0;
   GatherStarter* gathers = nullptr;  // Null where there is one shard; and so is this:
   RemoteListeners* remote_listeners = nullptr;
+  WatchTable watches{keyspace};
   ServerConfig config = {};
   ServerIdentity identity = {};
   ServerStats stats = {};

@@ -281,7 +281,8 @@ void Shard::AfterProcessing(Connection& connection, Session& session, ProcessEnd
         ORRERY_MARK_IF(connection.reads_paused(), "output.full-at-the-end-of-input");
         ORRERY_MARK_IF(!session.input.empty(), "input.ends-inside-a-frame");
         FinishWhenReplied(connection, session);
-      } else if (session.input.size() + session.client.parser.supplied_bytes() >
+      } else if (session.input.size() + session.client.parser.supplied_bytes() +
+                     session.client.transaction_bytes() >
                  context_.config.input_bytes_max) {
         return CutOff(session, CutReason::kInput);
       } else {
@@ -462,6 +463,7 @@ ClientMemory Shard::MemoryOf(const Client& client) const {
                          (body == nullptr ? 0 : body->filled_bytes()),
           .input_free_bytes = session.input.capacity_bytes() - session.input.size(),
           .parser_bytes = session.client.parser.memory_bytes(),
+          .transaction_bytes = session.client.transaction_bytes(),
           .output_bytes = session.connection.output().size_bytes()};
 }
 
@@ -469,7 +471,8 @@ size_t Shard::input_memory_bytes() const {
   size_t bytes = 0;
   for (const std::unique_ptr<Session>& session : sessions_) {
     if (session == nullptr) continue;
-    bytes += session->input.capacity_bytes() + session->client.parser.memory_bytes();
+    bytes += session->input.capacity_bytes() + session->client.parser.memory_bytes() +
+             session->client.transaction_bytes();
   }
   return bytes;
 }

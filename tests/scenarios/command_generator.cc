@@ -754,6 +754,16 @@ Command CommandGenerator::DrawAccess() {
   }
 }
 
+Command CommandGenerator::DrawTransaction() {
+  const uint64_t pick = prng_.Below(32);
+  if (pick < 8) return {Word("MULTI")};
+  if (pick < 20) return {Word("EXEC")};
+  if (pick < 28) return DrawMany("WATCH", false);
+  if (pick < 30) return {Word("UNWATCH")};
+  if (pick == 30) return {Word("DISCARD")};
+  return {Word(prng_.Chance(1, 2) ? "EXEC" : "DISCARD"), Key()};
+}
+
 Command CommandGenerator::DrawBad() {
   switch (prng_.Below(9)) {
     case 0:
@@ -832,6 +842,7 @@ Command CommandGenerator::Draw() {
   if (OneIn(options_.control_odds)) return DrawControl();
   if (OneIn(options_.access_odds)) return DrawAccess();
   if (OneIn(options_.pubsub_odds)) return DrawPubSub();
+  if (OneIn(options_.transaction_odds)) return DrawTransaction();
   if (options_.theme != Theme::kNone && prng_.Chance(1, 2)) {
     return options_.theme == Theme::kLargeValues ? DrawOnLargeValues() : DrawOnShortLives();
   }

@@ -39,6 +39,8 @@ struct CommandOptions {
   uint64_t pubsub_odds = 0;
   // MSETs and DELs of thousands of keys.
   uint64_t bulk_odds = 0;
+  // MULTI, EXEC, WATCH and their like, each by itself; see AddTransactions() for whole ones.
+  uint64_t transaction_odds = 0;
   // Times to live are so long that the real clock ends none of them.
   bool far_times = false;
   // The Unix time at which a run starts, for absolute times.
@@ -90,6 +92,7 @@ class CommandGenerator {
   Command DrawClient();
   Command DrawControl();
   Command DrawAccess();
+  Command DrawTransaction();
   Command DrawIntrospection();
   Command DrawPubSub();
   Command DrawBad();

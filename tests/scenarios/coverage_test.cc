@@ -44,7 +44,8 @@ std::vector<std::string> NamesOfTheServer() {
 TEST(Coverage, EveryCommandIsDrawnAndModelled) {
   std::set<std::string> drawn;
   Prng prng(1);
-  const CommandOptions options{.control_odds = 10, .access_odds = 20, .pubsub_odds = 10};
+  const CommandOptions options{
+      .control_odds = 10, .access_odds = 20, .pubsub_odds = 10, .transaction_odds = 20};
   CommandGenerator generator(prng, options);
   for (int draw = 0; draw < 100'000; ++draw) {
     const std::vector<std::string> arguments = Materialize(generator.Draw());

@@ -201,7 +201,7 @@ void Judge::OnExecuted(uint64_t connection, const std::vector<std::string>& argu
                 std::to_string(now.wall_ms));
     return;
   }
-  if (model_.MustWait(arguments, now)) {
+  if (model_.MustWait(client->session, arguments, now)) {
     Violate("executed-while-paused", connection, Join(arguments));
     return;
   }

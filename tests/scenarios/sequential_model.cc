@@ -35,6 +35,15 @@ bool IsScan(const Expectation& expected, std::string_view reply) {
          });
 }
 
+bool IsArrayOf(const std::vector<Expectation>& expected, std::string_view reply) {
+  const auto elements = ElementsOf(reply);
+  if (!elements || elements->size() != expected.size()) return false;
+  for (size_t index = 0; index < expected.size(); ++index) {
+    if (!expected[index].Matches((*elements)[index])) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 bool Expectation::Matches(std::string_view reply) const {
@@ -57,6 +66,8 @@ bool Expectation::Matches(std::string_view reply) const {
       return IsScan(*this, reply);
     case Kind::kOneOf:
       return IsOneOf(choices, reply);
+    case Kind::kArray:
+      return IsArrayOf(elements, reply);
     case Kind::kNone:
       return false;
   }
@@ -80,6 +91,11 @@ std::string Expectation::Describe() const {
              std::to_string(choices.size()) + " keys";
     case Kind::kOneOf:
       return choices.empty() ? "nothing" : "one of " + Printable(choices.front()) + "...";
+    case Kind::kArray: {
+      std::string text = "an array of " + std::to_string(elements.size()) + ":";
+      for (const Expectation& element : elements) text += " (" + element.Describe() + ")";
+      return text;
+    }
     case Kind::kNone:
       return "no reply";
   }
@@ -93,6 +109,11 @@ const std::vector<SequentialModel::Command>& SequentialModel::Commands() {
       {"echo", 2, &SequentialModel::Echo},
       {"quit", -1, &SequentialModel::Quit},
       {"reset", 1, &SequentialModel::Reset},
+      {"multi", 1, &SequentialModel::Multi},
+      {"exec", 1, &SequentialModel::Exec},
+      {"discard", 1, &SequentialModel::Discard},
+      {"watch", -2, &SequentialModel::Watch},
+      {"unwatch", 1, &SequentialModel::Unwatch},
       {"select", 2, &SequentialModel::Select},
       {"auth", -2, &SequentialModel::Auth},
       {"hello", -1, &SequentialModel::Hello},
@@ -219,19 +240,28 @@ Expectation SequentialModel::Execute(Connection& connection,
             .now_ms = now.wall_ms,
             .monotonic_ms = now.monotonic_ms};
   twin_.reset();
-  Expectation expectation = ExecuteIn(Commands(), call, "");
+  Expectation expectation = ExecuteOrQueue(call);
   if (connection.replies_off || connection.skips) expectation.kind = Expectation::Kind::kNone;
   connection.skips = std::exchange(connection.skips_next, false);
   return expectation;
 }
 
-bool SequentialModel::MustWait(const std::vector<std::string>& arguments, Moment now) const {
+bool SequentialModel::MustWait(const Connection& connection,
+                               const std::vector<std::string>& arguments, Moment now) const {
   if (now.monotonic_ms > paused_until_ms_) return false;
-  if (!pause_writes_only_) return true;
+  if (!pause_writes_only_ || Writes(arguments)) return true;
+  return connection.queues && arguments.size() == 1 && Lower(arguments[0]) == "exec" &&
+         std::ranges::any_of(connection.queued, [](const auto& queued) { return Writes(queued); });
+}
+
+bool SequentialModel::Writes(const std::vector<std::string>& arguments) {
   const Command* command = FindCommand(Commands(), arguments[0]);
-  if (command == nullptr || !command->writes) return false;
-  const auto count = static_cast<int>(arguments.size());
-  return command->arity >= 0 ? count == command->arity : count >= -command->arity;
+  return command != nullptr && command->writes && TakesArguments(*command, arguments.size());
+}
+
+bool SequentialModel::TakesArguments(const Command& command, size_t arguments) {
+  const auto count = static_cast<int>(arguments);
+  return command.arity >= 0 ? count == command.arity : count >= -command.arity;
 }
 
 const SequentialModel::Command* SequentialModel::FindCommand(const std::vector<Command>& commands,
@@ -243,32 +273,26 @@ const SequentialModel::Command* SequentialModel::FindCommand(const std::vector<C
   return found == commands.end() ? nullptr : &*found;
 }
 
-Expectation SequentialModel::ExecuteIn(const std::vector<Command>& commands, Call& call,
-                                       std::string_view container) {
-  const std::string name = Lower(call.at(container.empty() ? 0 : 1));
+std::optional<Expectation> SequentialModel::Refusal(const std::vector<Command>& commands,
+                                                    const std::vector<std::string>& arguments,
+                                                    std::string_view container) {
+  const std::string name = Lower(arguments[container.empty() ? 0 : 1]);
   const Command* command = FindCommand(commands, name);
   if (command == nullptr) {
-    if (container.empty()) return UnknownCommand(call.arguments);
-    return Error("ERR unknown subcommand '" + std::string(Clipped(call.at(1), 128)) + "'. Try " +
+    if (container.empty()) return UnknownCommand(arguments);
+    return Error("ERR unknown subcommand '" + std::string(Clipped(arguments[1], 128)) + "'. Try " +
                  Upper(container) + " HELP.");
   }
-  const auto count = static_cast<int>(call.count());
-  if (command->arity >= 0 ? count != command->arity : count < -command->arity) {
+  if (!TakesArguments(*command, arguments.size())) {
     return WrongArity(container.empty() ? name : std::string(container) + "|" + name);
   }
-  const bool leads_on = command->execute == &SequentialModel::Client ||
-                        command->execute == &SequentialModel::Config ||
-                        command->execute == &SequentialModel::Object ||
-                        command->execute == &SequentialModel::PubSub;
-  if (!leads_on) {
-    if (auto prohibition = Prohibition(call, container.empty() ? name : ""))
-      return *std::move(prohibition);
-    if (auto refusal = RefusalOfListener(
-            call, container.empty() ? name : std::string(container) + "|" + name)) {
-      return *std::move(refusal);
-    }
-  }
-  return (this->*command->execute)(call);
+  return std::nullopt;
+}
+
+Expectation SequentialModel::ExecuteIn(const std::vector<Command>& commands, Call& call,
+                                       std::string_view container) {
+  if (auto refusal = Refusal(commands, call.arguments, container)) return *std::move(refusal);
+  return (this->*FindCommand(commands, call.at(container.empty() ? 0 : 1))->execute)(call);
 }
 
 SequentialModel::Value* SequentialModel::Peek(const std::string& key, int64_t now_ms) {
@@ -286,7 +310,9 @@ void SequentialModel::Forget(const std::string& key, int64_t expires_at_ms) {
     return;
   }
   const auto found = values_.find(key);
-  if (found != values_.end() && found->second.expires_at_ms == expires_at_ms) values_.erase(found);
+  if (found == values_.end() || found->second.expires_at_ms != expires_at_ms) return;
+  values_.erase(found);
+  Change(key);
 }
 
 uint64_t SequentialModel::Expired(int64_t now_ms) const {
@@ -310,6 +336,7 @@ SequentialModel::Value& SequentialModel::Assign(Call& call, const std::string& k
       before->second.expires_at_ms == expires_at_ms) {
     twin_ = key;
   }
+  Change(key);
   Value& value = values_[key];
   value = {.bytes = std::move(bytes),
            .expires_at_ms = expires_at_ms,
@@ -355,7 +382,16 @@ std::optional<Expectation> SequentialModel::Prohibition(const Call& call,
       std::ranges::find(kOpenToAll, name) == kOpenToAll.end()) {
     return Error("NOAUTH Authentication required.");
   }
-  if (out_of_memory_ && std::ranges::find(kThatGrow, name) != kThatGrow.end()) {
+  const auto grows = [](std::string_view command) {
+    return std::ranges::find(kThatGrow, command) != kThatGrow.end();
+  };
+  const auto& queued = call.connection.queued;
+  const bool runs_what_grows =
+      name == "exec" && std::ranges::any_of(queued, [&](const auto& arguments) {
+        return grows(Lower(arguments[0]));
+      });
+  const bool is_queued = call.connection.queues && !RunsInMulti(name);
+  if (out_of_memory_ && (grows(name) || runs_what_grows || is_queued)) {
     return Error("OOM command not allowed when used memory > 'maxmemory'.");
   }
   return std::nullopt;
@@ -441,7 +477,10 @@ Expectation SequentialModel::SwapDatabases(Call& call) {
   return *first == 0 && *second == 0 ? Ok() : Error("ERR DB index is out of range");
 }
 
-Expectation SequentialModel::Debug(Call&) { return Prefix("-ERR DEBUG command not allowed. "); }
+Expectation SequentialModel::Debug(Call& call) {
+  call.connection.refused = call.connection.queues;
+  return Prefix("-ERR DEBUG command not allowed. ");
+}
 
 Expectation SequentialModel::Lolwut(Call& call) {
   if (call.count() >= 3 && Lower(call.at(1)) == "version" && !StrictInteger(call.at(2))) {

@@ -28,6 +28,7 @@ struct Expectation {
     kAnyOrder,      // An array of the bulks `choices`, in any order.
     kScan,          // A cursor, and an array of some of `choices`; of all, if `whole`.
     kOneOf,         // One of `choices`.
+    kArray,         // An array of `elements`.
     kNone,          // Nothing is replied.
   };
   Kind kind = Kind::kExact;
@@ -35,6 +36,7 @@ struct Expectation {
   int64_t low = 0;
   int64_t high = 0;
   std::vector<std::string> choices = {};
+  std::vector<Expectation> elements = {};
   bool whole = false;
   // CLIENT KILL: the client that it ends, if it is there.
   std::optional<uint64_t> kills = std::nullopt;
@@ -77,6 +79,16 @@ class SequentialModel {
     // What it listens to, by TopicKind, in the order in which it began.
     std::array<std::vector<std::string>, 3> topics = {};
     bool listens() const { return !topics[0].empty() || !topics[1].empty() || !topics[2].empty(); }
+    // After MULTI: what is queued, and whether something could not be.
+    bool queues = false;
+    bool refused = false;
+    std::vector<std::vector<std::string>> queued;
+    // What it watches: how often each key had changed, and whether it was there.
+    struct Watched {
+      uint64_t changes = 0;
+      bool there = false;
+    };
+    std::map<std::string, Watched> watched;
   };
 
   // What the server is set up with. Empty: none.
@@ -94,7 +106,8 @@ class SequentialModel {
   void Leave(Connection& connection);
 
   // Whether CLIENT PAUSE holds the command back at that time.
-  bool MustWait(const std::vector<std::string>& arguments, Moment now) const;
+  bool MustWait(const Connection& connection, const std::vector<std::string>& arguments,
+                Moment now) const;
 
   // A key that expired at `expires_at_ms` is there no more, even if the wall clock goes back. What
   // a command has put in its place since stays.
@@ -139,6 +152,15 @@ class SequentialModel {
   static const std::vector<Command>& PubSubCommands();
   static const Command* FindCommand(const std::vector<Command>& commands, std::string_view name);
 
+  static bool TakesArguments(const Command& command, size_t arguments);
+  // Whether it is a command that writes, and would not be refused.
+  static bool Writes(const std::vector<std::string>& arguments);
+  // The reply to what is neither run nor queued: there is no such command in the table, or it takes
+  // other arguments.
+  static std::optional<Expectation> Refusal(const std::vector<Command>& commands,
+                                            const std::vector<std::string>& arguments,
+                                            std::string_view container);
+  Expectation ExecuteOrQueue(Call& call);
   Expectation ExecuteIn(const std::vector<Command>& commands, Call& call,
                         std::string_view container);
 
@@ -147,6 +169,8 @@ class SequentialModel {
   Value* Peek(const std::string& key, int64_t now_ms);
   // The same; it counts as used.
   Value* Find(Call& call, const std::string& key);
+  // Who watches the key will know.
+  void Change(const std::string& key) { ++changes_[key]; }
   // Sets a value as SET does.
   Value& Assign(Call& call, const std::string& key, std::string bytes,
                 std::optional<int64_t> expires_at_ms = std::nullopt);
@@ -157,6 +181,8 @@ class SequentialModel {
   Expectation Quit(Call& call);
   Expectation Select(Call& call);
   // Nothing: it may run.
+  // Between MULTI and EXEC, whether it is not queued.
+  static bool RunsInMulti(std::string_view name);
   std::optional<Expectation> Prohibition(const Call& call, std::string_view name) const;
   bool Authenticates(const std::string& user, const std::string& password) const;
   Expectation Auth(Call& call);
@@ -186,6 +212,13 @@ class SequentialModel {
   Expectation ClientReply(Call& call);
   Expectation ClientNoEvict(Call& call);
   Expectation ClientNoTouch(Call& call);
+
+  // sequential_model_transactions.cc
+  Expectation Multi(Call& call);
+  Expectation Exec(Call& call);
+  Expectation Discard(Call& call);
+  Expectation Watch(Call& call);
+  Expectation Unwatch(Call& call);
 
   // sequential_model_strings.cc
   Expectation Get(Call& call);
@@ -267,6 +300,8 @@ class SequentialModel {
 
   std::vector<Topic> topics_;  // In the order in which they came to be. None is without listeners.
   std::map<std::string, Value> values_;
+  // How often each key has changed.
+  std::map<std::string, uint64_t> changes_;
   // A key for which the command that was executed last put an expired value in the place of another
   // one with the same expiry: the first to be forgotten is the other one.
   std::optional<std::string> twin_;

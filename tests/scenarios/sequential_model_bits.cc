@@ -58,8 +58,11 @@ Expectation SequentialModel::SetBit(Call& call) {
   }
   Value* value = Find(call, call.at(1));
   if (value == nullptr) value = &Assign(call, call.at(1), "");
+  const size_t old_bytes = value->bytes.size();
   MakeRoom(value->bytes, *offset + 1);
   const bool old = BitOf(value->bytes, *offset);
+  // Redis tells who watches the key only of what makes a difference.
+  if (value->bytes.size() > old_bytes || old != (call.at(3) == "1")) Change(call.at(1));
   PutBit(value->bytes, *offset, call.at(3) == "1");
   value->encoding = Encoding::kRaw;
   return Integer(old ? 1 : 0);
@@ -140,7 +143,8 @@ Expectation SequentialModel::CombineBits(Call& call) {
     size = std::max(size, sources.back().size());
   }
   if (size == 0) {
-    if (Find(call, call.at(2)) != nullptr) values_.erase(call.at(2));
+    if (Find(call, call.at(2)) != nullptr) Change(call.at(2));
+    values_.erase(call.at(2));
     return Integer(0);
   }
   for (std::string& source : sources) source.resize(size);
@@ -274,11 +278,19 @@ Expectation SequentialModel::BitField(Call& call) {
     return Error("ERR BITFIELD_RO only supports the GET subcommand");
   }
   Value* value = Find(call, call.at(1));
+  size_t old_bytes = 0;
   if (bits_written > 0) {
-    if (value == nullptr) value = &Assign(call, call.at(1), "");
+    if (value == nullptr) {
+      // That one has expired is a change; that there is an empty one now, is none.
+      if (values_.contains(call.at(1))) Change(call.at(1));
+      value = &values_[call.at(1)];
+      *value = {.bytes = {}, .expires_at_ms = std::nullopt, .used_at_s = call.now_s()};
+    }
+    old_bytes = value->bytes.size();
     MakeRoom(value->bytes, bits_written);
     value->encoding = Encoding::kRaw;
   }
+  bool changed = false;
   std::string reply = "*" + std::to_string(fields.size()) + "\r\n";
   for (const Field& field : fields) {
     const __int128 old = value == nullptr ? 0 : ReadField(value->bytes, field);
@@ -295,9 +307,11 @@ Expectation SequentialModel::BitField(Call& call) {
       reply += call.NullText();
       continue;
     }
+    changed = changed || *number != old || value->bytes.size() > old_bytes;
     WriteField(value->bytes, field, *number);
     reply += Integer(static_cast<int64_t>(field.action == 's' ? old : *number)).bytes;
   }
+  if (changed) Change(call.at(1));
   return Exact(std::move(reply));
 }
 

@@ -91,6 +91,7 @@ Expectation SequentialModel::FlushAll(Call& call) {
     const std::string how = Lower(call.at(1));
     if (how != "async" && how != "sync") return Error(kSyntaxError);
   }
+  for (const auto& [key, value] : values_) Change(key);
   values_.clear();
   return Ok();
 }
@@ -100,6 +101,7 @@ Expectation SequentialModel::Delete(Call& call) {
   for (size_t index = 1; index < call.count(); ++index) {
     if (Peek(call.at(index), call.now_ms) == nullptr) continue;
     values_.erase(call.at(index));
+    Change(call.at(index));
     ++deleted;
   }
   return Integer(deleted);
@@ -168,6 +170,7 @@ Expectation SequentialModel::Expire(Call& call) {
   if (xx && !current.has_value()) return Integer(0);
   if (gt && (!current.has_value() || when_ms <= *current)) return Integer(0);
   if (lt && current.has_value() && when_ms >= *current) return Integer(0);
+  Change(call.at(1));
   if (when_ms <= call.now_ms) {
     values_.erase(call.at(1));
   } else {
@@ -191,6 +194,7 @@ Expectation SequentialModel::Persist(Call& call) {
   Value* value = Find(call, call.at(1));
   if (value == nullptr || !value->expires_at_ms.has_value()) return Integer(0);
   value->expires_at_ms = std::nullopt;
+  Change(call.at(1));
   return Integer(1);
 }
 
@@ -267,6 +271,8 @@ Expectation SequentialModel::Rename(Call& call) {
     value.used_at_s = call.now_s();
     values_.erase(from);
     values_[to] = std::move(value);
+    Change(from);
+    Change(to);
   }
   return replaces ? Ok() : Integer(1);
 }
@@ -295,6 +301,7 @@ Expectation SequentialModel::Copy(Call& call) {
   value.used_at_s = call.now_s();
   if (value.encoding == Encoding::kNatural) value.encoding = Encoding::kOwnInteger;
   values_[call.at(2)] = std::move(value);
+  Change(call.at(2));
   return Integer(1);
 }
 
@@ -385,6 +392,7 @@ Expectation SequentialModel::Restore(Call& call) {
                      ? "ERR DUMP payload version or checksum are wrong"
                      : "ERR Bad data format");
   }
+  if (Peek(call.at(1), call.now_ms) != nullptr) Change(call.at(1));
   values_.erase(call.at(1));
   std::optional<int64_t> expires_at_ms;
   if (*ttl != 0) {

@@ -142,6 +142,7 @@ Expectation SequentialModel::GetAndSet(Call& call) {
 
 Expectation SequentialModel::GetAndDelete(Call& call) {
   const Expectation old = Get(call);
+  if (Peek(call.at(1), call.now_ms) != nullptr) Change(call.at(1));
   values_.erase(call.at(1));
   return old;
 }
@@ -166,6 +167,7 @@ Expectation SequentialModel::GetAndExpire(Call& call) {
   Value* value = Find(call, call.at(1));
   if (value == nullptr) return call.Null();
   const Expectation reply = Bulk(value->bytes);
+  if (persist && value->expires_at_ms.has_value()) Change(call.at(1));
   if (persist) value->expires_at_ms = std::nullopt;
   if (unit.empty()) return reply;
   const auto time = StrictInteger(time_text);
@@ -173,6 +175,7 @@ Expectation SequentialModel::GetAndExpire(Call& call) {
   const bool absolute = unit.ends_with("at");
   const auto expires_at_ms = TimeToSet(*time, unit[0] == 'e', absolute, call.now_ms);
   if (!expires_at_ms) return InvalidTime("getex");
+  Change(call.at(1));
   value->expires_at_ms = expires_at_ms;
   if (absolute && *expires_at_ms <= call.now_ms) values_.erase(call.at(1));
   return reply;
@@ -211,6 +214,7 @@ Expectation SequentialModel::SetRange(Call& call) {
   }
   if (*offset > kValueBytesMax - static_cast<int64_t>(bytes.size())) return Error(kTooLong);
   if (value == nullptr) value = &Assign(call, call.at(1), "");
+  Change(call.at(1));
   const auto start = static_cast<size_t>(*offset);
   if (value->bytes.size() < start + bytes.size()) value->bytes.resize(start + bytes.size());
   value->bytes.replace(start, bytes.size(), bytes);
@@ -224,6 +228,7 @@ Expectation SequentialModel::Append(Call& call) {
     Assign(call, call.at(1), call.at(2));
     return Integer(static_cast<int64_t>(call.at(2).size()));
   }
+  Change(call.at(1));
   value->bytes += call.at(2);
   value->encoding = Encoding::kRaw;
   return Integer(static_cast<int64_t>(value->bytes.size()));

@@ -111,8 +111,8 @@ TEST_F(SequentialModelTest, APauseIsMeasuredByTheMonotonicClock) {
     return model_.Execute(connection_, arguments, now).bytes;
   };
   EXPECT_EQ(execute({"CLIENT", "PAUSE", "100"}, {.wall_ms = 5000, .monotonic_ms = 20}), "+OK\r\n");
-  EXPECT_TRUE(model_.MustWait({"PING"}, {.wall_ms = 9'000'000, .monotonic_ms = 120}));
-  EXPECT_FALSE(model_.MustWait({"PING"}, {.wall_ms = 0, .monotonic_ms = 121}));
+  EXPECT_TRUE(model_.MustWait({}, {"PING"}, {.wall_ms = 9'000'000, .monotonic_ms = 120}));
+  EXPECT_FALSE(model_.MustWait({}, {"PING"}, {.wall_ms = 0, .monotonic_ms = 121}));
 }
 
 TEST_F(SequentialModelTest, NullsFollowTheProtocol) {

@@ -522,6 +522,10 @@ sim::Plan DrawServerPlan(uint64_t seed) {
   }
   Prng listeners_prng(Combine(seed, 11));
   if (listeners_prng.Chance(1, 5)) AddListeners(listeners_prng, options, workload);
+  Prng transactions_prng(Combine(seed, 13));
+  if (transactions_prng.Chance(1, 3)) {
+    AddTransactions(transactions_prng, options.keys, workload);
+  }
   if (traits.rush) {
     for (Script& script : workload) script.connect_after = 0;
   }

@@ -260,6 +260,75 @@ class Generator {
   CommandGenerator commands_{prng_, command_options_};
 };
 
+// --- Transactions.
+
+// In a transaction, these would leave an array without its end, or write something else into the
+// middle of it: they silence the client, end it, or tell it of messages.
+bool CutsReplies(const Command& command) {
+  const auto is = [&command](size_t index, std::string_view word) {
+    return command.size() > index &&
+           std::ranges::equal(command[index].text, word,
+                              [](char a, char b) { return (a | 0x20) == b; });
+  };
+  static constexpr std::array<std::string_view, 8> kOfMessages = {
+      "subscribe",    "psubscribe",   "ssubscribe", "unsubscribe",
+      "punsubscribe", "sunsubscribe", "publish",    "spublish"};
+  return (is(0, "client") && (is(1, "reply") || is(1, "kill"))) ||
+         std::ranges::any_of(kOfMessages, [&](std::string_view name) { return is(0, name); });
+}
+
+Command Words(std::initializer_list<std::string_view> words) {
+  Command command;
+  for (const std::string_view word : words) command.push_back(Bytes::Text(std::string(word)));
+  return command;
+}
+
+Command DrawWatch(Prng& prng, uint64_t keys) {
+  Command watch = Words({"WATCH"});
+  for (uint64_t left = prng.Between(1, 3); left > 0; --left) {
+    watch.push_back(Bytes::Text("k" + std::to_string(prng.Below(keys))));
+  }
+  return watch;
+}
+
+// Puts a part of the step's commands between MULTI and EXEC.
+void WrapPart(Prng& prng, uint64_t keys, std::vector<Command>& commands) {
+  const uint64_t begin = prng.Below(commands.size() + 1);
+  const uint64_t length_max = std::min<uint64_t>(commands.size() - begin, 8);
+  uint64_t end = begin + prng.Below(length_max + 1);
+  for (uint64_t index = begin; index < end; ++index) {
+    if (CutsReplies(commands[index])) end = index;
+  }
+  const auto at = [&commands](uint64_t index) {
+    return commands.begin() + static_cast<ptrdiff_t>(index);
+  };
+  const uint64_t last = prng.Below(16);
+  commands.insert(at(end), last == 0   ? Words({"DISCARD"})
+                           : last == 1 ? Words({"EXEC", "what"})
+                                       : Words({"EXEC"}));
+  if (prng.Chance(1, 12)) {
+    const uint64_t odd = prng.Below(3);
+    commands.insert(at(end), odd == 0   ? Words({"MULTI"})
+                             : odd == 1 ? DrawWatch(prng, keys)
+                                        : Words({"UNWATCH"}));
+  }
+  commands.insert(at(begin), Words({"MULTI"}));
+  if (prng.Chance(1, 2)) commands.insert(at(prng.Below(begin + 1)), DrawWatch(prng, keys));
+}
+
+// A WATCH of its own, before any step that leaves something unfinished: others write meanwhile.
+void AddWatch(Prng& prng, uint64_t keys, std::vector<ScriptStep>& steps) {
+  const auto unfinished = std::ranges::find_if(steps, [](const ScriptStep& step) {
+    return step.cut_bytes != 0 ||
+           (step.kind != ScriptStep::Kind::kSend && step.kind != ScriptStep::Kind::kPause &&
+            step.kind != ScriptStep::Kind::kWait && step.kind != ScriptStep::Kind::kAwait);
+  });
+  const auto before = static_cast<uint64_t>(unfinished - steps.begin());
+  ScriptStep watch;
+  watch.commands.push_back(DrawWatch(prng, keys));
+  steps.insert(steps.begin() + static_cast<ptrdiff_t>(prng.Below(before + 1)), std::move(watch));
+}
+
 // --- Writing.
 
 Json WriteBytes(const Bytes& bytes) {
@@ -484,6 +553,17 @@ Workload GenerateWorkload(Prng& prng, const WorkloadOptions& options) {
     workload.push_back(Generator(script_prng, options).Generate(client));
   }
   return workload;
+}
+
+void AddTransactions(Prng& prng, uint64_t keys, Workload& workload) {
+  for (Script& script : workload) {
+    for (ScriptStep& step : script.steps) {
+      if (step.kind == ScriptStep::Kind::kSend && prng.Chance(1, 3)) {
+        WrapPart(prng, keys, step.commands);
+      }
+    }
+    if (prng.Chance(1, 3)) AddWatch(prng, keys, script.steps);
+  }
 }
 
 void WriteWorkload(const Workload& workload, std::vector<sim::Json>& items) {

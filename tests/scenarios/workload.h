@@ -99,6 +99,9 @@ struct WorkloadOptions {
 // Draws the options themselves: many small odd workloads beat one average one.
 WorkloadOptions DrawWorkloadOptions(Prng& prng);
 Workload GenerateWorkload(Prng& prng, const WorkloadOptions& options);
+// Puts some of the commands into transactions: whole ones, given up ones, wrong ones, with keys
+// watched or not.
+void AddTransactions(Prng& prng, uint64_t keys, Workload& workload);
 
 void WriteWorkload(const Workload& workload, std::vector<sim::Json>& items);
 // The error names the item, counted from 1.
