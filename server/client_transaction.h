@@ -8,8 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <vector>
 
 #include "server/entry.h"
+#include "server/key_watch.h"
 #include "server/resp_parser.h"
 #include "server/watch_table.h"
 
@@ -18,6 +20,13 @@ namespace orrery::server {
 struct CommandSpec;
 
 struct ClientTransaction {
+  ClientTransaction() = default;
+  ClientTransaction(const ClientTransaction&) = delete;
+  ClientTransaction& operator=(const ClientTransaction&) = delete;
+  ~ClientTransaction() {
+    for (KeyWatch* watch : watches_elsewhere) watch->owner.Unwatch(*watch);
+  }
+
   struct QueuedCommand {
     Command command;
     const CommandSpec* spec = nullptr;
@@ -33,8 +42,10 @@ struct ClientTransaction {
     flags |= its_flags;
   }
   size_t memory_bytes() const {
-    return sizeof(ClientTransaction) + argument_bytes + commands.size() * sizeof(QueuedCommand) +
-           watched.memory_bytes();
+    size_t bytes = sizeof(ClientTransaction) + argument_bytes +
+                   commands.size() * sizeof(QueuedCommand) + watched.memory_bytes();
+    for (const KeyWatch* watch : watches_elsewhere) bytes += watch->memory_bytes;
+    return bytes;
   }
 
   // After MULTI.
@@ -44,7 +55,14 @@ struct ClientTransaction {
   std::deque<QueuedCommand> commands;
   size_t argument_bytes = 0;
   uint32_t flags = 0;  // Of all that is queued.
+  // While EXEC runs: how many of them have begun, and whether the last of these waits for all
+  // shards.
+  size_t begun = 0;
+  bool waits = false;
+  // What it watches on this shard, and on others; and whether something there has changed.
   WatchSet watched;
+  std::vector<KeyWatch*> watches_elsewhere;
+  bool changed_elsewhere = false;
 };
 
 }  // namespace orrery::server

@@ -11,6 +11,7 @@
 #include "server/client.h"
 #include "server/command_table.h"
 #include "server/errand.h"
+#include "server/lock_table.h"
 #include "server/reply_writer.h"
 #include "server/resp_parser.h"
 
@@ -45,6 +46,8 @@ struct CommandErrand : Errand {
   bool no_touch = false;
   const CommandSpec* spec = nullptr;  // As the table finds it by its name.
   Command command;
+  // The keys that it waits for.
+  LockRequest lock{*this};
 
  private:
   static constexpr size_t kBlocksKept = 2;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "server/client.h"
+#include "server/key_need.h"
 #include "server/keyspace.h"
 #include "server/reply_writer.h"
 #include "server/resp_parser.h"
@@ -110,6 +111,10 @@ struct CommandSpec {
   std::string_view second_key_flags = {};
   // Where the use depends on the arguments: what it is for the command that starts at `start`.
   std::string_view (*key_flags_of)(const CommandCall& call, size_t start) = nullptr;
+  // What of the keys must be brought to where it runs.
+  KeyNeed key_need = KeyNeed::kValue;
+  // It asks all shards (server/gather.h): what it does is a RunGather().
+  bool on_all_shards = false;
   // Between MULTI and EXEC it runs at once, where others are queued.
   bool runs_in_multi = false;
   // Null for a container of subcommands that is nothing by itself.

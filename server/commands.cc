@@ -84,6 +84,9 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
                                         PendingOutput& output, size_t output_bytes_max) {
   if (client.route.wait != RouteWait::kNothing) [[unlikely]]
     return {0, client.closing ? ProcessEnd::kClosing : ProcessEnd::kWaiting};
+  // By a command that it has waited for.
+  if (client.closing) [[unlikely]]
+    return {0, ProcessEnd::kClosing};
   const uint64_t hard_limit =
       server_.config.output_limits[static_cast<size_t>(client.client_class())].hard_bytes;
   const size_t output_end = hard_limit == 0 ? ReplyWriter::kNoLimit : hard_limit;

@@ -67,7 +67,7 @@ class KeysGather final : public Gather {
   const std::string pattern_;
 };
 
-void Keys(CommandCall& call) { RunGather<KeysGather>(call, GatherOrder::kAtOnce, call[1]); }
+void Keys(CommandCall& call) { RunGather<KeysGather>(call, GatherOrder::kAlone, call[1]); }
 
 // A key of each shard, and of those one that is taken the more often the more keys its shard has.
 class RandomKeyGather final : public Gather {
@@ -111,7 +111,7 @@ class RandomKeyGather final : public Gather {
   PerShard<Drawn> drawn_;
 };
 
-void RandomKey(CommandCall& call) { RunGather<RandomKeyGather>(call, GatherOrder::kAtOnce); }
+void RandomKey(CommandCall& call) { RunGather<RandomKeyGather>(call, GatherOrder::kAlone); }
 
 // --- SCAN
 
@@ -220,6 +220,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .arity = 2,
      .flags = kReadOnly,
      .categories = kCategoryKeyspace | kCategoryDangerous,
+     .on_all_shards = true,
      .handler = Keys,
      .tips = "request_policy:all_shards nondeterministic_output_order",
      .group = "generic",
@@ -231,6 +232,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .arity = 1,
      .flags = kReadOnly,
      .categories = kCategoryKeyspace,
+     .on_all_shards = true,
      .handler = RandomKey,
      .tips = "request_policy:all_shards nondeterministic_output",
      .group = "generic",

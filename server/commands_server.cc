@@ -30,7 +30,7 @@ class DbSizeGather final : public Gather {
   PerShard<size_t> keys_;
 };
 
-void DbSize(CommandCall& call) { RunGather<DbSizeGather>(call, GatherOrder::kAtOnce); }
+void DbSize(CommandCall& call) { RunGather<DbSizeGather>(call, GatherOrder::kAlone); }
 
 // Always in the background: the keys are gone at once, their memory goes bit by bit.
 class FlushGather final : public Gather {
@@ -47,7 +47,7 @@ void FlushAll(CommandCall& call) {
     call.reply.Error(kSyntaxError);
     return;
   }
-  RunGather<FlushGather>(call, GatherOrder::kAtOnce);
+  RunGather<FlushGather>(call, GatherOrder::kAlone);
 }
 
 class InfoGather final : public Gather {
@@ -131,6 +131,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .arity = 1,
      .flags = kReadOnly | kFast,
      .categories = kCategoryKeyspace,
+     .on_all_shards = true,
      .handler = DbSize,
      .tips = "request_policy:all_shards response_policy:agg_sum",
      .group = "server",
@@ -151,6 +152,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .arity = -1,
      .flags = kWrite,
      .categories = kCategoryKeyspace | kCategoryDangerous,
+     .on_all_shards = true,
      .handler = FlushAll,
      .tips = "request_policy:all_shards response_policy:all_succeeded",
      .group = "server",
@@ -161,6 +163,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .arity = -1,
      .flags = kWrite,
      .categories = kCategoryKeyspace | kCategoryDangerous,
+     .on_all_shards = true,
      .handler = FlushAll,
      .tips = "request_policy:all_shards response_policy:all_succeeded",
      .group = "server",
@@ -171,6 +174,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .arity = -1,
      .flags = kLoading | kStale,
      .categories = kCategoryDangerous,
+     .on_all_shards = true,
      .handler = Info,
      .tips = "nondeterministic_output request_policy:all_shards response_policy:special",
      .group = "server",

@@ -6,6 +6,9 @@
 #include "base/mark.h"
 #include "server/command_families.h"
 #include "server/command_support.h"
+#include "server/exec.h"
+#include "server/gather.h"
+#include "server/hash_slot.h"
 
 namespace orrery::server {
 namespace {
@@ -39,8 +42,11 @@ void Watch(CommandCall& call) {
     return;
   }
   ClientTransaction& transaction = TransactionOf(call.client);
+  const ServerContext& server = call.server;
   ForEachKey(call, [&](size_t, HashedKey key) {
-    call.server.watches.Watch(transaction.watched, key, call.server.now_ms);
+    // Those of other shards are watched there (server/transactor.h).
+    if (server.shards > 1 && ShardOfKey(key.bytes, server.shards) != server.shard) return;
+    call.server.watches.Watch(transaction.watched, key, server.now_ms);
   });
   call.reply.Ok();
 }
@@ -51,12 +57,50 @@ void Unwatch(CommandCall& call) {
   call.reply.Ok();
 }
 
-// The replies of the queued commands, as far as the client wants replies: CLIENT REPLY may be among
-// them, or the end of its connection.
-void RunQueued(CommandCall& exec, ClientTransaction& transaction) {
+// A queued command of one shard that keys do not tell (SCAN): it runs there.
+class VisitGather final : public Gather {
+ public:
+  VisitGather(unsigned shards, const ClientTransaction::QueuedCommand& queued, RespVersion version,
+              bool muted)
+      : queued_(queued),
+        target_(queued.spec->shard_of(queued.command, shards)),
+        version_(version),
+        muted_(muted) {}
+
+  void RunAt(ServerContext& shard) override {
+    if (shard.shard != target_) return;
+    Client visitor;
+    visitor.version = version_;
+    ReplyWriter reply(reply_, version_, shard.stats.errors);
+    reply.set_muted(muted_);
+    CommandCall call{.arguments = queued_.command,
+                     .spec = *queued_.spec,
+                     .client = visitor,
+                     .server = shard,
+                     .reply = reply,
+                     .first_key_hash = 0};
+    RunCommand(call);
+  }
+  void Reply(ServerContext&, Client&, ReplyWriter& reply) override {
+    reply.output().TakeAll(reply_);
+  }
+
+ private:
+  const ClientTransaction::QueuedCommand& queued_;
+  const uint32_t target_;
+  const RespVersion version_;
+  const bool muted_;
+  OutputBlockPool blocks_;
+  PendingOutput reply_{blocks_};
+};
+
+// Runs what is queued, until a command must wait. The client gets the replies that it wants: CLIENT
+// REPLY may be among the commands, or the end of its connection.
+void RunQueued(CommandCall& exec) {
   Client& client = exec.client;
-  exec.reply.Array(transaction.commands.size());
-  for (const ClientTransaction::QueuedCommand& queued : transaction.commands) {
+  ClientTransaction& transaction = *client.transaction;
+  while (transaction.begun < transaction.commands.size()) {
+    const ClientTransaction::QueuedCommand& queued = transaction.commands[transaction.begun++];
     exec.reply.set_muted(client.reply_off || client.skip_reply || client.closing);
     const auto first_key = static_cast<size_t>(queued.spec->keys.first);
     CommandCall call{
@@ -66,8 +110,15 @@ void RunQueued(CommandCall& exec, ClientTransaction& transaction) {
         .server = exec.server,
         .reply = exec.reply,
         .first_key_hash = first_key > 0 ? exec.server.keyspace.Hash(queued.command[first_key]) : 0};
-    RunCommand(call);
+    if (queued.spec->shard_of != nullptr && exec.server.shards > 1) {
+      const bool muted = client.reply_off || client.skip_reply || client.closing;
+      RunGather<VisitGather>(call, GatherOrder::kAlone, queued, client.version, muted);
+    } else {
+      RunCommand(call);
+    }
+    if (transaction.waits) return;
   }
+  EndTransaction(client);
 }
 
 void Exec(CommandCall& call) {
@@ -77,15 +128,20 @@ void Exec(CommandCall& call) {
     return;
   }
   ClientTransaction& transaction = *client.transaction;
-  if (transaction.refused) {
-    call.reply.Error("EXECABORT Transaction discarded because of previous errors.");
-  } else if (call.server.watches.Changed(transaction.watched, call.server.now_ms)) {
-    ORRERY_MARK("transaction.watched-key-changed");
-    call.reply.NullArray();
-  } else {
+  const bool changed = transaction.changed_elsewhere ||
+                       call.server.watches.Changed(transaction.watched, call.server.now_ms);
+  if (!transaction.refused && !changed) {
     // Or its own writes would look for it.
     transaction.watched.Clear();
-    RunQueued(call, transaction);
+    call.reply.Array(transaction.commands.size());
+    RunQueued(call);
+    return;
+  }
+  ORRERY_MARK_IF(!transaction.refused, "transaction.watched-key-changed");
+  if (transaction.refused) {
+    call.reply.Error("EXECABORT Transaction discarded because of previous errors.");
+  } else {
+    call.reply.NullArray();
   }
   EndTransaction(client);
 }
@@ -147,6 +203,18 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
 });
 
 }  // namespace
+
+void ContinueExec(const Command& exec, const CommandSpec& spec, Client& client,
+                  ServerContext& server, ReplyWriter& reply) {
+  CommandCall call{.arguments = exec,
+                   .spec = spec,
+                   .client = client,
+                   .server = server,
+                   .reply = reply,
+                   .first_key_hash = 0};
+  client.transaction->waits = false;
+  RunQueued(call);
+}
 
 std::span<const CommandSpec> TransactionCommands() { return kCommands; }
 

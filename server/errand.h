@@ -17,6 +17,8 @@ enum class ErrandKind : uint8_t {
   kPublicationPart,  // A message to the subscribers of another shard (server/publication.h).
   kConnection,       // An accepted connection, for its target to serve.
   kLentBody,         // A value that the reply of another shard has borrowed (server/lent_body.h).
+  kTransactionPart,  // A transaction's part of one shard (server/transaction.h).
+  kKeyWatch,         // Watched keys (server/key_watch.h).
   kFarewell,  // Its shard will ask for nothing any more. Is read only, and does not come back.
 };
 

@@ -103,8 +103,7 @@ const CommandSpec* ResolveOrReply(const Command& command, const CommandSpec* spe
     return nullptr;
   }
   if (client.only_listens() && (spec->flags & kForListeners) == 0) [[unlikely]] {
-    ++server.stats.commands[spec->number].rejected_calls;
-    reply.Error(NotForListenersText(*spec));
+    Refuse(NotForListenersText(*spec), *spec, client, server, reply);
     return nullptr;
   }
   return spec;

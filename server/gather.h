@@ -34,6 +34,8 @@ enum class GatherOrder : uint8_t {
   // Shard 0 first, then 1, and so on: of two commands that change something, all shards see the
   // same one first.
   kOneByOne,
+  // Nothing else happens meanwhile: no command on any key (server/transactor.h).
+  kAlone,
 };
 
 // What each shard has found: its own, until the gather is complete.

@@ -24,18 +24,28 @@
 
 namespace orrery::server {
 
+struct Errand;
+
 // What somebody wants to lock. Lives at one address while it is in a table.
 class LockRequest {
  public:
-  LockRequest() = default;
+  // Of `errand`, which outlives it.
+  explicit LockRequest(Errand& errand) : errand_(errand) {}
   LockRequest(const LockRequest&) = delete;
   LockRequest& operator=(const LockRequest&) = delete;
   ~LockRequest() { ORRERY_CHECK(!active()); }
+
+  Errand& errand() const { return errand_; }
 
   // REQUIRES: not active(), for these three. Keys may be added more than once; the whole shard
   // makes keys unnecessary.
   void Clear() {
     ORRERY_CHECK(!active());
+    if (hashes_.size() > kHashesKept) {
+      hashes_ = {};
+      places_.reset();
+      room_ = 0;
+    }
     hashes_.clear();
     whole_ = false;
   }
@@ -48,6 +58,9 @@ class LockRequest {
 
  private:
   friend class LockTable;
+
+  // A request of more gives its memory back.
+  static constexpr size_t kHashesKept = 64;
 
   // A request in the queue of one key.
   struct Place {
@@ -65,6 +78,7 @@ class LockRequest {
     room_ = hashes_.size();
   }
 
+  Errand& errand_;
   bool whole_ = false;
   uint32_t blockers_ = 0;
   std::vector<uint64_t> hashes_;

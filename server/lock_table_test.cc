@@ -12,18 +12,25 @@
 #include <vector>
 
 #include "base/prng.h"
+#include "server/errand.h"
 
 namespace orrery::server {
 namespace {
 
+// The table does not look at it.
+Errand& AnErrand() {
+  static Errand* errand = new Errand(ErrandKind::kCommand, 0);
+  return *errand;
+}
+
 std::unique_ptr<LockRequest> Of(std::initializer_list<uint64_t> keys) {
-  auto request = std::make_unique<LockRequest>();
+  auto request = std::make_unique<LockRequest>(AnErrand());
   for (const uint64_t key : keys) request->AddKey(key);
   return request;
 }
 
 std::unique_ptr<LockRequest> OfAll() {
-  auto request = std::make_unique<LockRequest>();
+  auto request = std::make_unique<LockRequest>(AnErrand());
   request->AddWholeShard();
   return request;
 }
@@ -104,7 +111,7 @@ TEST(LockTable, GrantsWhatTheDefinitionGrants) {
     const uint64_t whole_odds = prng.Between(3, 40);
     LockTable table;
     std::vector<std::unique_ptr<LockRequest>> idle;
-    for (int index = 0; index < 12; ++index) idle.push_back(std::make_unique<LockRequest>());
+    for (int index = 0; index < 12; ++index) idle.push_back(std::make_unique<LockRequest>(AnErrand()));
     std::list<NaiveRequest> active;  // In the order of coming.
     std::set<LockRequest*> granted;
     const auto expected = [&] {

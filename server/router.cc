@@ -28,7 +28,8 @@ Router::Router(const ShardPlace& place, const RouterOptions& options, ServerCont
       clients_(clients),
       mail_(place.group->mailboxes(), place.index),
       self_(place.index),
-      peers_(place.group->shards()) {
+      peers_(place.group->shards()),
+      transactor_(server, *this, place.index, place.group->shards()) {
   ORRERY_CHECK(options.replies_max >= 1);
   ORRERY_CHECK(options.errands_max >= 1);
   server.shards = group_.shards();
@@ -68,31 +69,39 @@ bool Router::Run(Command& command, const CommandSpec* spec, const Target& target
   if (route.wide != nullptr) return false;
   // Who may not run it is told so here.
   const bool routed = !MustAuthenticate(client, server_.config) && !client.only_listens();
-  const bool is_transaction = spec != nullptr && (spec->categories & kCategoryTransaction) != 0;
-  if (target.extent == Extent::kOneShard && routed && !is_transaction) {
+  const bool in_transaction =
+      client.in_multi() || (spec != nullptr && (spec->categories & kCategoryTransaction) != 0);
+  if (target.extent == Extent::kOneShard && routed && !in_transaction) {
     if (route.count >= options_.replies_max) {
       ORRERY_MARK("router.replies-full");
       route.wait = RouteWait::kReplies;
       return false;
     }
-    if (target.shard != self_) return Send(command, spec, target.shard, client);
+    if (target.shard != self_ || MustWaitHere(command, spec)) {
+      return Send(command, spec, target.shard, first_key_hash, client);
+    }
     RunHere(command, spec, first_key_hash, client, reply);
     return true;
   }
-  if (target.extent == Extent::kListeners && routed) {
+  if (target.extent == Extent::kListeners && routed && !in_transaction) {
     if (!MayPublish(command, *spec, client)) return false;
     Execute(command, spec, first_key_hash, client, server_, reply);
     return true;
   }
   if (!RepliesAreIn(client)) return false;
-  if (is_transaction && routed) {
-    reply.Error("ERR transactions need a server of one shard");
-  } else if (target.extent == Extent::kSeveralShards && routed) {
-    reply.Error("CROSSSLOT Keys in request don't hash to the same slot");
-  } else {
-    Execute(command, spec, first_key_hash, client, server_, reply);
+  if (routed && (in_transaction || target.extent == Extent::kSeveralShards) && spec != nullptr) {
+    if (Transaction* transaction = transactor_.MakeIfNeeded(command, *spec, client)) {
+      BeginWide(*transaction, client);
+      transactor_.Start(*transaction);
+      return true;
+    }
   }
+  Execute(command, spec, first_key_hash, client, server_, reply);
   return true;
+}
+
+bool Router::MustWaitHere(const Command& command, const CommandSpec* spec) {
+  return !transactor_.nothing_locked() && transactor_.MustWait(command, *spec->ForCall(command));
 }
 
 bool Router::RepliesAreIn(Client& client) {
@@ -147,7 +156,8 @@ bool Router::HasCredit(uint32_t shard, Client& client) {
   return false;
 }
 
-bool Router::Send(Command& command, const CommandSpec* spec, uint32_t shard, Client& client) {
+bool Router::Send(Command& command, const CommandSpec* spec, uint32_t shard,
+                  uint64_t first_key_hash, Client& client) {
   if (!HasCredit(shard, client)) return false;
   client.last_command = spec->ForCall(command);
   CommandErrand& errand = Enqueue(client);
@@ -160,7 +170,11 @@ bool Router::Send(Command& command, const CommandSpec* spec, uint32_t shard, Cli
   errand.command.TakeOver(command, kBodyBytesMin);
   ++peers_[shard].away;
   ++away_;
-  Post(shard, errand);
+  if (shard == self_) {
+    Arrive(errand, first_key_hash);
+  } else {
+    Post(shard, errand);
+  }
   return true;
 }
 
@@ -194,6 +208,10 @@ void Router::Receive(Errand& errand) {
       return ReceivePart(static_cast<PublicationPart&>(errand));
     case ErrandKind::kConnection:
       return ReceiveConnection(static_cast<ConnectionErrand&>(errand));
+    case ErrandKind::kTransactionPart:
+      return transactor_.Receive(static_cast<TransactionPart&>(errand));
+    case ErrandKind::kKeyWatch:
+      return transactor_.Receive(static_cast<KeyWatch&>(errand));
     case ErrandKind::kLentBody: {
       auto& lent = static_cast<LentBody&>(errand);
       lent.body = {};
@@ -220,8 +238,31 @@ void Router::RunArrived() {
   for (size_t i = 0; i < arrived_count_; ++i) {
     if (arrived_[i]->spec->keys.first > 0) keyspace.PrefetchEntry(hashes[i]);
   }
-  for (size_t i = 0; i < arrived_count_; ++i) RunErrand(*arrived_[i], hashes[i]);
+  for (size_t i = 0; i < arrived_count_; ++i) Arrive(*arrived_[i], hashes[i]);
   arrived_count_ = 0;
+}
+
+void Router::Arrive(CommandErrand& errand, uint64_t first_key_hash) {
+  if (MustWaitHere(errand.command, errand.spec)) {
+    transactor_.Wait(errand.lock, errand.command, *errand.spec->ForCall(errand.command));
+  } else {
+    RunErrand(errand, first_key_hash);
+  }
+}
+
+void Router::OnLocked(Errand& locked) {
+  auto& errand = static_cast<CommandErrand&>(locked);
+  const auto key = static_cast<size_t>(errand.spec->keys.first);
+  RunErrand(errand, key > 0 ? server_.keyspace.Hash(errand.command[key]) : 0);
+  transactor_.Release(errand.lock);
+}
+
+void Router::OnReply(Transaction& transaction) {
+  EndWide(transaction, [&](Client& client, ReplyWriter& reply) {
+    reply.output().TakeAll(transaction.reply);
+    // CLIENT REPLY SKIP within an EXEC is for the command behind it.
+    client.skip_reply = std::exchange(client.skip_next_reply, false);
+  });
 }
 
 void Router::RunErrand(CommandErrand& errand, uint64_t first_key_hash) {
@@ -367,6 +408,13 @@ void Router::BeginWide(WideCommand& wide, Client& client) {
 }
 
 void Router::Start(CommandCall& call, Gather& gather, GatherOrder order) {
+  if (transactor_.StartRound(gather)) return;
+  if (order == GatherOrder::kAlone) {
+    Transaction& transaction = transactor_.MakeGather(gather, call.client);
+    BeginWide(transaction, call.client);
+    transactor_.Start(transaction);
+    return;
+  }
   GatherRun* run = gather_pool_.Take();
   if (run == nullptr) run = new GatherRun(self_, server_.shards);
   run->gather = &gather;

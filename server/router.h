@@ -43,6 +43,7 @@
 #include "server/resp_parser.h"
 #include "server/server_context.h"
 #include "server/shard_group.h"
+#include "server/transactor.h"
 
 namespace orrery::server {
 
@@ -65,7 +66,7 @@ class RoutedClients {
   virtual void Adopt(int descriptor) = 0;
 };
 
-class Router final : public GatherStarter, public RemoteListeners {
+class Router final : private TransactorHost, public GatherStarter, public RemoteListeners {
  public:
   // Everything must outlive the router. Errands of it that are away must have come home before it
   // dies (Leave()).
@@ -117,7 +118,7 @@ class Router final : public GatherStarter, public RemoteListeners {
   size_t away() const { return away_; }
   size_t lent() const { return lent_; }
   // Nothing of this shard's clients is on its way.
-  bool idle() const { return away_ == 0; }
+  bool idle() const { return away_ == 0 && transactor_.idle(); }
   // There will be no clients here any more. REQUIRES: idle(). Once.
   void Leave();
   bool has_left() const { return left_; }
@@ -164,7 +165,11 @@ class Router final : public GatherStarter, public RemoteListeners {
     StalledList stalled;  // Clients that wait for credit.
   };
 
-  void Post(unsigned target, Errand& errand) { mail_.Post(target, &errand); }
+  // TransactorHost.
+  void Post(unsigned target, Errand& errand) override { mail_.Post(target, &errand); }
+  void OnLocked(Errand& locked) override;
+  void OnReply(Transaction& transaction) override;
+
   void Touch(Client& client);
   // A new one at the end of the client's queue.
   CommandErrand& Enqueue(Client& client);
@@ -177,10 +182,15 @@ class Router final : public GatherStarter, public RemoteListeners {
   // Whether the client may publish now. If not, it waits.
   bool MayPublish(const Command& command, const CommandSpec& spec, Client& client);
   // Whether there was credit for it.
-  bool Send(Command& command, const CommandSpec* spec, uint32_t shard, Client& client);
+  bool Send(Command& command, const CommandSpec* spec, uint32_t shard, uint64_t first_key_hash,
+            Client& client);
+  // Whether a transaction holds keys of a command up that is to run here.
+  bool MustWaitHere(const Command& command, const CommandSpec* spec);
 
   void Receive(Errand& errand);
   void RunArrived();
+  // Runs it, or has it wait for its keys.
+  void Arrive(CommandErrand& errand, uint64_t first_key_hash);
   void RunErrand(CommandErrand& errand, uint64_t first_key_hash);
   void ComeHome(CommandErrand& errand);
   SharedBytes Lend(SharedBytes body, Router& borrower);
@@ -206,6 +216,7 @@ class Router final : public GatherStarter, public RemoteListeners {
   ErrandMail mail_;
   const uint32_t self_;
   std::vector<Peer> peers_;
+  Transactor transactor_;
   std::vector<Client*> touched_;
   Client* resumed_ = nullptr;  // It has been given credit, before all others.
   size_t stalled_ = 0;         // In all lists.

@@ -25,7 +25,7 @@ void WatchTable::Watch(WatchSet& set, HashedKey key, int64_t now_ms) {
   if (set.table_ == nullptr) {
     set.table_ = this;
     sets_.PushBack(set);
-    keyspace_.ObserveWrites(this);
+    Observe();
   }
   ORRERY_CHECK(set.table_ == this);
   WatchSet::WatchedKey& watched = set.keys_.emplace_back();
@@ -55,7 +55,21 @@ void WatchTable::Forget(WatchSet& set) {
   set.key_bytes_ = 0;
   sets_.Remove(set);
   set.table_ = nullptr;
-  if (sets_.empty()) keyspace_.ObserveWrites(nullptr);
+  Observe();
+}
+
+void WatchTable::Suspend() {
+  suspended_ = true;
+  keyspace_.ObserveWrites(nullptr);
+}
+
+void WatchTable::Resume() {
+  suspended_ = false;
+  Observe();
+}
+
+void WatchTable::Observe() {
+  if (!suspended_) keyspace_.ObserveWrites(sets_.empty() ? nullptr : this);
 }
 
 void WatchTable::OnWrite(std::string_view key, Write write) {

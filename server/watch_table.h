@@ -33,7 +33,15 @@ class WatchSet {
   // ones.
   bool changed() const { return changed_; }
   bool empty() const { return keys_.empty(); }
-  size_t memory_bytes() const { return keys_.size() * sizeof(WatchedKey) + key_bytes_; }
+  size_t memory_bytes() const { return keys_.size() * kBytesPerKey + key_bytes_; }
+  // What a key takes, with its bytes.
+  static constexpr size_t kBytesPerKey = 64;
+
+  // Calls visit(hash) for each key.
+  template <typename Visit>
+  void ForEachHash(Visit visit) const {
+    for (const WatchedKey& watched : keys_) visit(watched.hash);
+  }
   // Watches nothing any more, and nothing has changed.
   void Clear();
 
@@ -66,6 +74,9 @@ class WatchTable final : public WriteObserver {
   void Watch(WatchSet& set, HashedKey key, int64_t now_ms);
   // Whether a key of the set has changed, or has expired by now.
   bool Changed(WatchSet& set, int64_t now_ms);
+  // Somebody else observes the writes, and hands on what concerns this table.
+  void Suspend();
+  void Resume();
   // Whether nobody watches anything.
   bool empty() const { return watchers_.empty(); }
 
@@ -74,11 +85,14 @@ class WatchTable final : public WriteObserver {
   using Watchers = IntrusiveList<WatchSet::WatchedKey, &WatchSet::WatchedKey::link>;
 
   void Forget(WatchSet& set);
+  // Has itself told of writes while anybody watches anything.
+  void Observe();
   void OnWrite(std::string_view key, Write write) override;
   // As in Redis, those who watch a key that was not there are not concerned.
   void OnClear() override;
 
   Keyspace& keyspace_;
+  bool suspended_ = false;
   std::map<uint64_t, Watchers> watchers_;  // By the key's hash; never an empty list.
   IntrusiveList<WatchSet, &WatchSet::link_> sets_;
 };

@@ -42,7 +42,9 @@ struct Step {
 
 namespace {
 
-constexpr uint64_t kCommands = 100'000;  // With each number of shards.
+constexpr uint64_t kCommands = 100'000;
+// With several shards, where each command on several keys wakes them all, one after the other.
+constexpr uint64_t kCommandsAcrossShards = 10'000;
 // RapidCheck makes a hundred sequences, half as long as the longest on average. A little more than
 // that needs, because lengths are drawn.
 constexpr uint64_t kLongestSequenceOneIn = 40;
@@ -84,7 +86,27 @@ bool IsCalled(const Arguments& arguments, std::string_view name) {
 }
 bool IsExec(const Arguments& arguments) { return IsCalled(arguments, "exec"); }
 bool EndsMulti(const Arguments& arguments) {
-  return IsExec(arguments) || IsCalled(arguments, "discard") || IsCalled(arguments, "reset");
+  return IsExec(arguments) || (arguments.size() == 1 &&
+                               (IsCalled(arguments, "discard") || IsCalled(arguments, "reset")));
+}
+
+std::string FullNameOf(const Arguments& arguments) {
+  std::string name = arguments[0] + (arguments.size() > 1 ? "|" + arguments[1] : "");
+  for (char& c : name) c = static_cast<char>(std::tolower(c));
+  return name;
+}
+
+// What Redis does not know would make it refuse the transaction, and it counts the references that
+// the queue itself has.
+void DropIncomparableInTransactions(std::vector<Step>& steps) {
+  bool in_multi = false;
+  std::erase_if(steps, [&in_multi](const Step& step) {
+    if (step.arguments.empty()) return false;
+    if (IsCalled(step.arguments, "multi")) in_multi = true;
+    if (EndsMulti(step.arguments)) in_multi = false;
+    const std::string name = FullNameOf(step.arguments);
+    return in_multi && (IsNewer(name) || name == "object|refcount");
+  });
 }
 
 // Of the replies that EXEC returns to what was queued; of anything else, that it differs.
@@ -171,10 +193,12 @@ class DifferentialTest : public testing::TestWithParam<unsigned> {
 
 TEST_P(DifferentialTest, EveryReplyIsThatOfRedis) {
   const char* wanted_text = std::getenv("ORRERY_COMMANDS");
-  const uint64_t wanted =
-      wanted_text != nullptr ? std::strtoull(wanted_text, nullptr, 10) : kCommands;
+  const uint64_t wanted = wanted_text != nullptr ? std::strtoull(wanted_text, nullptr, 10)
+                          : GetParam() == 1      ? kCommands
+                                                 : kCommandsAcrossShards;
   const bool same = rc::check("every reply is that of Redis", [this, wanted] {
     std::vector<Step> steps = *Sequences(wanted / kLongestSequenceOneIn);
+    DropIncomparableInTransactions(steps);
     const std::string difference = Compare(steps);
     if (!difference.empty()) RC_FAIL(difference);
   });

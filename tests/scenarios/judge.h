@@ -80,7 +80,7 @@ class Judge final : public ClientJudge {
   // Whether the keys take more memory than they may, when the next command is executed.
   void SetOutOfMemory(bool out_of_memory) { model_.SetOutOfMemory(out_of_memory); }
   // Whether CLIENT PAUSE holds commands back.
-  bool Paused(Moment now) const { return model_.MustWait({"SET", "k", "v"}, now); }
+  bool Paused(Moment now) const { return model_.MustWait({}, {"SET", "k", "v"}, now); }
 
   // --- From the kernel and the scenario. How many the server may have, and which it has.
   Admission& admission() { return admission_; }

@@ -47,7 +47,7 @@ void LimitsJudge::OnCutOff(uint64_t connection, const server::Client& client,
       }
       break;
     case server::CutReason::kInput:
-      if (memory.input_bytes <= config_.input_bytes_max) {
+      if (memory.input_bytes + memory.transaction_bytes <= config_.input_bytes_max) {
         Violate("cut-off/small", connection, idle, memory);
       }
       break;
