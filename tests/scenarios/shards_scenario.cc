@@ -214,6 +214,9 @@ class ShardsRun {
                                                                      sim::EventLog& log) {
     const ShardsSetup setup = ReadSetup(plan);
     auto run = std::unique_ptr<ShardsRun>(new ShardsRun(setup, choice, log));
+    auto listeners = run->kernel_.ListenShared(setup.server.shard.listen, setup.mailboxes.shards);
+    if (!listeners) return std::unexpected("the listeners: " + listeners.error().ToString());
+    run->listeners_ = *std::move(listeners);
     for (uint32_t index = 0; index < setup.mailboxes.shards; ++index) {
       if (auto problem = run->AddShard(setup.server, index)) {
         return std::unexpected(*std::move(problem));
@@ -277,10 +280,12 @@ class ShardsRun {
     auto ring = kernel_.MakeRing({});
     if (!ring) return "the ring: " + ring.error();
     place->ring = *std::move(ring);
-    server::ShardOptions options = setup.shard;
-    options.listen.port = PortOf(number);
-    auto shard = server::Shard::Create(*place->ring, place->interrupted_kernel, options,
-                                       &place->hints, {.group = &group_, .index = number});
+    server::ShardPlace its_place;
+    its_place.group = &group_;
+    its_place.index = number;
+    its_place.listener = listeners_[number];
+    auto shard = server::Shard::Create(*place->ring, place->interrupted_kernel, setup.shard,
+                                       &place->hints, its_place);
     if (!shard) return "the server: " + shard.error();
     place->shard = *std::move(shard);
     place->hints.Watch(*place->shard);
@@ -290,8 +295,6 @@ class ShardsRun {
     shards_.push_back(std::move(place));
     return std::nullopt;
   }
-
-  static uint16_t PortOf(uint64_t shard) { return static_cast<uint16_t>(kServerPort + shard); }
 
   void Populate(const ShardsSetup& setup, Workload workload) {
     descriptors_at_rest_ = kernel_.open_descriptors();
@@ -313,9 +316,8 @@ class ShardsRun {
     }
     for (Script& script : workload) {
       const uint64_t number = kFirstClientNumber + script.client;
-      const uint16_t port = PortOf(script.client % shards_.size());
       clients_.push_back(
-          std::make_unique<RespClient>(std::move(script), port, start_, kernel_, judge_));
+          std::make_unique<RespClient>(std::move(script), kServerPort, start_, kernel_, judge_));
       world_.AddActor(number, *clients_.back());
     }
   }
@@ -434,6 +436,7 @@ class ShardsRun {
   size_t descriptors_at_rest_ = 0;
   server::ShardGroup group_;
   const uint64_t mail_budget_;  // Of each source, in a turn.
+  std::vector<int> listeners_;  // One of each shard, on one port: the kernel chooses.
   std::vector<std::unique_ptr<Place>> shards_;
   std::unique_ptr<Stopper> stopper_;
   std::vector<std::unique_ptr<Pauser>> pausers_;
