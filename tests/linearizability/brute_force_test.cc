@@ -73,6 +73,7 @@ History DrawHistory(Prng& prng) {
       operation.client = prng.Below(kClients);
       operation.commands = {DrawCommand(prng)};
       const Arguments command = operation.commands[0];
+      operation.flows = FootprintOf(command).keys.size() == 1;
       active.push_back({.index = history.Call(operation), .command = command});
       continue;
     }
@@ -98,7 +99,7 @@ bool Precedes(const Operation& earlier, const Operation& later) {
   if (earlier.client != later.client || earlier.called > later.called) return false;
   const Footprint one = FootprintOf(earlier);
   const Footprint other = FootprintOf(later);
-  return one.keys.size() != 1 || other.keys.size() != 1 || one.keys[0] == other.keys[0];
+  return !earlier.flows || !later.flows || one.keys[0] == other.keys[0];
 }
 
 bool Explains(const std::vector<Operation>& operations, const std::vector<size_t>& order) {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/linearizability/footprint.h"
 #include "tests/linearizability/history.h"
 
 namespace orrery::linearizability {
@@ -33,6 +34,8 @@ class CheckerTest : public testing::Test {
   size_t Call(uint64_t client, Arguments arguments) {
     Operation operation;
     operation.client = client;
+    // As if each key was on a shard of its own.
+    operation.flows = FootprintOf(arguments).keys.size() == 1;
     operation.commands.push_back(std::move(arguments));
     return history_.Call(std::move(operation));
   }
@@ -212,6 +215,18 @@ TEST_F(CheckerTest, AWatchCountsFromItsOwnTimeOn) {
   Do(2, {"SET", "a", "1"}, kOk);
   const size_t watch = Watch(1, "a");
   history_.ReturnAborted(CallExec(1, {{"GET", "a"}}, {watch}));
+  ExpectWrong();
+}
+
+// What its client sent next has taken effect, so the transaction is over: aborted.
+TEST_F(CheckerTest, ATransactionThatWasNotAnsweredMayHaveBeenAborted) {
+  const size_t watch = Watch(1, "a");
+  Do(2, {"SET", "a", "1"}, kOk);
+  (void)CallExec(1, {{"SET", "a", "2"}}, {watch});
+  (void)Call(1, {"SET", "b", "1"});
+  Do(2, {"MGET", "a", "b"}, Array({Bulk("1"), Bulk("1")}));
+  ExpectRight();
+  Do(2, {"GET", "a"}, Bulk("2"));
   ExpectWrong();
 }
 

@@ -25,7 +25,10 @@ struct Operation {
   };
   Kind kind = Kind::kCommand;
   uint64_t client = 0;  // A connection; its operations are called in its order.
-  int protocol = 2;     // RESP2 or RESP3, in which the replies are.
+  // A command that others of its connection on other keys may overtake, if these flow as well: one
+  // whose keys are all on one shard. All others keep their place.
+  bool flows = false;
+  int protocol = 2;  // RESP2 or RESP3, in which the replies are.
   uint64_t called = 0;
   uint64_t returned = kNever;
   std::vector<Arguments> commands;  // One, but for a transaction.

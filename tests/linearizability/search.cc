@@ -72,16 +72,21 @@ class Searcher {
     KeyBits writes = 0;
     bool answered = false;
     bool changes = false;  // The store, in some states at least.
-    bool single_key = false;
+    bool flows = false;
+    bool may_have_aborted = false;  // Nobody knows.
     bool taken = false;
     std::vector<size_t> before;  // Nodes of its connection that must come before it, and after it.
     std::vector<size_t> after;
     size_t waits_for = 0;  // Of those before it, how many are left.
   };
+  struct Candidate {
+    size_t node = 0;
+    bool aborted = false;  // See Store::Apply().
+  };
   // A place in the search: what may come next, and how far that has been tried.
   struct Frame {
     Store store;
-    std::vector<size_t> candidates;
+    std::vector<Candidate> candidates;
     size_t next = 0;
     size_t order_before = 0;  // How many had been taken before it was entered.
   };
@@ -103,8 +108,8 @@ class Searcher {
     const bool transaction = operation.kind == Operation::Kind::kTransaction;
     // What guards a transaction is remembered, and forgotten by it.
     node.changes = node.footprint.writes || operation.guards || transaction;
-    node.single_key = operation.kind == Operation::Kind::kCommand && !node.footprint.all_keys &&
-                      node.footprint.keys.size() == 1;
+    node.flows = operation.flows;
+    node.may_have_aborted = !node.answered && !operation.watches.empty();
     nodes_.push_back(std::move(node));
   }
 
@@ -137,11 +142,15 @@ class Searcher {
   static bool KeepsOrder(const Node& one, const Node& other) {
     // The search sees to it anyway.
     if (one.returned < other.called) return false;
-    return !one.single_key || !other.single_key || SharesKey(one.footprint, other.footprint);
+    return !one.flows || !other.flows || SharesKey(one.footprint, other.footprint);
   }
 
   void Enter(Store store, size_t order_before) {
-    std::vector<size_t> candidates = Writers();
+    std::vector<Candidate> candidates;
+    for (const size_t node : Writers()) {
+      candidates.push_back({.node = node, .aborted = false});
+      if (nodes_[node].may_have_aborted) candidates.push_back({.node = node, .aborted = true});
+    }
     frames_.push_back({.store = std::move(store),
                        .candidates = std::move(candidates),
                        .next = 0,
@@ -206,12 +215,12 @@ class Searcher {
     });
   }
 
-  void Try(size_t node) {
+  void Try(const Candidate& candidate) {
     ++steps_;
     const size_t order_before = order_.size();
     Store store = frames_.back().store;
-    if (!store.Apply(nodes_[node].index)) return;
-    Take(node);
+    if (!store.Apply(nodes_[candidate.node].index, candidate.aborted)) return;
+    Take(candidate.node);
     TakeReaders(store);
     if (seen_.insert(Combine(taken_hash_, store.Fingerprint())).second) {
       Enter(std::move(store), order_before);

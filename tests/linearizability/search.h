@@ -4,8 +4,8 @@
 // What must come before what:
 //   - an operation that had returned when another was called comes before it;
 //   - of one connection, pipelined: operations keep their order where they share a key, and where
-//     one of them is not a command on a single key. Single keys may be on several shards, and what
-//     is sent to these at once takes effect in any order.
+//     one of them does not flow (Operation::flows). What flows to several shards at once takes
+//     effect in any order.
 // An operation without a return may be left out. Invariant: what is reported as impossible is so
 // (but for a collision of 64 bits); an end of the budget is reported as that and as nothing else.
 #pragma once

@@ -19,24 +19,24 @@ bool Names(const Footprint& footprint, std::string_view key) {
 
 }  // namespace
 
-bool Store::Apply(size_t index) {
+bool Store::Apply(size_t index, bool aborted) {
   const Operation& operation = (*operations_)[index];
   switch (operation.kind) {
     case Operation::Kind::kWatch:
       if (operation.guards) watched_[index] = Watched::kUntouched;
       return true;
     case Operation::Kind::kTransaction:
-      return ApplyTransaction(operation);
+      return ApplyTransaction(operation, operation.answered() ? operation.aborted : aborted);
     case Operation::Kind::kCommand:
       return Execute(operation);
   }
   return false;
 }
 
-bool Store::ApplyTransaction(const Operation& operation) {
+bool Store::ApplyTransaction(const Operation& operation, bool aborted) {
   const Watched watched = WorstOf(operation.watches);
   for (const size_t watch : operation.watches) watched_.erase(watch);
-  if (operation.aborted) return watched != Watched::kUntouched;
+  if (aborted) return watched != Watched::kUntouched;
   return watched != Watched::kChanged && Execute(operation);
 }
 

@@ -21,8 +21,9 @@ class Store {
   explicit Store(const std::vector<Operation>& operations) : operations_(&operations) {}
 
   // Carries out the operation of this index. False: its replies are not those that it would have
-  // had; the store is then of no use any more, unless the operation writes nothing.
-  [[nodiscard]] bool Apply(size_t index);
+  // had; the store is then of no use any more, unless the operation writes nothing. Nobody knows of
+  // a transaction that was not answered whether it was aborted: `aborted` says what to assume.
+  [[nodiscard]] bool Apply(size_t index, bool aborted = false);
 
   // Equal for equal stores; for different ones, different in all but 1 of 2^64 cases.
   uint64_t Fingerprint() const;
@@ -34,7 +35,7 @@ class Store {
   // transaction or not: Redis is not of one mind there.
   enum class Watched : uint8_t { kUntouched, kWritten, kChanged };
 
-  bool ApplyTransaction(const Operation& operation);
+  bool ApplyTransaction(const Operation& operation, bool aborted);
   bool Execute(const Operation& operation);
   Watched WorstOf(const std::vector<size_t>& watches) const;
 

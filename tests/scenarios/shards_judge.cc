@@ -5,7 +5,9 @@
 #include <optional>
 
 #include "base/check.h"
+#include "server/hash_slot.h"
 #include "tests/linearizability/checker.h"
+#include "tests/linearizability/footprint.h"
 #include "tests/scenarios/resp.h"
 
 namespace orrery::scenarios {
@@ -102,6 +104,7 @@ void ShardsJudge::OnCommand(uint64_t connection, Client& client,
   linearizability::Operation operation;
   operation.client = connection;
   operation.protocol = client.protocol;
+  operation.flows = OnOneShard(arguments);
   operation.commands.push_back(std::move(arguments));
   Expect(client, Pending::Kind::kOperation, "", std::move(text), Call(std::move(operation)));
 }
@@ -401,6 +404,15 @@ bool ShardsJudge::ServerEnds(uint64_t connection) const {
   const auto found = clients_.find(connection);
   return found != clients_.end() &&
          (server_stops_ || found->second.ending || found->second.half_closed);
+}
+
+bool ShardsJudge::OnOneShard(const linearizability::Arguments& arguments) const {
+  const linearizability::Footprint footprint = linearizability::FootprintOf(arguments);
+  if (footprint.all_keys || footprint.keys.empty()) return false;
+  const uint32_t shard = server::ShardOfKey(footprint.keys.front(), shards_);
+  return std::all_of(
+      footprint.keys.begin(), footprint.keys.end(),
+      [this, shard](std::string_view key) { return server::ShardOfKey(key, shards_) == shard; });
 }
 
 size_t ShardsJudge::Call(linearizability::Operation operation) {

@@ -35,7 +35,7 @@ namespace orrery::scenarios {
 class ShardsJudge final : public ClientJudge {
  public:
   // `log` must outlive the judge.
-  explicit ShardsJudge(sim::EventLog& log) : log_(log) {}
+  ShardsJudge(sim::EventLog& log, uint32_t shards) : log_(log), shards_(shards) {}
   ShardsJudge(const ShardsJudge&) = delete;
   ShardsJudge& operator=(const ShardsJudge&) = delete;
 
@@ -119,6 +119,7 @@ class ShardsJudge final : public ClientJudge {
   bool OnPublishCommand(uint64_t connection, Client& client,
                         const std::vector<std::string>& arguments);
   void OnExec(uint64_t connection, Client& client);
+  bool OnOneShard(const linearizability::Arguments& arguments) const;
   // Begins an operation of the history.
   size_t Call(linearizability::Operation operation);
   void OnSubscription(uint64_t connection, Client& client, TopicKind kind, bool begins,
@@ -131,6 +132,7 @@ class ShardsJudge final : public ClientJudge {
   void Violate(std::string_view invariant, uint64_t connection, std::string detail);
 
   sim::EventLog& log_;
+  const uint32_t shards_;
   std::map<uint64_t, Client> clients_;
   linearizability::History history_;
   // Operations that nobody has seen executed, by connection and command.

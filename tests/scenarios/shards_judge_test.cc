@@ -38,7 +38,7 @@ class ShardsJudgeTest : public testing::Test {
   }
 
   sim::EventLog log_;
-  ShardsJudge judge_{log_};
+  ShardsJudge judge_{log_, 2};
 };
 
 TEST_F(ShardsJudgeTest, WhatIsRightIsRight) {

@@ -264,7 +264,7 @@ class ShardsRun {
   ShardsRun(const ShardsSetup& setup, sim::RecordingChoice& choice, sim::EventLog& log)
       : choice_(choice),
         log_(log),
-        judge_(log),
+        judge_(log, setup.mailboxes.shards),
         finder_(log),
         kernel_(setup.server.kernel, choice, &finder_),
         world_(kernel_, choice, log, {.interrupts = setup.server.prompt, .spin_turns_max = 2000}),
