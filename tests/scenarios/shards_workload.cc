@@ -362,6 +362,9 @@ ShardsWorkloadOptions DrawShardsWorkloadOptions(Prng& prng) {
                                  &options.no_key, &options.all_shards}) {
     *weight = prng.Chance(1, 4) ? 0 : uint64_t{1} << prng.Below(5);
   }
+  options.across_shards = prng.Chance(7, 8);
+  if (prng.Chance(1, 2)) options.transactions = uint64_t{1} << prng.Between(2, 6);
+  if (prng.Chance(1, 4)) options.all_keys = prng.Between(1, 4);
   if (prng.Chance(1, 3)) {
     options.publish = uint64_t{1} << prng.Below(5);
     options.subscriber_odds = prng.Between(2, 4);
