@@ -83,7 +83,7 @@ DeviceLoop::~DeviceLoop() {
 EnterRequest DeviceLoop::Turn() {
   ORRERY_CHECK(!finished());
   if (std::exchange(armed_, false)) port_.waker_.Disarm();
-  const uint64_t claimed = counters_.claimed.value();
+  const uint64_t moved = counters_.claimed.value() + counters_.completed.value();
   operations_->BeginTurn();
   // Before the stop is looked for, so that TryArm() notices one that comes later.
   (void)port_.waker_.Look();
@@ -91,7 +91,7 @@ EnterRequest DeviceLoop::Turn() {
   const bool more = phase_ == Phase::kRunning && ClaimPublished();
   if (phase_ < Phase::kEnding) wake_.Arm();
   StepStop();
-  if (claimed != counters_.claimed.value()) looks_ = 0;
+  if (moved != counters_.claimed.value() + counters_.completed.value()) looks_ = 0;
   const Nanoseconds look = more ? 0 : NextLook();
   EnterRequest request = operations_->EndTurn(
       finished() || look == 0,
@@ -118,8 +118,11 @@ void DeviceLoop::OnEntered(const EnterResult& result) {
 Nanoseconds DeviceLoop::NextLook() {
   if (phase_ != Phase::kRunning) return kNever;
   if (!claimed_.empty()) {
-    looks_ = 0;
-    return kWaitMax;
+    // Without a place for another request there is none to look for.
+    if (free_.empty()) return kNever;
+    if (looks_ >= kLooksInFlight) return kWaitMax;
+    ++looks_;
+    return 0;
   }
   if (looks_ < kLooksMax) {
     ++looks_;

@@ -14,8 +14,10 @@
 // that have not begun.
 //
 // Waiting. A device cannot ring a bell. While nothing is in flight the loop looks kLooksMax times,
-// and then parks between two looks, from kParkMin doubling up to kParkMax; while something is, it
-// waits for a completion, and kWaitMax at most.
+// and then parks between two looks, from kParkMin doubling up to kParkMax. While something is, it
+// looks kLooksInFlight times after each claim and completion (a device that has been answered asks
+// again), and then waits for a completion, for kWaitMax at most. While all places are taken it
+// waits for completions alone.
 //
 // The end. After a stop nothing is claimed any more, and the loop ends when everything claimed is
 // completed and the kernel has nothing of ours; what takes longer than `finish_limit` is cancelled,
@@ -66,6 +68,7 @@ struct DeviceLoopOptions {
 class DeviceLoop {
  public:
   static constexpr uint32_t kLooksMax = 64;
+  static constexpr uint32_t kLooksInFlight = 16;
   static constexpr Nanoseconds kParkMin = 10 * kMicrosecond;
   static constexpr Nanoseconds kParkMax = 100 * kMicrosecond;
   static constexpr Nanoseconds kWaitMax = 50 * kMicrosecond;

@@ -459,15 +459,32 @@ TEST_F(DeviceLoopModelTest, NewRequestsAreSeenWhileOthersAreInFlight) {
   MakeDiskSlow();
   const uint64_t slow = Publish(Read(0, 0, 100));
   ASSERT_TRUE(RunUntil([&] { return status(slow) == ORRERY_DEVICE_CLAIMED; }));
-  Turn();
-  const EnterRequest request = loop_->Turn();
-  EXPECT_EQ(request.min_complete, 1U);
+  // A device that was answered asks again: it is looked for a few times before the sleep.
+  EnterRequest request;
+  for (uint32_t looks = 0; (request = loop_->Turn()).min_complete == 0; ++looks) {
+    ASSERT_LT(looks, DeviceLoop::kLooksInFlight);
+    loop_->OnEntered(loop_->ring().Enter(request));
+  }
   EXPECT_EQ(request.deadline, kernel().MonotonicNow() + DeviceLoop::kWaitMax);
   loop_->OnEntered(loop_->ring().Enter(request));
   MakeDiskFast();
   EXPECT_EQ(Do(Read(1, 0, 100)), Ok(100));
   EXPECT_EQ(status(slow), ORRERY_DEVICE_CLAIMED);
   EXPECT_EQ(Await(slow), Ok(100));
+}
+
+TEST_F(DeviceLoopModelTest, WhileAllPlacesAreTakenThereIsNothingToLookFor) {
+  options_.requests_max = 1;
+  MakeLoop();
+  MakeDiskSlow();
+  const uint64_t slow = Publish(Read(0, 0, 100));
+  const uint64_t waits = Publish(Read(1, 0, 100));
+  const EnterRequest request = loop_->Turn();
+  EXPECT_EQ(request.min_complete, 1U);
+  EXPECT_EQ(request.deadline, kNever);
+  loop_->OnEntered(loop_->ring().Enter(request));
+  EXPECT_EQ(Await(slow), Ok(100));
+  EXPECT_EQ(Await(waits), Ok(100));
 }
 
 // Also after days: a counter that goes on counting would let it spin, or sleep, for no reason.
