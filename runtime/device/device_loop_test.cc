@@ -507,12 +507,11 @@ TEST_F(DeviceLoopModelTest, AnIdleLoopLooksThenParksAndStaysSo) {
 }
 
 TEST_F(DeviceLoopModelTest, AStopCutsTheParkingShort) {
-  EnterRequest request;
-  do {
-    if (request.to_submit > 0) loop_->OnEntered(loop_->ring().Enter({.to_submit = 1}));
+  EnterRequest request = loop_->Turn();
+  while (request.min_complete == 0) {
+    loop_->OnEntered(loop_->ring().Enter(request));
     request = loop_->Turn();
-    if (request.min_complete == 0) loop_->OnEntered(loop_->ring().Enter(request));
-  } while (request.min_complete == 0);
+  }
   const Nanoseconds before = kernel().MonotonicNow();
   port_->RequestStop();
   loop_->OnEntered(loop_->ring().Enter(request));

@@ -1,5 +1,6 @@
 #include "runtime/device/device_port.h"
 
+#include <string_view>
 #include <utility>
 
 #include "runtime/registered_buffers.h"

@@ -91,14 +91,14 @@ bool DeviceActor::Step(Nanoseconds now) {
                      (recycling_ == Recycling::kLazy && script_[next_].kind == Kind::kAwait);
   const std::optional<uint64_t> takable = Takable();
   if (takes && takable.has_value()) {
-    Take(*takable, now);
+    Take(*takable);
     return true;
   }
   ORRERY_CHECK(!hurry_);
   const DeviceStep& step = script_[next_];
   const auto slot = static_cast<uint32_t>(step.source % queue_.slots());
   if (IsRequest(step.kind) && !NextSlotFree()) {
-    Take(*in_slot_[next_slot()], now);
+    Take(*in_slot_[next_slot()]);
     return true;
   }
   ++next_;
@@ -123,7 +123,7 @@ bool DeviceActor::Step(Nanoseconds now) {
   return true;
 }
 
-void DeviceActor::Take(uint64_t number, Nanoseconds) {
+void DeviceActor::Take(uint64_t number) {
   const uint32_t slot = queue_.IndexOf(number);
   const DeviceResult result = queue_.Result(slot).value();
   log_.Note("answer", kDeviceInNotes, static_cast<int64_t>(number),

@@ -52,7 +52,7 @@ class DeviceActor final : public sim::Actor {
   // A slot whose answer it may take now.
   std::optional<uint64_t> Takable() const;
   bool NextSlotFree() const;
-  void Take(uint64_t number, Nanoseconds now);
+  void Take(uint64_t number);
   void Ask(const DeviceStep& step, Nanoseconds now);
   void Publish(const DeviceRequest& request, Nanoseconds now);
   void ScribbleWords(uint32_t slot, uint64_t value);
