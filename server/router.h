@@ -117,6 +117,7 @@ class Router final : private TransactorHost, public GatherStarter, public Remote
   // borrowed.
   size_t away() const { return away_; }
   size_t lent() const { return lent_; }
+  const Transactor& transactor() const { return transactor_; }
   // Nothing of this shard's clients is on its way.
   bool idle() const { return away_ == 0 && transactor_.idle(); }
   // There will be no clients here any more. REQUIRES: idle(). Once.

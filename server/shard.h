@@ -108,6 +108,7 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   const Router* router() const { return router_.get(); }
   const Keyspace& keyspace() const { return keyspace_; }
   const Subscriptions& subscriptions() const { return subscriptions_; }
+  const WatchTable& watches() const { return context_.watches; }
 
   // Application.
   void OnEvents(std::span<const ConnectionEvent> events) override;

@@ -347,16 +347,23 @@ class ShardsRun {
   static std::string Remains(const server::Shard& shard) {
     std::string text = std::to_string(shard.reactor().connections()) + " connections, " +
                        std::to_string(shard.subscriptions().size()) + " subscriptions";
+    if (!shard.watches().empty()) text += ", watched keys";
     if (const server::Router* const router = shard.router()) {
       text += ", " + std::to_string(router->away()) + " errands away, " +
               std::to_string(router->lent()) + " values lent";
+      if (!router->transactor().idle()) text += ", transactions";
+      if (!router->transactor().nothing_locked()) text += ", locked keys";
     }
     return text;
   }
   static bool AtRest(const server::Shard& shard) {
     const server::Router* const router = shard.router();
     return shard.reactor().connections() == 0 && shard.subscriptions().size() == 0 &&
-           (router == nullptr || (router->away() == 0 && router->lent() == 0));
+           shard.watches().empty() && (router == nullptr || AtRest(*router));
+  }
+  static bool AtRest(const server::Router& router) {
+    return router.away() == 0 && router.lent() == 0 && router.transactor().idle() &&
+           router.transactor().nothing_locked();
   }
 
   // However much mail there is, a turn is bounded.
@@ -405,7 +412,8 @@ class ShardsRun {
   bool Leave() {
     const auto at_rest = [this] {
       if (stopper_->stopped()) return true;
-      return AllShards(&ShardsRun::AtRest) && kernel_.open_descriptors() == descriptors_at_rest_ &&
+      return AllShards([](const server::Shard& shard) { return AtRest(shard); }) &&
+             kernel_.open_descriptors() == descriptors_at_rest_ &&
              kernel_.requests_in_flight() <= kRequestsAtRest * shards_.size();
     };
     return Await(at_rest, "left-over");
@@ -418,7 +426,8 @@ class ShardsRun {
       return AllShards([](const server::Shard& shard) { return shard.finished(); });
     };
     if (!Await(finished, "stop")) return false;
-    const bool clean = AllShards(&ShardsRun::AtRest) && kernel_.requests_in_flight() == 0 &&
+    const bool clean = AllShards([](const server::Shard& shard) { return AtRest(shard); }) &&
+                       kernel_.requests_in_flight() == 0 &&
                        kernel_.open_descriptors() == descriptors_before_;
     if (!clean) log_.OnViolation("left-over", "after the server has ended: " + DescribeState());
     return clean;
