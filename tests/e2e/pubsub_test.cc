@@ -57,7 +57,7 @@ Step DrawStep(uint64_t seed) {
   const scenarios::CommandOptions options{.keys = 6,
                                           .value_bytes_max = 20'000,
                                           .big_value_odds = 10,
-                                          .pubsub_odds = prng.Chance(3, 4) ? 1u : 0u,
+                                          .pubsub_odds = 1,
                                           .far_times = true};
   Step step{.client = prng.Below(kClients), .arguments = {}};
   // HELLO often enough that both protocols listen.
@@ -187,8 +187,18 @@ std::optional<std::string> FirstDifference(const Step& step, bool its_own,
   return shown;
 }
 
-class PubSubTest : public BesideRedis {
+// By how many shards ours has: its clients are then on several.
+class PubSubTest : public BesideRedis, public testing::WithParamInterface<int> {
  protected:
+  void SetUp() override {
+    BesideRedis::SetUp();
+    if (IsSkipped() || HasFatalFailure() || GetParam() == 1) return;
+    ours_ = ServerProcess::StartOrrery({"--shards=" + std::to_string(GetParam())});
+    ASSERT_NE(ours_, nullptr);
+    ours_wire_ = ours_->Connect();
+    ASSERT_NE(ours_wire_, nullptr);
+  }
+
   // What differs first; empty when nothing does.
   std::string Compare(const std::vector<Step>& steps) {
     Side redis(*redis_);
@@ -213,7 +223,7 @@ class PubSubTest : public BesideRedis {
       0;  // Of them, those that came to another client than the one who said something.
 };
 
-TEST_F(PubSubTest, EveryClientIsSentWhatRedisSends) {
+TEST_P(PubSubTest, EveryClientIsSentWhatRedisSends) {
   const bool same = rc::check("every client is sent what Redis sends", [this] {
     const std::string difference = Compare(*Sequences());
     if (!difference.empty()) RC_FAIL(difference);
@@ -225,7 +235,7 @@ TEST_F(PubSubTest, EveryClientIsSentWhatRedisSends) {
 }
 
 // A client that ends leaves nothing behind, however it ends.
-TEST_F(PubSubTest, WhoHasGoneListensNoMore) {
+TEST_P(PubSubTest, WhoHasGoneListensNoMore) {
   for (const auto& [server, control] :
        {std::pair(redis_.get(), redis_wire_.get()), std::pair(ours_.get(), ours_wire_.get())}) {
     for (const Arguments& last : {Arguments{"QUIT"}, Arguments{"RESET"}, Arguments{}}) {
@@ -249,6 +259,8 @@ TEST_F(PubSubTest, WhoHasGoneListensNoMore) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Shards, PubSubTest, testing::Values(1, 2));
 
 }  // namespace
 }  // namespace orrery::e2e
