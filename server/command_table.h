@@ -113,7 +113,7 @@ struct CommandSpec {
   std::string_view (*key_flags_of)(const CommandCall& call, size_t start) = nullptr;
   // What of the keys must be brought to where it runs.
   KeyNeed key_need = KeyNeed::kValue;
-  // It asks all shards (server/gather.h): what it does is a RunGather().
+  // It asks all shards (server/gather.h): what it does, in an EXEC at least, is a RunGather().
   bool on_all_shards = false;
   // Between MULTI and EXEC it runs at once, where others are queued.
   bool runs_in_multi = false;

@@ -102,10 +102,40 @@ void Unsubscribe(CommandCall& call) { UnsubscribeFrom(call, TopicKind::kChannel)
 void PatternUnsubscribe(CommandCall& call) { UnsubscribeFrom(call, TopicKind::kPattern); }
 void ShardUnsubscribe(CommandCall& call) { UnsubscribeFrom(call, TopicKind::kShardChannel); }
 
+// A message of an EXEC that runs on several shards.
+class MessageToAll final : public Gather {
+ public:
+  MessageToAll(unsigned shards, TopicKind kind, std::string_view channel, std::string_view message)
+      : kind_(kind), channel_(channel), message_(message), receivers_(shards) {}
+
+  void RunAt(ServerContext& shard) override {
+    receivers_[shard.shard] = Publish(shard, kind_, channel_, {.bytes = message_});
+  }
+  void Reply(ServerContext&, Client&, ReplyWriter& reply) override {
+    int64_t sum = 0;
+    receivers_.ForEach([&sum](int64_t receivers) { sum += receivers; });
+    reply.Integer(sum);
+  }
+
+ private:
+  const TopicKind kind_;
+  const std::string channel_;
+  const std::string message_;
+  PerShard<int64_t> receivers_;
+};
+
+// Whether the command is one of an EXEC.
+bool IsQueued(const CommandCall& call) {
+  return call.client.transaction != nullptr && call.client.transaction->begun > 0;
+}
+
 void PublishTo(CommandCall& call, TopicKind kind) {
+  RemoteListeners* others = call.server.remote_listeners;
+  if (others != nullptr && IsQueued(call)) {
+    return RunGather<MessageToAll>(call, GatherOrder::kAtOnce, kind, call[1], call[2]);
+  }
   const Payload payload{.bytes = call[2], .body = call.arguments.BodyAt(2)};
   const int64_t receivers = Publish(call.server, kind, call[1], payload);
-  RemoteListeners* others = call.server.remote_listeners;
   if (others != nullptr && others->Publish(call, kind, payload, receivers)) return;
   call.reply.Integer(receivers);
 }
@@ -298,6 +328,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .arity = 3,
      .flags = kPubSub | kLoading | kStale | kFast | kPausedLikeWrites | kToListeners,
      .categories = kCategoryPubSub,
+     .on_all_shards = true,
      .handler = PublishToChannel,
      .group = "pubsub",
      .since = "2.0.0",
@@ -326,6 +357,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .flags = kPubSub | kLoading | kStale | kFast | kPausedLikeWrites | kToListeners,
      .categories = kCategoryPubSub,
      .shard_channels = {1, 1, 1},
+     .on_all_shards = true,
      .handler = PublishToShardChannel,
      .group = "pubsub",
      .since = "7.0.0",

@@ -163,6 +163,19 @@ TEST_F(RouterPublishTest, AMessageOutlivesItsPublisher) {
   EXPECT_TRUE(world_.shards()[0].router().idle());
 }
 
+TEST_F(RouterPublishTest, AMessageOfATransactionReachesAllShards) {
+  RoutedSession& here = world_.Subscribe(0, "news");
+  RoutedSession& there = world_.Subscribe(1, "news");
+  here.Take();
+  there.Take();
+  RoutedSession& publisher = world_.Connect(0);
+  EXPECT_EQ(publisher.Run("MULTI\r\nPUBLISH news text\r\nSET " + world_.shards().KeyOf(2) +
+                          " value\r\nPUBLISH nobody text\r\nEXEC\r\nPUBLISH news last"),
+            "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:2\r\n+OK\r\n:0\r\n:2\r\n");
+  EXPECT_EQ(here.Take(), Message("news", "text") + Message("news", "last"));
+  EXPECT_EQ(there.Take(), Message("news", "text") + Message("news", "last"));
+}
+
 TEST_F(RouterPublishTest, AListenerOfResp2IsRefusedWhereverTheKeyIs) {
   RoutedSession& listener = world_.Subscribe(0, "news");
   listener.Take();
