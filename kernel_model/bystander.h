@@ -44,11 +44,21 @@ class Bystander {
   // not 0, because nothing else would ever wake it. Linux counts memory, not bytes, so there may
   // be less room than it seems (facts T1, T3).
   virtual size_t SendRoom(uint64_t ring, uint64_t user_data, size_t room, size_t unread) = 0;
+  // What the peer of a connection has read makes room for who waits to send: whether Linux says so.
+  virtual bool TellsOfSpace(uint64_t connection) {
+    (void)connection;
+    return true;
+  }
   // A zero-copy send has sent something: how long its payload stays in use, if anybody knows.
   virtual std::optional<Nanoseconds> PayloadHeldFor(uint64_t ring, uint64_t user_data) {
     (void)ring;
     (void)user_data;
     return std::nullopt;
+  }
+  // A worker has begun with this operation, and is about to carry it out.
+  virtual void BeforeWork(uint64_t ring, uint64_t user_data) {
+    (void)ring;
+    (void)user_data;
   }
   // A worker is to run this operation. True: it has to wait for ModelKernel::RunWorker().
   virtual bool HoldsWorker(uint64_t ring, uint64_t user_data) = 0;

@@ -23,6 +23,10 @@ struct SyncCancel {
 };
 static_assert(sizeof(SyncCancel) == sizeof(io_uring_sync_cancel_reg));
 
+bool IsOnWorker(const Request& request) {
+  return request.state == RequestState::kWorking || request.state == RequestState::kBusy;
+}
+
 // What io_try_cancel() says of one request.
 int32_t CancelOne(RingCore& ring, Request& victim, bool alone) {
   switch (victim.state) {
@@ -47,6 +51,8 @@ int32_t CancelOne(RingCore& ring, Request& victim, bool alone) {
       if (ring.machine.Choose(Site::kWorkerStarted, ring.number, 2) != 0) return -EALREADY;
       ring.CancelWorker(victim);
       return 0;
+    case RequestState::kBusy:
+      return -EALREADY;
     case RequestState::kInFlight:
     case RequestState::kWaiting:
     case RequestState::kStarting:
@@ -97,7 +103,7 @@ uint64_t BucketOf(const RingCore& ring, const Request& request) {
 // files, bucket by bucket, then timeouts as io_timeout() lists them.
 bool FoundEarlier(const RingCore& ring, const Request& left, const Request& right) {
   const auto kind = [](const Request& request) {
-    if (request.state == RequestState::kWorking) return 0;
+    if (IsOnWorker(request)) return 0;
     return request.state == RequestState::kTimed ? 2 : 1;
   };
   if (kind(left) != kind(right)) return kind(left) < kind(right);
@@ -134,20 +140,20 @@ int32_t CancelMatching(RingCore& ring, const Target& target, bool free_order) {
   const bool all = (target.flags & (IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL)) != 0;
   int32_t cancelled = 0;
   bool queued_for_workers = false;
-  bool on_workers = false;
+  bool at_work = false;
   for (Request* victim : FindVictims(ring, target)) {
     if (all && ring.machine.bystander != nullptr) {
       ring.machine.bystander->BeforeVictim(ring.number, victim->user_data);
     }
-    const bool worker = victim->state == RequestState::kWorking;
+    const bool worker = IsOnWorker(*victim);
     const int32_t result = CancelOne(ring, *victim, free_order && !all);
     if (!all) return result;
     if (!worker && result == 0) ++cancelled;
     queued_for_workers |= worker && result == 0;
-    on_workers |= worker && result == -EALREADY;
+    at_work |= worker && result == -EALREADY;
   }
-  // Facts C2, C14: those of workers are looked for all at once.
-  if (all) return cancelled + (queued_for_workers ? 1 : 0) + (on_workers ? 1 : 0);
+  // Facts C2, C14: those of workers are looked for all at once, as io_wq_cancel_cb() does.
+  if (all) return cancelled + (queued_for_workers && !at_work ? 1 : 0);
   const bool wins = ring.machine.options.defect == Defect::kCancelAlwaysWins;
   return wins ? 0 : -ENOENT;  // Fact C1.
 }
@@ -165,7 +171,7 @@ Attempt TryCancel(RingCore& ring, Request& request) {
         ring.FindFile(request.argument, (target.flags & IORING_ASYNC_CANCEL_FD_FIXED) != 0);
     if (target.file == nullptr) return Attempt::Done(-EBADF);
   }
-  return Attempt::Done(CancelMatching(ring, target, /*free_order=*/true));
+  return Attempt::Done(CancelMatching(ring, target, /*free_order=*/!request.by_worker));
 }
 
 int32_t CancelByUserData(RingCore& ring, uint64_t user_data) {

@@ -45,7 +45,7 @@ void FinishShutdown(RingCore& ring, Request& request) {
   // io_wq_submit_work() assigns the file: a CLOSE of the same batch comes before it.
   OpenFile* const file = ring.FindFile(request.file_number, request.file_fixed);
   if (file == nullptr) {
-    ring.EndLater(request, -EBADF, /*forced=*/true);
+    ring.EndWork(request, -EBADF);
     return;
   }
   request.file = file;
@@ -55,7 +55,7 @@ void FinishShutdown(RingCore& ring, Request& request) {
                          : file->kind == FileKind::kDatagram
                              ? ring.machine.datagrams.Shutdown(*file, request.argument)
                              : ring.machine.tcp.Shutdown(*file, request.argument);
-  ring.EndLater(request, result, /*forced=*/true);
+  ring.EndWork(request, result);
 }
 
 }  // namespace orrery::model

@@ -241,7 +241,7 @@ Attempt TryFileTransfer(RingCore& ring, Request& request) {
 }
 
 void FinishFileOperation(RingCore& ring, Request& request) {
-  ring.EndLater(request, Run(ring, request), /*forced=*/true);
+  ring.EndWork(request, Run(ring, request));
 }
 
 }  // namespace orrery::model

@@ -227,7 +227,7 @@ Attempt TryNameOperation(RingCore& ring, Request& request) {
 
 void FinishNameOperation(RingCore& ring, Request& request) {
   request.never_fails = request.opcode != IORING_OP_OPENAT;
-  ring.EndLater(request, Run(ring, request), /*forced=*/true);
+  ring.EndWork(request, Run(ring, request));
 }
 
 }  // namespace orrery::model

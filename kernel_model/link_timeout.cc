@@ -28,7 +28,7 @@ int32_t RingCore::Guard(Request& timeout) {
 }
 
 void RingCore::StartItsTimeout(const Request& request) {
-  if (!request.timeout_follows || request.state == RequestState::kWorking) return;
+  if (!request.timeout_follows) return;
   if (request.link->state == RequestState::kWaiting) ArmLinkTimeout(*request.link);
 }
 

@@ -192,7 +192,12 @@ Attempt TryPipe(RingCore& ring, Request& request) {
 
 Attempt TryPipeTransfer(RingCore& ring, Request& request) {
   const bool is_reader = request.file->pipe->reader == request.file;
-  if (Reads(request) != is_reader) return Attempt::Done(-EBADF);  // Fact J4.
+  if (Reads(request) != is_reader) {  // Fact J4; a buffer is chosen before.
+    const BufferGroup* const group =
+        request.buffer_select ? ring.FindGroup(request.buffer_group) : nullptr;
+    const bool none = request.buffer_select && (group == nullptr || group->empty());
+    return Attempt::Done(none ? -ENOBUFS : -EBADF);
+  }
   return is_reader ? Read(ring, request) : Write(ring, request);
 }
 

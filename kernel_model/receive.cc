@@ -65,9 +65,10 @@ Taken TakeFromStream(Machine& machine, const Request& request, size_t room, Each
 template <typename Each>
 Taken TakeDatagram(Machine& machine, const Request& request, size_t room, Each each) {
   DatagramSocket& socket = *request.file->datagrams;
-  // Fact E8: an error comes first. Fact E11: after a shutdown only multishots wait.
+  // Fact E8: an error comes first. Fact E11: only who tries no more is told of a shutdown.
   if (socket.pending_error != 0) return {.bytes = -std::exchange(socket.pending_error, 0)};
-  const bool over = socket.read_shut && !request.multishot && !request.no_wait;
+  const bool blocks = request.began_on_worker || request.arms >= kArmsMax;
+  const bool over = socket.read_shut && !request.multishot && blocks;
   if (socket.queue.empty()) return {.bytes = over ? 0 : -EAGAIN};
   const StoredDatagram& datagram = socket.queue.front();
   const size_t bytes = std::min(room, datagram.bytes.size());
@@ -204,9 +205,13 @@ Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group, 
       HoldBuffer(request, group, length, 0);  // Fact B6.
       return Attempt::Wait();
     }
-    if (taken.bytes == 0 && request.opcode == IORING_OP_READ) {  // Fact B13.
+    // Facts B6, B13.
+    if (request.began_on_worker || (taken.bytes == 0 && request.opcode == IORING_OP_READ)) {
+      if (group.incremental()) {
+        StopUnknown("incremental buffers that are taken for nothing, group", group.group());
+      }
       const HandedBuffer whole = group.HandOver(0);
-      return Attempt::Done(0, whole.flags, whole);
+      return Attempt::Done(taken.bytes, whole.flags, whole);
     }
     group.PutBack();  // Fact B4.
     if (taken.bytes == 0) WriteMessageHeader(request, taken);

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel_model/provided_buffers.h"
 #include "kernel_model/timer_queue.h"
 
 namespace orrery::model {
@@ -32,6 +33,9 @@ struct NameArguments {
   void* result = nullptr;  // STATX's answer, in the program's memory.
 };
 
+// Who has come to wait this often waits on a worker instead (APOLL_MAX_RETRY).
+constexpr uint32_t kArmsMax = 128;
+
 enum class RequestState : uint8_t {
   kWaiting,    // Behind others: in a chain, or held back by a drain. A cancel does not find it.
   kStarting,   // Its turn has come: task work will issue it.
@@ -40,6 +44,7 @@ enum class RequestState : uint8_t {
   kRetrying,   // Its file was ready when it came to wait: task work will try again.
   kTimed,      // A timeout that waits for its time. A cancel finds it.
   kWorking,    // Is a worker's. A cancel finds it.
+  kBusy,       // A worker is at it: a cancel finds it, too late.
   kInFlight,   // Is the disk's. A cancel does not find it.
   kNotifying,  // A zero-copy send that has its result, and whose payload is still in use.
   kEnding,     // Its result is known; task work will post it.
@@ -71,10 +76,11 @@ struct Request {
   uint32_t length = 0;       // sqe->len
   uint32_t poll_events = 0;  // POLL_ADD
   uint64_t offset = 0;
-  int argument = 0;           // SHUTDOWN's how, ACCEPT's flags, rw_flags.
-  bool force_worker = false;  // IOSQE_ASYNC
-  bool began_on_worker = false;
-  bool never_fails = false;  // Its result is its own: an error is no failure (fact L11).
+  int argument = 0;              // SHUTDOWN's how, ACCEPT's flags, rw_flags.
+  bool force_worker = false;     // IOSQE_ASYNC
+  bool by_worker = false;        // Is being issued by one: its end is for task work.
+  bool began_on_worker = false;  // It was, so that a buffer is its own before it waits.
+  bool never_fails = false;      // Its result is its own: an error is no failure (fact L11).
   std::unique_ptr<NameArguments> names;
   uint32_t file_index = 0;  // Of the file that it makes: a slot + 1, ALLOC, or 0 for a descriptor.
   // CONNECT, BIND, and where a send goes that is `addressed`; so many bytes of it are meant.
@@ -125,6 +131,7 @@ struct Request {
   uint32_t wakes = 0;
   uint32_t wake_mask = 0;
   uint32_t multishot_loops = 0;
+  uint32_t arms = 0;  // How often it has come to wait.
   Request* wait_previous = nullptr;
   Request* wait_next = nullptr;
 
@@ -175,6 +182,7 @@ struct Request {
   uint64_t listed = 0;  // TIMEOUT: when it came into the ring's list, or an update moved it.
   int32_t result = 0;   // When kEnding, or failed in preparation; NOP's.
   uint32_t result_flags = 0;
+  HandedBuffer result_buffer;
 
   // Zero-copy sends.
   bool notifies = false;     // The result is to come, and after it a notification.

@@ -140,6 +140,13 @@ Attempt Try(RingCore& ring, Request& request) {
   }
 }
 
+// Whether it is a worker's that is the first to issue it.
+bool IsUntried(const Request& request) {
+  const bool on_worker =
+      request.state == RequestState::kWorking || request.state == RequestState::kBusy;
+  return on_worker && (request.force_worker || !IsReadOrWrite(request.opcode));
+}
+
 // Whether a worker does more with it than issue it.
 bool IsFinishedElsewhere(const Request& request) {
   const bool forced = request.force_worker && request.opcode != IORING_OP_RECV;
@@ -152,7 +159,7 @@ void FinishElsewhere(RingCore& ring, Request& request) {
   if (request.opcode == IORING_OP_SHUTDOWN) {
     FinishShutdown(ring, request);
   } else if (request.opcode == IORING_OP_NOP) {
-    ring.EndLater(request, request.result, /*forced=*/true);
+    ring.EndWork(request, request.result);
   } else if (IsNameOperation(request.opcode)) {
     FinishNameOperation(ring, request);
   } else {
@@ -367,10 +374,16 @@ bool RingCore::Execute(Request& request, bool from_task_work) {
   const Attempt attempt = Try(*this, request);
   // Then it has a successor, and outlives its end until that is flushed.
   const bool timed = request.timeout_follows;
-  if (timed && attempt.kind != Attempt::Kind::kDone) StartItsTimeout(request);
+  // __io_issue_sqe() starts it when the operation has been issued: a poll waits by then, what is
+  // polled for does not yet, and what is left to a worker has not been issued at all.
+  const bool polls = request.opcode == IORING_OP_POLL_ADD;
+  if (timed && attempt.kind != Attempt::Kind::kDone && !polls && !IsUntried(request)) {
+    StartItsTimeout(request);
+  }
   switch (attempt.kind) {
     case Attempt::Kind::kDone:
-      if (attempt.result < 0 && EndsByTaskWork(request)) {
+      // What is refused before it is tried is not (io_rw_init_file()).
+      if (attempt.result < 0 && attempt.result != -EBADF && EndsByTaskWork(request)) {
         EndLater(request, attempt.result, /*forced=*/false);
       } else {
         End(request, attempt.result, attempt.flags, attempt.buffer);
@@ -397,10 +410,18 @@ bool RingCore::Execute(Request& request, bool from_task_work) {
   if (request.state == RequestState::kArmed) return true;
   if (machine.bystander != nullptr) machine.bystander->BeforeWaiting(number, request.user_data);
   Arm(request);
+  if (timed && polls) StartItsTimeout(request);
   return true;
 }
 
 void RingCore::Arm(Request& request) {
+  // A datagram socket that is shut down is ready, and has nothing: fact E11.
+  const bool in_vain =
+      request.file->kind == FileKind::kDatagram && request.file->datagrams->read_shut;
+  if (++request.arms >= kArmsMax && in_vain) {
+    StartWorker(request);
+    return;
+  }
   GuardMemory(request);
   request.state = RequestState::kArmed;
   request.wakes = 0;
@@ -492,6 +513,13 @@ bool RingCore::PostMore(Request& request, int32_t result, uint32_t flags, Handed
 
 void RingCore::End(Request& request, int32_t result, uint32_t flags, HandedBuffer buffer) {
   ORRERY_CHECK(!request.queued);
+  if (request.by_worker) {
+    request.by_worker = false;
+    request.result_flags = flags;
+    request.result_buffer = buffer;
+    EndLater(request, result, /*forced=*/true);
+    return;
+  }
   if (request.notifies) {
     EndZeroCopy(request, result, flags);
     return;
@@ -606,7 +634,10 @@ uint32_t RingCore::Readiness() const {
 }
 
 void RingCore::StartWorker(Request& request) {
-  StartElsewhere(request, RequestState::kWorking, machine.ChooseWorkerDelay(number));
+  Bystander* const bystander = machine.bystander;
+  const bool held = bystander != nullptr && bystander->HoldsWorker(number, request.user_data);
+  StartElsewhere(request, RequestState::kWorking,
+                 held ? kNever : machine.ChooseWorkerDelay(number));
 }
 
 void RingCore::StartDisk(Request& request, Nanoseconds delay) {
@@ -617,10 +648,7 @@ void RingCore::StartElsewhere(Request& request, RequestState state, Nanoseconds 
   GuardMemory(request);
   request.state = state;
   table.Insert(request);
-  if (state == RequestState::kWorking && machine.bystander != nullptr &&
-      machine.bystander->HoldsWorker(number, request.user_data)) {
-    return;
-  }
+  if (delay == kNever) return;
   if (delay == Machine::kAfterBatch && consuming_) {
     workers_.push_back(&request);
   } else if (delay <= 0) {
@@ -661,22 +689,55 @@ void RingCore::CancelWorker(Request& request) {
 void RingCore::Work(Request& request) {
   const bool of_disk = request.file != nullptr && request.file->on_disk();
   if (!of_disk && !IsFinishedElsewhere(request)) {
-    // Whatever it does is seen when its task work runs, as on a deferred ring.
-    table.Remove(request);
-    request.on_worker = false;
-    request.began_on_worker = request.force_worker;
-    request.force_worker = false;
-    request.state = RequestState::kStarting;
-    QueueTaskWork(request, /*forced=*/true);
+    IssueByWorker(request);
     return;
   }
   if (WritesMemory(request.opcode)) CheckGuardedMemory(request);
+  if (machine.bystander != nullptr) machine.bystander->BeforeWork(number, request.user_data);
   FinishElsewhere(*this, request);
+}
+
+void RingCore::IssueByWorker(Request& request) {
+  // As io_wq_submit_work().
+  table.Remove(request);
+  request.on_worker = request.force_worker = false;
+  request.by_worker = true;
+  request.began_on_worker = !request.multishot;
+  request.poll_first |= request.multishot;  // Those wait first.
+  if (request.file == nullptr) {
+    Issue(request, /*from_task_work=*/false);
+  } else {
+    request.state = RequestState::kIssued;
+    Execute(request, /*from_task_work=*/false);
+  }
+  request.by_worker = false;
+}
+
+void RingCore::EndWork(Request& request, int32_t result) {
+  const bool by_worker = request.state == RequestState::kWorking;
+  const Nanoseconds time = by_worker ? machine.ChooseDelay(number, Site::kWorkerTime) : 0;
+  request.result = result;
+  if (time == 0) {
+    LeaveWorker(request);
+    return;
+  }
+  request.state = RequestState::kBusy;
+  machine.timers.Arm(request.timer, machine.now + time);
+}
+
+void RingCore::LeaveWorker(Request& request) {
+  const bool untried = IsUntried(request);
+  EndLater(request, request.result, /*forced=*/true);
+  if (untried) StartItsTimeout(request);  // Fact Q5: too late.
 }
 
 void RingCore::OnTimer(Request& request) {
   if (request.state == RequestState::kWorking || request.state == RequestState::kInFlight) {
     Work(request);
+    return;
+  }
+  if (request.state == RequestState::kBusy) {
+    LeaveWorker(request);
     return;
   }
   if (request.state == RequestState::kNotifying) {

@@ -142,6 +142,10 @@ class RingCore {
   // runs there.
   void StartWorker(Request& request);
   void StartDisk(Request& request, Nanoseconds delay);
+  // A worker, or the disk, has done it; the end of it may take a while.
+  void EndWork(Request& request, int32_t result);
+  void LeaveWorker(Request& request);
+  void IssueByWorker(Request& request);
   // Takes it from a worker that has not begun.
   void CancelWorker(Request& request);
 

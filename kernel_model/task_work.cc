@@ -98,7 +98,7 @@ void RingCore::RunTask(Request& request) {
           RepeatTimeout(*this, request)) {
         return;
       }
-      End(request, request.result, request.result_flags);
+      End(request, request.result, request.result_flags, request.result_buffer);
       return;
     case RequestState::kStarting:
       if (request.on_worker) {
@@ -130,6 +130,7 @@ void RingCore::RunTask(Request& request) {
     case RequestState::kIssued:
     case RequestState::kTimed:
     case RequestState::kWorking:
+    case RequestState::kBusy:
     case RequestState::kNotifying:
     case RequestState::kEnded:
     case RequestState::kInFlight:
@@ -170,7 +171,11 @@ void RingCore::EndOrRetry(Request& request, uint32_t mask) {
   }
   // Or somebody else was faster: wait again, now as the newest (fact R10).
   Disarm(request);
-  Execute(request, /*from_task_work=*/true);
+  if (request.began_on_worker) {  // As io_req_task_submit(): every time.
+    StartWorker(request);
+  } else {
+    Execute(request, /*from_task_work=*/true);
+  }
 }
 
 bool RingCore::RunMultishot(Request& request, uint32_t mask) {

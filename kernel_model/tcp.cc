@@ -159,7 +159,7 @@ int64_t Tcp::BeginSend(Connection& connection, size_t count, const Request* requ
   if (connection.write_shut || connection.reset_arrived) return -EPIPE;
   if (count == 0) return 0;
   size_t fits = std::min(count, SendSpace(connection));
-  if (machine_.bystander != nullptr && request != nullptr && fits > 0 && !connection.peer_gone) {
+  if (machine_.bystander != nullptr && request != nullptr && fits > 0) {
     const size_t unread = connection.outbound.size() + connection.unacknowledged;
     const size_t room =
         machine_.bystander->SendRoom(request->ring->number, request->user_data, fits, unread);
@@ -452,7 +452,9 @@ void Tcp::Deliver(Connection& connection, const Packet& packet) {
       const size_t space = SendSpace(connection);
       const size_t used = machine_.options.socket_buffer_bytes - space;
       // sk_stream_write_space(): nobody hears of space who did not miss it.
-      if (connection.no_space && space > 0 && space >= used / 2) {
+      const bool told =
+          machine_.bystander == nullptr || machine_.bystander->TellsOfSpace(connection.number);
+      if (connection.no_space && told && space > 0 && space >= used / 2) {
         connection.no_space = false;
         WakeStream(connection, kSocketWritable);
       }

@@ -47,12 +47,14 @@ void RingCore::EndZeroCopy(Request& request, int32_t result, uint32_t flags) {
   notification.timer.request = &notification;
   OpenFile* const file = request.file;
   if (file != nullptr) machine.AddReference(*file);
+  // Of who was not issued, or may not wait: io_send_zc_cleanup(), when the request is freed.
+  const bool with_request = file == nullptr || (request.no_wait && result == -EAGAIN);
   End(request, result, flags);
   notifying_.push_back(&notification);
   const bool held = notification.done_bytes > 0 && file->kind == FileKind::kStream &&
                     machine.tcp.HoldPayload(*file->connection, notification);
-  if (file == nullptr) {
-    ended_.push_back(&notification);  // io_send_zc_cleanup(), when the request is freed.
+  if (with_request) {
+    ended_.push_back(&notification);
   } else if (!held) {
     Notify(notification);
   }

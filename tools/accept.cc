@@ -18,6 +18,7 @@
 
 #include "tests/acceptor/acceptor.h"
 #include "tests/acceptor/executor.h"
+#include "tests/acceptor/generator.h"
 #include "tests/acceptor/program.h"
 #include "tests/acceptor/shrink.h"
 #include "tests/acceptor/trace.h"
@@ -245,7 +246,9 @@ int main(int argc, char** argv) {
   app.add_option("--seed", arguments.seed, "Of the first one.");
   app.add_option("--families", arguments.families,
                  "What programs may be about, a sum of: 1 links, 2 zero copy, 4 accepting into "
-                 "slots, 8 bundles, 16 incremental buffers, 32 drains. Default: 30.");
+                 "slots, 8 bundles, 16 incremental buffers, 32 drains, 64 pipes, 128 files, 256 "
+                 "datagrams, 512 long sends, 1024 reads into provided buffers. Default: all but "
+                 "drains.");
   app.add_option("--budget", arguments.budget, "Runs of the model for one program.");
   CLI::Option* const file =
       app.add_option("--program", arguments.program, "A program as --write leaves it, instead.");

@@ -4,6 +4,7 @@
 
 #include "gtest/gtest.h"
 #include "tests/acceptor/executor.h"
+#include "tests/acceptor/generator.h"
 
 namespace orrery::acceptor {
 namespace {

@@ -1,11 +1,7 @@
 #include "tests/acceptor/executor.h"
 
 #include <liburing.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include <algorithm>
@@ -13,10 +9,15 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
 #include "runtime/ring/submission_queue.h"
+#include "tests/acceptor/buffers.h"
+#include "tests/acceptor/objects.h"
+#include "tests/acceptor/preparation.h"
 #include "tests/conformance/real_world.h"
 
 namespace orrery::acceptor {
@@ -26,13 +27,6 @@ using conformance::World;
 
 constexpr unsigned kSqEntries = 64;
 constexpr unsigned kCqEntries = 512;
-constexpr uint16_t kGroup = 7;
-constexpr unsigned kSlots = 16;
-constexpr int kEventFdSlot = 4;
-constexpr int kListenerSlot = 6;
-constexpr int kEmptySlot = 15;  // The others are allocated from below.
-// A number that no descriptor has.
-constexpr int kNoDescriptor = 1 << 20;
 // Ids of the operations before the program.
 constexpr uint32_t kAcceptId = 1'000'000;
 constexpr unsigned kConnectTurnsMax = 1000;
@@ -41,51 +35,22 @@ constexpr unsigned kCancelEvery = 4;
 constexpr unsigned kInVain = 2 * kCancelEvery;
 constexpr unsigned kLastWaits = 4;
 constexpr Nanoseconds kSyncCancelBound = 10 * kMillisecond;
-constexpr size_t kReadAllBytes = 64 * 1024;
+constexpr size_t kReadAllBytes = 1024 * 1024;
+constexpr unsigned kLastReadsMax = 64;
 constexpr int64_t kLongSeconds = 1000;
 // On Linux: how long workers may take to come to what they are given, and to finish it then.
 constexpr Nanoseconds kWorkersBound = 500 * kMillisecond;
 constexpr Nanoseconds kWorkerTime = 300 * kMicrosecond;
+// Of more bytes a trace has their number and a hash.
+constexpr size_t kBytesShownMax = 256;
 
-// Of a completion, and of a buffer ring's registration; younger than our liburing.
-constexpr uint32_t kBufferMore = 1U << 4;
-constexpr uint16_t kBuffersIncremental = 2;
-constexpr uint16_t kBundleFlag = 1U << 4;
-// The kinds of timeout say their count or duration here.
-constexpr uint32_t kTimeoutFlagsMask = 3;
+constexpr uint32_t kBufferMore = 1U << 4;  // Of a completion; younger than our liburing.
 
 void Sleep(Nanoseconds duration) {
   timespec left{.tv_sec = duration / kSecond, .tv_nsec = duration % kSecond};
   while (::nanosleep(&left, &left) != 0) {
   }
 }
-
-struct OperationState {
-  StepKind kind = StepKind::kNop;
-  int32_t object = 0;
-  uint32_t flags = 0;
-  bool closes = false;  // A number that is open.
-  std::vector<std::byte> memory = {};
-  std::array<iovec, 2> iovecs{};
-  msghdr message{};
-  __kernel_timespec time{};
-};
-
-bool IsZeroCopy(StepKind kind) {
-  return kind == StepKind::kSendZeroCopy || kind == StepKind::kSendMessageZeroCopy;
-}
-
-bool IsTimeout(StepKind kind) {
-  return kind == StepKind::kTimeout || kind == StepKind::kLinkTimeout ||
-         kind == StepKind::kTimeoutUpdate || kind == StepKind::kTimeoutRemove;
-}
-
-struct Socket {
-  int fd = -1;  // None when it was accepted into a slot.
-  int slot = -1;
-  bool closed = false;      // Its number must not be used any more.
-  bool still_open = false;  // Even so: the close was cancelled.
-};
 
 struct PeerState {
   World::Peer peer = 0;
@@ -99,96 +64,25 @@ char PeerByte(size_t peer, size_t position) {
   return static_cast<char>('a' + (peer * 5 + position) % 26);
 }
 
-char SentByte(uint32_t id, size_t position) {
-  return static_cast<char>('A' + (id * 7 + position) % 26);
+std::string Shorten(std::string bytes) {
+  if (bytes.size() <= kBytesShownMax) return bytes;
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (const char byte : bytes) hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001b3;
+  return "(" + std::to_string(bytes.size()) + " bytes, " + std::to_string(hash) + ")";
 }
 
-// The ring of provided buffers, and who holds which.
-class Buffers {
- public:
-  Buffers(Ring& ring, bool incremental)
-      : incremental_(incremental), memory_(size_t{Program::kBuffers} * Program::kBufferBytes) {
-    void* shared =
-        ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ORRERY_CHECK(shared != MAP_FAILED);
-    shared_ = static_cast<io_uring_buf_ring*>(shared);
-    io_uring_buf_reg registration{};
-    registration.ring_addr = reinterpret_cast<uint64_t>(shared);  // The ABI carries a pointer so.
-    registration.ring_entries = Program::kBuffers;
-    registration.bgid = kGroup;
-    if (incremental) registration.pad = kBuffersIncremental;
-    ORRERY_CHECK(ring.Register(IORING_REGISTER_PBUF_RING, &registration, 1).has_value());
-    for (unsigned id = 0; id < Program::kBuffers; ++id) held_.push_back(static_cast<uint16_t>(id));
-  }
-  Buffers(const Buffers&) = delete;
-  Buffers& operator=(const Buffers&) = delete;
-  ~Buffers() { ::munmap(shared_, kBytes); }
-
-  // The one held for longest first.
-  void Publish(size_t count) {
-    for (; count > 0 && !held_.empty(); --count) {
-      const uint16_t id = held_.front();
-      held_.pop_front();
-      published_.push_back({.id = id});
-      ::io_uring_buf_ring_add(shared_, memory_.data() + size_t{id} * Program::kBufferBytes,
-                              Program::kBufferBytes, id, static_cast<int>(Program::kBuffers - 1),
-                              0);
-      ::io_uring_buf_ring_advance(shared_, 1);
-    }
-  }
-
-  // A completion hands over what begins with buffer `id`; `more`: the last one is not used up.
-  // What cannot be is answered with a word that no kernel sends.
-  std::string Take(uint16_t id, int32_t bytes, bool more) {
-    if (published_.empty() || published_.front().id != id) return "(a buffer out of turn)";
-    std::string taken;
-    auto left = static_cast<size_t>(std::max(bytes, 0));
-    do {
-      if (published_.empty()) return "(more than there are buffers)";
-      Published& buffer = published_.front();
-      const size_t room = Program::kBufferBytes - buffer.used;
-      const size_t part = std::min(room, left);
-      const auto* start = reinterpret_cast<const char*>(  // Received bytes are text to us.
-          memory_.data() + size_t{buffer.id} * Program::kBufferBytes + buffer.used);
-      taken.append(start, part);
-      left -= part;
-      buffer.used += part;
-      if (left == 0 && incremental_ && more) break;
-      held_.push_back(buffer.id);
-      published_.pop_front();
-    } while (left > 0);
-    return taken;
-  }
-
- private:
-  struct Published {
-    uint16_t id = 0;
-    size_t used = 0;
-  };
-
-  static constexpr size_t kBytes = Program::kBuffers * sizeof(io_uring_buf);
-  const bool incremental_;
-  io_uring_buf_ring* shared_ = nullptr;
-  std::vector<std::byte> memory_;
-  std::deque<uint16_t> held_;
-  std::deque<Published> published_;  // In the order in which the kernel takes them.
-};
+bool ReadsMemory(StepKind kind) {
+  return kind == StepKind::kReceive || kind == StepKind::kReceiveMessage ||
+         kind == StepKind::kRead || kind == StepKind::kReadVector;
+}
 
 class Executor {
  public:
   Executor(const Program& program, World& world, Driver& driver)
-      : program_(program), world_(world), driver_(driver) {}
-
-  ~Executor() {
-    for (const Socket& socket : sockets_) {
-      if ((!socket.closed || socket.still_open) && socket.fd >= 0) world_.kernel().Close(socket.fd);
+      : program_(program), world_(world), driver_(driver), objects_(world) {
+    for (const Step& step : program.steps) {
+      sends_long_ |= IsSend(step) && step.amount > kShortSendMax;
     }
-    for (const int fd : event_fds_) world_.kernel().Close(fd);
-    late_queue_.reset();
-    late_ring_.reset();
-    queue_.reset();
-    ring_.reset();
-    if (listener_ >= 0) world_.kernel().Close(listener_);
   }
 
   bool Run() {
@@ -212,6 +106,7 @@ class Executor {
 
   // --- Before and after the program.
   void SetUp() {
+    driver_.BeginTurn({.what = "set up"});
     auto ring = world_.MakeRing({.sq_entries = kSqEntries, .cq_entries = kCqEntries});
     ORRERY_CHECK_MSG(ring.has_value(), "no ring");
     ring_ = *std::move(ring);
@@ -224,29 +119,20 @@ class Executor {
     }
     buffers_ = std::make_unique<Buffers>(*ring_, program_.incremental);
     buffers_->Publish(program_.buffers);
-    ORRERY_CHECK(RegisterSparseFiles(*ring_, kSlots).has_value());
-    listener_ = world_.kernel().Listen({}).value();
-    world_.PrepareListener(listener_);
-    // Accepted sockets inherit it: every send leaves at once.
-    ORRERY_CHECK(world_.kernel().SetSocketOption(listener_, IPPROTO_TCP, TCP_NODELAY, 1));
-    port_ = world_.kernel().LocalPort(listener_).value();
-    ORRERY_CHECK(UpdateFixedFile(*ring_, kListenerSlot, listener_).has_value());
-    for (unsigned i = 0; i < Program::kEventFds; ++i) {
-      event_fds_.push_back(world_.kernel().MakeEventFd().value());
-      ORRERY_CHECK(UpdateFixedFile(*ring_, kEventFdSlot + i, event_fds_.back()).has_value());
-    }
+    objects_.Make(program_, *ring_);
+    driver_.EndTurn();
+    ++turn_;
   }
 
   void ConnectFirst(unsigned number) {
     CarryOut({.kind = StepKind::kPeerConnect});
     CarryOut({.kind = StepKind::kAccept, .id = kAcceptId + number, .object = Object::kListener});
     // Once, but on a machine that is overloaded.
-    for (unsigned turn = 0; going_ && sockets_.size() == number; ++turn) {
+    for (unsigned turn = 0; going_ && objects_.sockets() == number; ++turn) {
       ORRERY_CHECK_MSG(turn < kConnectTurnsMax, "a connection that does not come");
       CarryOut({.kind = StepKind::kEnter, .amount = 1});
     }
-    if (!going_) return;
-    ORRERY_CHECK(UpdateFixedFile(*ring_, number, sockets_.back().fd).has_value());
+    if (going_) objects_.RegisterSocket(number, *ring_);
   }
 
   void WindUp() {
@@ -260,13 +146,28 @@ class Executor {
       if (silent_ && in_vain >= kInVain + kLastWaits) break;
       ORRERY_CHECK_MSG(turn < kLastTurnsMax, "operations that no cancel ends");
       if (turn % kCancelEvery == 0) CancelAll(turn);
+      // What a zero-copy send has sent is its own until it is read.
+      if (to_notify_ > 0 && turn % kCancelEvery == 0) ReadAll();
       CarryOut({.kind = StepKind::kEnter, .amount = 1});
       if (silent_) in_vain = cancelled_last_ == 0 ? in_vain + 1 : 0;
     }
-    for (size_t peer = 0; peer < peers_.size() && going_; ++peer) {
-      CarryOut({.kind = StepKind::kPeerReceive,
-                .object = static_cast<int32_t>(peer),
-                .amount = kReadAllBytes});
+    ReadAll();
+    for (int32_t peer = 0; peer < static_cast<int32_t>(Program::kDatagrams); ++peer) {
+      received_ = true;
+      for (unsigned read = 0; received_ && read < kLastReadsMax; ++read) {
+        received_ = false;
+        CarryOut({.kind = StepKind::kPeerReceiveDatagram, .object = peer});
+      }
+    }
+  }
+
+  void ReadAll() {
+    for (int32_t peer = 0; peer < static_cast<int32_t>(peers_.size()); ++peer) {
+      received_ = true;
+      for (unsigned read = 0; received_ && read < kLastReadsMax; ++read) {
+        received_ = false;
+        CarryOut({.kind = StepKind::kPeerReceive, .object = peer, .amount = kReadAllBytes});
+      }
     }
   }
 
@@ -291,22 +192,33 @@ class Executor {
   // --- Turns.
   void CarryOut(const Step& step) {
     if (!going_ || !CanCarryOut(step)) return;
+    if (IsOperation(step.kind) && RacesWithWorkers(step)) CarryOut({.kind = StepKind::kEnter});
+    if (!going_) return;
     driver_.BeginTurn({.what = ToText(step),
                        .enters = step.kind == StepKind::kEnter,
                        .waits = step.kind == StepKind::kEnter && step.amount > 0});
     if (IsOperation(step.kind)) {
       Prepare(step);
-      if (step.kind == StepKind::kShutdown) ++for_workers_;
     } else if (step.kind == StepKind::kEnter) {
       Enter(static_cast<unsigned>(step.amount));
     } else {
       CarryOutBeside(step);
     }
     driver_.EndTurn();
-    if (step.kind == StepKind::kEnter && for_workers_ > 0) AwaitWorkers();
+    if (step.kind == StepKind::kEnter && (for_workers_ > 0 || drains_)) AwaitWorkers();
     ++turn_;
-    // Submitted at once, so that only its end is in the air.
-    if (step.kind == StepKind::kShutdown) CarryOut({.kind = StepKind::kEnter});
+  }
+
+  // What workers do shows what was submitted together with it as it was before or after, and is
+  // therefore submitted first: only its end is in the air then. Operations of files take the order
+  // among themselves that workers give them, and may be cancelled at any point.
+  bool RacesWithWorkers(const Step& step) const {
+    if (!shutdown_prepared_ && !file_work_prepared_) return false;
+    const bool in_chain =
+        last_sqe_ != nullptr && (last_sqe_->flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)) != 0;
+    if (in_chain) return false;
+    const bool of_files = IsForWorker(step) && step.kind != StepKind::kShutdown;
+    return shutdown_prepared_ || !(of_files || IsCancel(step.kind));
   }
 
   PeerState* FindPeer(const Step& step) {
@@ -328,13 +240,42 @@ class Executor {
       case StepKind::kPeerClose:
       case StepKind::kPeerReset:
         return FindPeer(step) != nullptr;
+      case StepKind::kPeerSendDatagram:
+      case StepKind::kPeerReceiveDatagram:
+      case StepKind::kPeerCloseDatagram:
+        return objects_.FindDatagramPeer(static_cast<size_t>(step.object)) != nullptr;
       default:
         break;
     }
     if (!IsOperation(step.kind)) return true;
     if (queue_->space_left() == 0) return false;
-    return step.object < 0 || step.object >= Object::kEventFd ||
-           static_cast<size_t>(step.object) < sockets_.size();
+    if (HasObject(step.kind) && !objects_.Knows(step.object)) return false;
+    // Of a socket whose sends may have to wait, one at a time: what pieces they go out in is not
+    // seen (fact T4).
+    return !sends_long_ || !IsSend(step) || !IsSending(step.object);
+  }
+
+  static bool HasObject(StepKind kind) {
+    switch (kind) {
+      case StepKind::kNop:
+      case StepKind::kPollRemove:
+      case StepKind::kTimeout:
+      case StepKind::kTimeoutRemove:
+      case StepKind::kTimeoutUpdate:
+      case StepKind::kLinkTimeout:
+      case StepKind::kCancel:
+      case StepKind::kCancelAny:
+      case StepKind::kOpen:
+        return false;
+      default:
+        return true;
+    }
+  }
+
+  bool IsSending(int32_t object) const {
+    return std::any_of(operations_.begin(), operations_.end(), [&](const OperationState& other) {
+      return !other.ended && IsSend(other.step) && other.step.object == object;
+    });
   }
 
   void Observe(Observation observation) {
@@ -367,17 +308,23 @@ class Executor {
         buffers_->Publish(static_cast<size_t>(step.amount));
         return;
       case StepKind::kSignal:
-        world_.SignalEventFd(event_fds_.at(number));
+        world_.SignalEventFd(objects_.event_fd(number));
         return;
       case StepKind::kPause:
         driver_.Pause();
         return;
       case StepKind::kPeerConnect: {
-        const auto peer = world_.Connect(port_);
+        const auto peer = world_.Connect(objects_.port());
         ORRERY_CHECK(peer.has_value());
+        driver_.Connected(*peer);
         peers_.push_back({.peer = *peer});
         return;
       }
+      case StepKind::kPeerSendDatagram:
+      case StepKind::kPeerReceiveDatagram:
+      case StepKind::kPeerCloseDatagram:
+        CarryOutByDatagramPeer(step, *objects_.FindDatagramPeer(number));
+        return;
       default:
         break;
     }
@@ -397,13 +344,15 @@ class Executor {
         return;
       }
       case StepKind::kPeerReceive: {
-        conformance::PeerRead read = world_.Receive(peer.peer, static_cast<size_t>(step.amount));
+        const size_t bytes = driver_.PeerReads(number, static_cast<size_t>(step.amount));
+        conformance::PeerRead read = world_.Receive(peer.peer, bytes);
         peer.ended = read.end || read.reset;
+        received_ = !read.bytes.empty();
         Observe({.kind = Observation::Kind::kPeer,
                  .id = number,
                  .result = static_cast<int32_t>(read.bytes.size()),
                  .flags = (read.end ? 1U : 0U) | (read.reset ? 2U : 0U),
-                 .bytes = std::move(read.bytes)});
+                 .bytes = Shorten(std::move(read.bytes))});
         return;
       }
       case StepKind::kPeerShutdown:
@@ -423,9 +372,34 @@ class Executor {
     }
   }
 
+  void CarryOutByDatagramPeer(const Step& step, Objects::DatagramPeer& peer) {
+    Observation seen{.kind = Observation::Kind::kPeer,
+                     .id = kDatagramPeerId + static_cast<uint32_t>(step.object)};
+    if (step.kind == StepKind::kPeerCloseDatagram) {
+      peer.open = false;
+      world_.CloseDatagramPeer(peer.peer);
+      return;
+    }
+    if (step.kind == StepKind::kPeerSendDatagram) {
+      std::string bytes;
+      for (int32_t i = 0; i < step.amount; ++i) {
+        bytes.push_back(PeerByte(seen.id, datagram_bytes_++));
+      }
+      world_.SendDatagram(peer.peer, objects_.datagram_port(static_cast<size_t>(step.place)),
+                          bytes);
+      return;
+    }
+    const auto datagram = world_.ReceiveDatagram(peer.peer);
+    received_ = datagram.has_value();
+    seen.result = received_ ? static_cast<int32_t>(datagram->bytes.size()) : -1;
+    if (received_) seen.bytes = datagram->bytes;
+    Observe(std::move(seen));
+  }
+
   // --- The ring.
   void Enter(unsigned min_complete) {
     CutChain();
+    shutdown_prepared_ = file_work_prepared_ = false;
     for (const TimeToSet& later : times_) SetTime(later);
     times_.clear();
     const EnterResult entered =
@@ -460,264 +434,110 @@ class Executor {
                             .flags = cqe.flags};
     OperationState* const operation = Find(observation.id);
     ORRERY_CHECK_MSG(operation != nullptr, "a completion of nothing");
-    const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
-    const bool last = IsZeroCopy(operation->kind) && (operation->flags & kSkipSuccess) == 0
-                          ? (cqe.flags & IORING_CQE_F_NOTIF) != 0
-                          : !more;
-    if (last && (operation->flags & kSkipSuccess) == 0) {
-      --in_flight_;
-      if (IsZeroCopy(operation->kind)) --to_notify_;
-    }
-    if (operation->kind == StepKind::kCancelAny) cancelled_last_ = cqe.res;
-    if (operation->closes && cqe.res == -ECANCELED) {
-      sockets_[static_cast<size_t>(operation->object)].still_open = true;
-    }
-    if (operation->kind == StepKind::kShutdown) --for_workers_;
-    const bool accepts =
-        operation->kind == StepKind::kAccept || operation->kind == StepKind::kAcceptMultishot;
+    NoteEnd(*operation, cqe);
+    const Step& step = operation->step;
+    const bool accepts = step.kind == StepKind::kAccept || step.kind == StepKind::kAcceptMultishot;
     if (accepts && cqe.res >= 0) {
-      if ((operation->flags & kIntoSlot) != 0) {
-        sockets_.push_back({.slot = cqe.res});
+      if ((step.flags & kIntoSlot) != 0) {
+        (void)objects_.AddSocketInSlot(cqe.res);  // The slot is what both kernels answer.
       } else {
-        observation.result = static_cast<int32_t>(sockets_.size());
-        sockets_.push_back({.fd = cqe.res});
+        observation.result = objects_.AddSocket(cqe.res);
       }
     }
+    if (step.kind == StepKind::kOpen && cqe.res >= 0)
+      observation.result = objects_.AddFile(cqe.res);
     if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
       const auto id = static_cast<uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
       observation.bytes = buffers_->Take(id, cqe.res, (cqe.flags & kBufferMore) != 0);
-    } else if (operation->kind == StepKind::kReceive || operation->kind == StepKind::kRead) {
+    } else if (ReadsMemory(step.kind)) {
       const size_t bytes =
           std::min(operation->memory.size(), static_cast<size_t>(std::max(cqe.res, 0)));
       const auto* start = reinterpret_cast<const char*>(operation->memory.data());  // As above.
-      observation.bytes.assign(start, bytes);
+      observation.bytes = Shorten({start, bytes});
     }
     Observe(std::move(observation));
   }
 
+  void NoteEnd(OperationState& operation, const io_uring_cqe& cqe) {
+    const Step& step = operation.step;
+    const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
+    const bool skips = (step.flags & kSkipSuccess) != 0;
+    const bool notified = (cqe.flags & IORING_CQE_F_NOTIF) != 0;
+    const bool last = IsZeroCopy(step.kind) && !skips ? notified : !more;
+    operation.ended |= last || IsZeroCopy(step.kind);
+    if (last && !skips) {
+      --in_flight_;
+      if (IsZeroCopy(step.kind)) --to_notify_;
+    }
+    if (step.kind == StepKind::kCancelAny) cancelled_last_ = cqe.res;
+    if (operation.closes && cqe.res == -ECANCELED) objects_.StaysOpen(step.object);
+    if (IsForWorker(step)) --for_workers_;
+  }
+
   OperationState* Find(uint32_t id) {
-    for (auto& [known, operation] : operations_) {
-      if (known == id) return &operation;
+    for (OperationState& operation : operations_) {
+      if (operation.step.id == id) return &operation;
     }
     return nullptr;
   }
 
   void SetTime(const TimeToSet& later) {
     const auto id = static_cast<uint32_t>(later.sqe->user_data);
-    const Driver::Time when =
-        later.duration == Duration::kShort ? driver_.ShortTimeout(id) : driver_.ZeroLinkTimeout(id);
+    const bool linked = later.operation->step.kind == StepKind::kLinkTimeout;
+    const Driver::Time when = later.duration == Duration::kShort ? driver_.ShortTimeout(id)
+                              : linked                           ? driver_.ZeroLinkTimeout(id)
+                                                                 : driver_.ZeroTimeout(id);
     later.operation->time.tv_sec = when.time / kSecond;
     later.operation->time.tv_nsec = when.time % kSecond;
     if (when.absolute) later.sqe->timeout_flags |= IORING_TIMEOUT_ABS;
   }
 
-  // The descriptor or slot that the step means.
-  int NumberOf(const Step& step) const {
-    const bool fixed = (step.flags & kFixed) != 0;
-    if (step.object == Object::kListener) return fixed ? kListenerSlot : listener_;
-    if (step.object >= Object::kEventFd) {
-      const int number = step.object - Object::kEventFd;
-      return fixed ? kEventFdSlot + number : event_fds_.at(static_cast<size_t>(number));
-    }
-    const auto number = static_cast<size_t>(step.object);
-    const Socket& socket = sockets_[number];
-    if (fixed && socket.slot >= 0) return socket.slot;
-    if (fixed) return number < program_.connections ? step.object : kEmptySlot;
-    return socket.closed || socket.fd < 0 ? kNoDescriptor : socket.fd;
-  }
-
-  void Prepare(const Step& asked) {
-    Step step = asked;
-    if (step.kind == StepKind::kClose) {
-      // What became of it must be seen, to know what is left open at the end (fact L7).
-      step.flags &= ~uint32_t{kSkipSuccess};
+  void Prepare(const Step& step) {
+    operations_.push_back({.step = step});
+    OperationState& operation = operations_.back();
+    if (MustShow(step.kind)) {
+      operation.step.flags &= ~uint32_t{kSkipSuccess};
       if (chain_skips_) CutChain();
     }
-    operations_.emplace_back(
-        step.id, OperationState{.kind = step.kind, .object = step.object, .flags = step.flags});
-    OperationState& operation = operations_.back().second;
-    if ((step.flags & kSkipSuccess) == 0) {
+    const uint32_t flags = operation.step.flags;
+    if ((flags & kSkipSuccess) == 0) {
       ++in_flight_;
       if (IsZeroCopy(step.kind)) ++to_notify_;
     } else {
       silent_ = true;
     }
-    drains_ = drains_ || (step.flags & kDrain) != 0;
+    drains_ = drains_ || (flags & kDrain) != 0;
+    if (IsForWorker(step)) {
+      ++for_workers_;
+      (step.kind == StepKind::kShutdown ? shutdown_prepared_ : file_work_prepared_) = true;
+    }
     io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_->memory());
     ORRERY_CHECK(sqe != nullptr);
     std::memset(sqe, 0, sizeof *sqe);
-    PrepareSqe(step, operation, *sqe);
-    const bool has_file = !IsTimeout(step.kind) && step.kind != StepKind::kClose &&
-                          step.kind != StepKind::kCancel && step.kind != StepKind::kNop &&
-                          step.kind != StepKind::kCancelFile;
-    if (has_file && (step.flags & kFixed) != 0) sqe->flags |= IOSQE_FIXED_FILE;
-    if ((step.flags & kLink) != 0) sqe->flags |= IOSQE_IO_LINK;
-    if ((step.flags & kHardLink) != 0) sqe->flags |= IOSQE_IO_HARDLINK;
-    if ((step.flags & kSkipSuccess) != 0) sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    if ((step.flags & kDrain) != 0) sqe->flags |= IOSQE_IO_DRAIN;
+    PrepareSqe(objects_, operation, *sqe);
+    if (operation.closes) objects_.Closing(step.object);
+    NoteTime(operation, *sqe);
     last_sqe_ = sqe;
-    const bool linked = (step.flags & (kLink | kHardLink)) != 0;
-    chain_skips_ = linked && (chain_skips_ || (step.flags & kSkipSuccess) != 0);
-    sqe->user_data = step.id;
+    const bool linked = (flags & (kLink | kHardLink)) != 0;
+    chain_skips_ = linked && (chain_skips_ || (flags & kSkipSuccess) != 0);
   }
 
-  void PrepareSqe(const Step& step, OperationState& operation, io_uring_sqe& sqe) {
-    const auto amount = static_cast<uint32_t>(step.amount);
-    switch (step.kind) {
-      case StepKind::kNop:
-        ::io_uring_prep_nop(&sqe);
-        sqe.rw_flags = 1;  // Fact U12: the result is in the length.
-        sqe.len = amount;
-        return;
-      case StepKind::kAccept:
-        ::io_uring_prep_accept(&sqe, NumberOf(step), nullptr, nullptr, SOCK_CLOEXEC);
-        if ((step.flags & kIntoSlot) != 0) IntoSlot(sqe);
-        return;
-      case StepKind::kAcceptMultishot:
-        ::io_uring_prep_multishot_accept(&sqe, NumberOf(step), nullptr, nullptr, SOCK_CLOEXEC);
-        if ((step.flags & kIntoSlot) != 0) IntoSlot(sqe);
-        return;
-      case StepKind::kPoll:
-        ::io_uring_prep_poll_add(&sqe, NumberOf(step), amount);
-        return;
-      case StepKind::kPollMultishot:
-        ::io_uring_prep_poll_multishot(&sqe, NumberOf(step), amount);
-        return;
-      case StepKind::kPollRemove:
-        ::io_uring_prep_poll_remove(&sqe, amount);
-        return;
-      case StepKind::kTimeout:
-        PrepareTimeout(step, operation, sqe);
-        return;
-      case StepKind::kTimeoutRemove:
-        ::io_uring_prep_timeout_remove(&sqe, amount, 0);
-        return;
-      case StepKind::kTimeoutUpdate:
-        SetDuration(DurationOf(step), operation, sqe);
-        ::io_uring_prep_timeout_update(&sqe, &operation.time, amount, 0);
-        return;
-      case StepKind::kLinkTimeout:
-        SetDuration(DurationOf(step), operation, sqe);
-        ::io_uring_prep_link_timeout(&sqe, &operation.time, 0);
-        return;
-      case StepKind::kCancel:
-        ::io_uring_prep_cancel64(&sqe, amount,
-                                 (step.flags & kAll) != 0 ? IORING_ASYNC_CANCEL_ALL : 0);
-        return;
-      case StepKind::kCancelFile:
-        ::io_uring_prep_cancel_fd(
-            &sqe, NumberOf(step),
-            ((step.flags & kAll) != 0 ? IORING_ASYNC_CANCEL_ALL : 0U) |
-                ((step.flags & kFixed) != 0 ? IORING_ASYNC_CANCEL_FD_FIXED : 0U));
-        return;
-      case StepKind::kCancelAny:
-        ::io_uring_prep_cancel64(&sqe, 0, IORING_ASYNC_CANCEL_ANY);
-        return;
-      case StepKind::kClose:
-        PrepareClose(step, operation, sqe);
-        return;
-      case StepKind::kShutdown:
-        ::io_uring_prep_shutdown(&sqe, NumberOf(step), step.amount);
-        return;
-      default:
-        PrepareTransfer(step, operation, sqe);
-    }
+  // What became of it must be seen, to know what is open (fact L7).
+  static bool MustShow(StepKind kind) {
+    return kind == StepKind::kClose || kind == StepKind::kOpen || kind == StepKind::kAccept ||
+           kind == StepKind::kAcceptMultishot;
   }
 
-  static void IntoSlot(io_uring_sqe& sqe) {
-    sqe.file_index = IORING_FILE_INDEX_ALLOC;
-    sqe.accept_flags = 0;  // Fact A9.
-  }
-
-  // Its time, now or when it is submitted.
-  void SetDuration(Duration duration, OperationState& operation, io_uring_sqe& sqe) {
-    if (duration == Duration::kLong) operation.time.tv_sec = kLongSeconds;
-    const bool race = duration == Duration::kZero && operation.kind == StepKind::kLinkTimeout;
-    if (duration == Duration::kShort || race) times_.push_back({duration, &operation, &sqe});
-  }
-
-  void PrepareTimeout(const Step& step, OperationState& operation, io_uring_sqe& sqe) {
-    SetDuration(DurationOf(step), operation, sqe);
-    ::io_uring_prep_timeout(&sqe, &operation.time, step.flags & kTimeoutFlagsMask, 0);
-  }
-
-  void PrepareClose(const Step& step, OperationState& operation, io_uring_sqe& sqe) {
-    if ((step.flags & kFixed) != 0) {
-      ::io_uring_prep_close_direct(&sqe, static_cast<unsigned>(NumberOf(step)));
-      return;
-    }
-    const int number = NumberOf(step);
-    ::io_uring_prep_close(&sqe, number);
-    operation.closes = number != kNoDescriptor;
-    // From now on the number may become another file's.
-    sockets_[static_cast<size_t>(step.object)].closed = true;
-  }
-
-  void PrepareTransfer(const Step& step, OperationState& operation, io_uring_sqe& sqe) {
-    const int file = NumberOf(step);
-    const auto bytes = static_cast<uint32_t>(step.amount);
-    const bool event_fd = step.object >= Object::kEventFd;
-    int message_flags = 0;
-    if ((step.flags & kWaitAll) != 0) message_flags |= MSG_WAITALL;
-    if ((step.flags & kNoWait) != 0) message_flags |= MSG_DONTWAIT;
-    operation.memory.resize(event_fd ? sizeof(uint64_t) : bytes);
-    std::byte* const memory = operation.memory.data();
-    const bool out = step.kind == StepKind::kSend || step.kind == StepKind::kSendMessage ||
-                     step.kind == StepKind::kWrite || IsZeroCopy(step.kind);
-    if (out) Fill(step, operation);
-    switch (step.kind) {
-      case StepKind::kReceive:
-        ::io_uring_prep_recv(&sqe, file, memory, bytes, message_flags);
-        if ((step.flags & kPollFirst) != 0) sqe.ioprio |= IORING_RECVSEND_POLL_FIRST;
-        if ((step.flags & kBundle) != 0) sqe.ioprio |= kBundleFlag;
-        if ((step.flags & kSelect) == 0) return;
-        sqe.addr = 0;
-        sqe.flags |= IOSQE_BUFFER_SELECT;
-        sqe.buf_group = kGroup;
-        return;
-      case StepKind::kReceiveMultishot:
-        ::io_uring_prep_recv_multishot(&sqe, file, nullptr, 0, 0);
-        if ((step.flags & kBundle) != 0) sqe.ioprio |= kBundleFlag;
-        sqe.flags |= IOSQE_BUFFER_SELECT;
-        sqe.buf_group = kGroup;
-        return;
-      case StepKind::kRead:
-        ::io_uring_prep_read(&sqe, file, memory, static_cast<unsigned>(operation.memory.size()),
-                             ~uint64_t{0});
-        return;
-      case StepKind::kWrite:
-        ::io_uring_prep_write(&sqe, file, memory, static_cast<unsigned>(operation.memory.size()),
-                              ~uint64_t{0});
-        return;
-      case StepKind::kSend:
-        ::io_uring_prep_send(&sqe, file, memory, bytes, message_flags | MSG_NOSIGNAL);
-        return;
-      case StepKind::kSendZeroCopy:
-        ::io_uring_prep_send_zc(&sqe, file, memory, bytes, message_flags | MSG_NOSIGNAL, 0);
-        return;
-      case StepKind::kSendMessage:
-      case StepKind::kSendMessageZeroCopy:
-        operation.iovecs = {iovec{.iov_base = memory, .iov_len = 1},
-                            iovec{.iov_base = memory + 1, .iov_len = bytes - 1}};
-        operation.message.msg_iov = operation.iovecs.data();
-        operation.message.msg_iovlen = operation.iovecs.size();
-        ::io_uring_prep_sendmsg(&sqe, file, &operation.message,
-                                static_cast<unsigned>(message_flags | MSG_NOSIGNAL));
-        if (IsZeroCopy(step.kind)) sqe.opcode = IORING_OP_SENDMSG_ZC;
-        return;
-      default:
-        ORRERY_CHECK_MSG(false, "an operation that nobody prepares");
-    }
-  }
-
-  static void Fill(const Step& step, OperationState& operation) {
-    if (step.object >= Object::kEventFd) {
-      const auto value = static_cast<uint64_t>(step.amount);
-      std::memcpy(operation.memory.data(), &value, sizeof value);
-      return;
-    }
-    for (size_t i = 0; i < operation.memory.size(); ++i) {
-      operation.memory[i] = static_cast<std::byte>(SentByte(step.id, i));
+  // The time of a timeout, now or when it is submitted.
+  void NoteTime(OperationState& operation, io_uring_sqe& sqe) {
+    const StepKind kind = operation.step.kind;
+    const bool linked = kind == StepKind::kLinkTimeout;
+    if (!linked && kind != StepKind::kTimeout && kind != StepKind::kTimeoutUpdate) return;
+    const Duration duration = DurationOf(operation.step);
+    if (duration == Duration::kLong) {
+      operation.time.tv_sec = kLongSeconds;
+    } else if (duration == Duration::kShort || kind != StepKind::kTimeoutUpdate) {
+      times_.push_back({duration, &operation, &sqe});
     }
   }
 
@@ -725,22 +545,24 @@ class Executor {
   World& world_;
   Driver& driver_;
   // What the kernel may still write to dies after the ring.
-  std::deque<std::pair<uint32_t, OperationState>> operations_;
+  std::deque<OperationState> operations_;
   std::unique_ptr<Buffers> buffers_;
   std::unique_ptr<Ring> ring_;
   std::unique_ptr<SubmissionQueue> queue_;
   std::unique_ptr<Ring> late_ring_;  // On Linux: see AwaitWorkers().
   std::unique_ptr<SubmissionQueue> late_queue_;
-  int listener_ = -1;
-  uint16_t port_ = 0;
-  std::vector<int> event_fds_;
-  std::vector<Socket> sockets_;
+  Objects objects_;
   std::vector<PeerState> peers_;
+  size_t datagram_bytes_ = 0;  // That peers have sent.
+  bool received_ = false;      // A peer, with the last read.
   // Of the SQEs that the next Enter submits:
   std::vector<TimeToSet> times_;
   io_uring_sqe* last_sqe_ = nullptr;
-  bool chain_skips_ = false;     // The chain that it may be part of has one that hides its success.
+  bool chain_skips_ = false;  // The chain that it may be part of has one that hides its success.
+  bool shutdown_prepared_ = false;
+  bool file_work_prepared_ = false;
   size_t for_workers_ = 0;       // Operations of workers whose end was not seen.
+  bool sends_long_ = false;      // Sends of the program may be short, or have to wait.
   bool silent_ = false;          // Something that may end without a completion was submitted.
   bool drains_ = false;          // Something may hold back what comes after it.
   int32_t cancelled_last_ = -1;  // What the last cancel of everything found.
@@ -775,6 +597,9 @@ class Recorder final : public Driver {
   Nanoseconds WaitBound(bool last) override { return last ? kRealLastWait : kRealWait; }
   Time ShortTimeout(uint32_t) override { return {.time = kRealShort}; }
   Time ZeroLinkTimeout(uint32_t) override { return {}; }
+  Time ZeroTimeout(uint32_t) override { return {}; }
+  size_t PeerReads(uint32_t, size_t bytes_max) override { return bytes_max; }
+  void Connected(World::Peer) override {}
   void Pause() override { Sleep(kRealPause); }
 
  private:

@@ -16,6 +16,10 @@ namespace orrery::acceptor {
 
 // From here on: the ids of the cancels of everything, behind the program.
 inline constexpr uint32_t kCancelId = 2'000'000;
+// From here on: how observations call peers that exchange datagrams.
+inline constexpr uint32_t kDatagramPeerId = 1000;
+// A send of no more never has to wait while its peer has read everything.
+inline constexpr int32_t kShortSendMax = 1000;
 
 class Driver {
  public:
@@ -31,14 +35,19 @@ class Driver {
   // How long an Enter that waits does so at most. `last`: for an acknowledgement of a
   // peer, which it may delay.
   virtual Nanoseconds WaitBound(bool last) = 0;
-  // When a timeout that this Enter submits is to fire: of a short one, and of a linked one of no
-  // time at all.
+  // A peer has connected.
+  virtual void Connected(conformance::World::Peer peer) = 0;
+  // Peer `number` reads: how much of it at most.
+  virtual size_t PeerReads(uint32_t number, size_t bytes_max) = 0;
+  // When a timeout that this Enter submits is to fire: of a short one, and of one of no time at
+  // all, linked or not.
   struct Time {
     Nanoseconds time = 0;
     bool absolute = false;
   };
   virtual Time ShortTimeout(uint32_t id) = 0;
   virtual Time ZeroLinkTimeout(uint32_t id) = 0;
+  virtual Time ZeroTimeout(uint32_t id) = 0;
   // Lets more time pass than a short timeout takes.
   virtual void Pause() = 0;
 };

@@ -9,6 +9,7 @@
 #include "kernel_model/choice.h"
 #include "sim/odometer.h"
 #include "tests/acceptor/executor.h"
+#include "tests/acceptor/generator.h"
 #include "tests/acceptor/program.h"
 #include "tests/acceptor/surroundings.h"
 #include "tests/acceptor/trace.h"
@@ -56,6 +57,9 @@ class Scribe final : public Driver {
   Nanoseconds WaitBound(bool) override { return kWait; }
   Time ShortTimeout(uint32_t) override { return {.time = kWait}; }
   Time ZeroLinkTimeout(uint32_t) override { return {}; }
+  Time ZeroTimeout(uint32_t) override { return {}; }
+  void Connected(conformance::World::Peer) override {}
+  size_t PeerReads(uint32_t, size_t bytes_max) override { return bytes_max; }
   void Pause() override {}
 
   const std::string& outcome() const { return outcome_; }

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "gtest/gtest.h"
+#include "tests/acceptor/generator.h"
 
 namespace orrery::acceptor {
 namespace {
