@@ -824,6 +824,20 @@ TEST_P(Datagrams, E11_AnUnconnectedOneIsShutDownWithAnError) {
   kernel().Close(fd);
 }
 
+TEST_P(Datagrams, E11_AReceiveBehindAShutdownIsTriedInVainFirst) {
+  const int fd = BoundSocket();
+  ASSERT_TRUE(queue().Shutdown(File::Descriptor(fd), SHUT_RD, Id(1)));
+  EXPECT_THAT(AwaitOne(), Final(1, -ENOTCONN));
+  std::array<std::byte, 8> memory{};
+  Receive(2, fd, memory);
+  Submit();
+  if (deferred()) {
+    EXPECT_THAT(Visible(), testing::IsEmpty());
+  }
+  EXPECT_THAT(AwaitOne(), Final(2, 0));
+  kernel().Close(fd);
+}
+
 TEST_P(Datagrams, E12_APortHasOneSocket) {
   const int one = BoundSocket();
   const int other = Socket();

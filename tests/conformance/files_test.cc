@@ -459,6 +459,18 @@ TEST_P(Files, C10_ASyncIsCancelledOrDone) {
   }
 }
 
+TEST_P(Files, C14_WhatAWorkerIsAtIsNotCounted) {
+  const int fd = CreateWith("file", "text");
+  AddFsync(1, fd);
+  Submit();
+  std::vector<Seen> all = Visible();
+  io_uring_sqe& cancel = Raw(IORING_OP_ASYNC_CANCEL, 2);
+  cancel.addr = Id(1).Pack();
+  cancel.cancel_flags = IORING_ASYNC_CANCEL_ALL;
+  for (const Seen& seen : Await(2 - all.size())) all.push_back(seen);
+  EXPECT_EQ(ResultOf(all, 2), ResultOf(all, 1) == -ECANCELED ? 1 : 0);
+}
+
 TEST_P(Files, C10_AReadIsCancelledOrDone) {
   const int fd = CreateWith("file", "text");
   std::array<std::byte, 4> bytes{};

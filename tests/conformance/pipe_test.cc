@@ -313,6 +313,24 @@ TEST_P(Pipes, J4_EachEndDoesOneThing) {
   CloseBoth(pipe);
 }
 
+TEST_P(Pipes, J4_TheWrongEndIsRefusedAtOnce) {
+  const Ends pipe = Pipe();
+  Write(1, pipe.read, "abc");
+  Nop(2);
+  EXPECT_THAT(Await(2), testing::ElementsAre(Final(1, -EBADF), Final(2, 0)));
+  CloseBoth(pipe);
+}
+
+TEST_P(Pipes, J4_ABufferIsLookedForBeforeTheEndIs) {
+  const Ends pipe = Pipe();
+  (void)UseEmptyGroup(kGroup, 2, 8);
+  ReadIntoGroup(1, pipe.write, 0);
+  EXPECT_THAT(AwaitOne(), Final(1, -ENOBUFS));
+  ReadMultishot(2, pipe.write);
+  EXPECT_THAT(AwaitOne(), Final(2, -ENOBUFS));
+  CloseBoth(pipe);
+}
+
 TEST_P(Pipes, J5_APollSeesBytesAndTheEnd) {
   const Ends pipe = Pipe();
   ASSERT_TRUE(queue().PollMultishot(File::Descriptor(pipe.read), POLLIN, Id(1)));

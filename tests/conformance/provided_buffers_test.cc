@@ -249,6 +249,21 @@ TEST_P(ProvidedBuffers, B14_WhoWaitedTakesNoMoreThanTheBufferItHadChosen) {
   }
 }
 
+TEST_P(ProvidedBuffers, B6_OnAWorkerTheEndTakesABuffer) {
+  const Connection connection = Connect();
+  (void)UseBuffers(7, 2, 8);
+  world().ShutdownWrite(connection.peer);
+  ASSERT_TRUE(world().AwaitHangup(connection.fd));
+  Add(1, [&](io_uring_sqe* sqe) {
+    ::io_uring_prep_recv(sqe, connection.fd, nullptr, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT | IOSQE_ASYNC;
+    sqe->buf_group = 7;
+  });
+  const Seen end = AwaitOne();
+  EXPECT_THAT(end, Final(1, 0));
+  EXPECT_EQ(end.buffer(), 0);
+}
+
 TEST_P(ProvidedBuffers, B6_OnAWorkerTheBufferIsTakenBeforeTheWait) {
   const Connection connection = Connect();
   BufferGroup& buffers = UseBuffers(7, 2, 8);
