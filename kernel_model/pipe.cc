@@ -72,8 +72,9 @@ Attempt ReadMultishot(RingCore& ring, Request& request) {
         !ring.PostMore(request, attempt.result, attempt.flags, attempt.buffer)) {
       return attempt;
     }
-    // What is more is for its task work.
+    // What is more is for its task work, which looks before it tries (io_poll_check_events()).
     if (request.state != RequestState::kArmed) return Attempt::Wait();
+    if ((PipeReadiness(*request.file) & request.wait_events) == 0) return Attempt::Wait();
   }
 }
 

@@ -211,6 +211,7 @@ Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group, 
         StopUnknown("incremental buffers that are taken for nothing, group", group.group());
       }
       const HandedBuffer whole = group.HandOver(0);
+      request.total_bytes = length;
       return Attempt::Done(taken.bytes, whole.flags, whole);
     }
     group.PutBack();  // Fact B4.

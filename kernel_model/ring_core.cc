@@ -726,9 +726,8 @@ void RingCore::EndWork(Request& request, int32_t result) {
 }
 
 void RingCore::LeaveWorker(Request& request) {
-  const bool untried = IsUntried(request);
+  if (IsUntried(request)) StartItsTimeout(request);  // Fact Q5: too late.
   EndLater(request, request.result, /*forced=*/true);
-  if (untried) StartItsTimeout(request);  // Fact Q5: too late.
 }
 
 void RingCore::OnTimer(Request& request) {

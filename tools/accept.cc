@@ -248,7 +248,7 @@ int main(int argc, char** argv) {
                  "What programs may be about, a sum of: 1 links, 2 zero copy, 4 accepting into "
                  "slots, 8 bundles, 16 incremental buffers, 32 drains, 64 pipes, 128 files, 256 "
                  "datagrams, 512 long sends, 1024 reads into provided buffers. Default: all but "
-                 "drains.");
+                 "drains and long sends.");
   app.add_option("--budget", arguments.budget, "Runs of the model for one program.");
   CLI::Option* const file =
       app.add_option("--program", arguments.program, "A program as --write leaves it, instead.");

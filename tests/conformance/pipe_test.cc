@@ -313,6 +313,18 @@ TEST_P(Pipes, J4_EachEndDoesOneThing) {
   CloseBoth(pipe);
 }
 
+TEST_P(Pipes, M15_TheLastBufferDoesNotEndAMultishot) {
+  const Ends pipe = Pipe();
+  (void)UseBuffers(kGroup, 1, 8);
+  ReadMultishot(1, pipe.read);
+  Write(2, pipe.write, "abc");
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(2, 3), More(1, 3)));
+  ExpectQuiet();
+  Write(3, pipe.write, "d");
+  EXPECT_THAT(Await(2), UnorderedElementsAre(Final(3, 1), Final(1, -ENOBUFS)));
+  CloseBoth(pipe);
+}
+
 TEST_P(Pipes, J4_TheWrongEndIsRefusedAtOnce) {
   const Ends pipe = Pipe();
   Write(1, pipe.read, "abc");
