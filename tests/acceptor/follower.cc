@@ -258,6 +258,9 @@ uint64_t Follower::AskOfWorker(uint64_t entity, uint64_t ordinal) {
     while (before > turn_ && !reading_.trace.turns[before].enters) --before;
     add_behind(before);
     if (before + 1 < shown) add_behind(shown - 1);
+    // Or in its wait, which something else had ended.
+    if (reading_.trace.turns[before].waits)
+      add(begin_of(before) + kPerLook, begin_of(before) + kWait);
   }
   if (known) {
     add(begin_of(shown), begin_of(shown) + kWait);
