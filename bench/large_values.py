@@ -46,7 +46,7 @@ def main():
         os.sched_setaffinity(0, set(cores[1:]))
     binary = os.path.abspath(options.server)
     commands = {"redis": ["redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]}
-    commands |= {name: [binary, "--port", "{port}", *arguments] for name, arguments in CONFIGURATIONS.items()}
+    commands |= {name: [binary, "--port", "{port}", "--shards", "1", *arguments] for name, arguments in CONFIGURATIONS.items()}
     servers = []
     print(f"{options.clients} connections, {options.keys} keys, {options.rounds} rounds, medians; "
           f"servers on {'a core of their own' if pin else 'any core'}")

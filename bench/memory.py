@@ -92,7 +92,7 @@ def main():
         parser.error("redis-server is not installed (Debian: redis-server)")
 
     commands = {
-        "orrery": [os.path.abspath(options.server), "--port", "{port}"],
+        "orrery": [os.path.abspath(options.server), "--port", "{port}", "--shards", "1"],
         "redis": ["redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
     }
     resident = {}

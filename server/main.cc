@@ -198,6 +198,9 @@ int Main(int argc, char** argv, Host& host) {
   ShardOptions& options = serve.shard;
   RingOptions& ring_options = serve.threads.ring;
   options.listen.port = 6379;
+  if (host.allows_threads()) {
+    serve.threads.shards = std::min(kShardsMax, static_cast<unsigned>(UsableCores().size()));
+  }
   app.add_option("--bind", options.listen.address, "Numeric IPv4 or IPv6 address to listen on")
       ->type_name("ADDRESS");
   app.add_option("--port", options.listen.port, "TCP port to listen on; 0 picks a free one")
@@ -209,7 +212,8 @@ int Main(int argc, char** argv, Host& host) {
   app.add_option("--unixsocket", serve.unix_listen.path, "A UNIX socket to listen on as well")
       ->type_name("PATH");
   app.add_option("--shards", serve.threads.shards,
-                 "Threads that serve clients, each with its part of the keys")
+                 "Threads that serve clients, each with its part of the keys; unless said, as many "
+                 "as cores may be used")
       ->check(CLI::Range(1u, kShardsMax).description(""))
       ->type_name("N");
   app.add_flag("--pin", serve.threads.pin, "Keep each thread to a core of its own");

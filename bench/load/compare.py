@@ -47,7 +47,7 @@ def commands(options, workload):
     if workload.has_small_values:
         bits = max(18, (2 * workload.keys - 1).bit_length())
         found["floor+table"] = f"{floor} --table --table-bits {bits}"
-    found["orrery"] = f"{options.server} --port {{port}} --maxclients 20000 {options.server_options}"
+    found["orrery"] = f"{options.server} --port {{port}} --maxclients 20000 --shards {options.shards} {options.server_options}"
     for peer in ("redis-server", "valkey-server"):
         if shutil.which(peer) and not options.no_peers:
             found[peer.removesuffix("-server")] = (
@@ -165,6 +165,7 @@ def main():
     parser.add_argument("--floor", default=os.environ.get("ORRERY_FLOOR"), metavar="PATH", help="the floor's binary")
     parser.add_argument("--generator", default=os.environ.get("ORRERY_GENERATOR"), metavar="PATH",
                         help="the load generator's binary")
+    parser.add_argument("--shards", type=int, default=1, help="threads of orrery-server (%(default)s)")
     parser.add_argument("--server-options", default="", metavar="TEXT", help="more options of orrery-server")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND",
                         help="another server; {port} in the command stands for its port; may be repeated")

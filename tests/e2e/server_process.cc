@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -168,6 +169,10 @@ std::unique_ptr<ServerProcess> ServerProcess::StartOrrery(const std::vector<std:
   if (pipe2(output, O_CLOEXEC) != 0) return nullptr;
   std::unique_ptr<ServerProcess> server(new ServerProcess);
   std::vector<std::string> words = {kOrrery, "--port", "0"};
+  // The same on every machine.
+  if (std::find(options.begin(), options.end(), "--shards") == options.end()) {
+    words.insert(words.end(), {"--shards", "1"});
+  }
   words.insert(words.end(), options.begin(), options.end());
   const bool spawned = server->Spawn(std::move(words), output[1]);
   close(output[1]);

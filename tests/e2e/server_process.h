@@ -50,6 +50,7 @@ class ServerProcess {
  public:
   // Null when it does not start; the reason is on the standard error stream.
   static std::unique_ptr<ServerProcess> StartRedis(const std::vector<std::string>& options);
+  // With one shard, unless "--shards" is among the options.
   static std::unique_ptr<ServerProcess> StartOrrery(const std::vector<std::string>& options);
   // Whether redis-server is installed.
   static bool HasRedis();
