@@ -49,4 +49,6 @@ bool IsLocal(std::string_view address) {
          address.starts_with("[::ffff:127.");
 }
 
+bool IsUnixClient(std::string_view address) { return address.ends_with(":0"); }
+
 }  // namespace orrery::server

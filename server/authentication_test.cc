@@ -56,5 +56,13 @@ TEST(AuthenticationTest, LoopbackIsLocal) {
   }
 }
 
+TEST(AuthenticationTest, OnlyUnixClientsHavePortZero) {
+  EXPECT_TRUE(IsUnixClient("/run/orrery.sock:0"));
+  EXPECT_TRUE(IsUnixClient("orrery.sock:0"));
+  EXPECT_FALSE(IsUnixClient("10.0.0.1:10"));
+  EXPECT_FALSE(IsUnixClient("[::2]:50"));
+  EXPECT_FALSE(IsUnixClient(""));
+}
+
 }  // namespace
 }  // namespace orrery::server

@@ -211,7 +211,7 @@ bool Shard::MustDeny(Client& client) {
   if (!MayDeny(context_.config)) return false;
   FindAddresses(client);
   // One whose peer has gone, or whose address cannot be asked, is not known to be local.
-  return !IsLocal(client.address);
+  return !IsLocal(client.address) && !IsUnixClient(client.address);
 }
 
 void Shard::Receive(Connection& connection, Session& session, std::string_view data) {

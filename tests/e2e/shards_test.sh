@@ -65,6 +65,11 @@ done
 stop_server
 [ -e "$socket" ] && fail "the socket's file is still there"
 
+# Who comes by the UNIX socket is not from another machine.
+start_server --shards=1 --bind 0.0.0.0 --unixsocket="$socket"
+expect "the UNIX socket in protected mode" "PONG" "$(timeout 20 redis-cli -s "$socket" PING)"
+stop_server
+
 # Stopped in the middle of a load, it ends as well.
 start_server --shards=3
 timeout 60 redis-benchmark -h 127.0.0.1 -p "$port" -t set -c 50 -P 32 -n 100000000 -r 100000 -q >/dev/null 2>&1 &
