@@ -22,6 +22,7 @@ std::span<const CommandSpec> DumpCommands();           // commands_dump.cc
 std::span<const CommandSpec> PubSubCommands();         // commands_pubsub.cc
 std::span<const CommandSpec> TransactionCommands();    // commands_transaction.cc
 std::span<const CommandSpec> ServerCommands();         // commands_server.cc
+std::span<const CommandSpec> SlowLogCommands();        // commands_slowlog.cc
 std::span<const CommandSpec> ConfigCommands();         // commands_config.cc
 std::span<const CommandSpec> IntrospectionCommands();  // commands_introspection.cc
 

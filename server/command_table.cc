@@ -22,24 +22,58 @@ uint64_t ToLowerWord(uint64_t word) {
   return word | (letters >> 2);
 }
 
+// Whether it takes more for more data, and not only for more keys given to it.
+bool DependsOnData(const CommandSpec& spec) {
+  const bool by_keys_given =
+      spec.keys.last < 0 && spec.complexity.find("number of keys") != std::string_view::npos;
+  return !spec.complexity.starts_with("O(1)") && !by_keys_given;
+}
+
 // Whether this call is one of those that are timed.
 bool IsTimed(const CommandSpec& spec, ServerContext& server) {
-  if (server.host == nullptr) return false;
   const bool is_due = --server.calls_to_timed_one == 0;
   if (is_due) server.calls_to_timed_one = ServerStats::kTimedOneIn;
   return is_due || server.stats.commands[spec.number].calls < ServerStats::kTimedFirst;
 }
 
+// Whether the slow log has to know how long this call takes: where it cannot take as long as a slow
+// one, it has not (docs/decisions/0016-the-slow-log.md).
+bool IsWatched(const CommandCall& call) {
+  constexpr int64_t kWatchesAllBelowUs = 1000;
+  constexpr size_t kManyArguments = 64;
+  const int64_t from_us = call.server.config.slow_from_us;
+  if (from_us < 0 || (call.spec.flags & kSkipSlowlog) != 0) return false;
+  return call.spec.may_be_slow || call.size() >= kManyArguments || from_us < kWatchesAllBelowUs;
+}
+
+void KeepIfSlow(const CommandCall& call, Nanoseconds took) {
+  ServerContext& server = call.server;
+  const int64_t from_us = server.config.slow_from_us;  // The call may have changed it.
+  if (from_us < 0 || took / kMicrosecond < from_us) return;
+  Client& client = call.client;
+  if (client.address.empty()) server.host->FindAddresses(client);
+  server.slow_log.Add({.at_us = server.now_us,
+                       .took = took,
+                       .arguments = KeptArguments(call.arguments),
+                       .client_address = client.address,
+                       .client_name = client.names != nullptr ? client.names->name : ""},
+                      server.config.slow_commands_max);
+}
+
 // Calls the handler, if need be with a look at the clock before and after.
 void RunHandler(CommandCall& call) {
   ServerContext& server = call.server;
-  if (!IsTimed(call.spec, server)) [[likely]] {
+  const bool watched = IsWatched(call);
+  const bool timed = IsTimed(call.spec, server);
+  if ((!timed && !watched) || server.host == nullptr) [[likely]] {
     call.spec.handler(call);
     return;
   }
   const Nanoseconds start = server.host->MonotonicNow();
   call.spec.handler(call);
-  server.stats.commands[call.spec.number].AddTime(server.host->MonotonicNow() - start);
+  const Nanoseconds took = server.host->MonotonicNow() - start;
+  if (timed) server.stats.commands[call.spec.number].AddTime(took);
+  if (watched) KeepIfSlow(call, took);
 }
 
 }  // namespace
@@ -85,7 +119,7 @@ CommandTable::CommandTable() {
        {ConnectionCommands(), ClientCommands(), StringCommands(), CounterCommands(), LcsCommands(),
         BitCommands(), BitFieldCommands(), KeyCommands(), ExpiryCommands(), ScanCommands(),
         ObjectCommands(), DumpCommands(), PubSubCommands(), TransactionCommands(), ServerCommands(),
-        ConfigCommands(), IntrospectionCommands()}) {
+        SlowLogCommands(), ConfigCommands(), IntrospectionCommands()}) {
     specs_.insert(specs_.end(), family.begin(), family.end());
   }
   const size_t commands = specs_.size();
@@ -98,6 +132,7 @@ CommandTable::CommandTable() {
   for (size_t i = 0; i < specs_.size(); ++i) {
     CommandSpec& spec = specs_[i];
     spec.number = static_cast<uint32_t>(i);
+    spec.may_be_slow |= DependsOnData(spec);
     spec.subcommands = {specs_.data() + next_subcommand, spec.subcommands.size()};
     next_subcommand += spec.subcommands.size();
     if (i < commands) commands_.push_back(&spec);

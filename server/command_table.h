@@ -97,6 +97,8 @@ struct CommandSpec {
   std::string_view name;
   // Given by the table: of all commands and subcommands, from 0.
   uint32_t number = 0;
+  // A few arguments can make it take long. The table knows most of them by their complexity.
+  bool may_be_slow = false;
   // How many arguments, the name included; at least -arity when negative.
   int arity = 0;
   uint32_t flags = 0;

@@ -97,8 +97,10 @@ TEST_F(CommandTableTest, CommandList) {
   EXPECT_EQ(Run("COMMAND LIST FILTERBY module foo"), "*0\r\n");
   EXPECT_EQ(Run("COMMAND LIST FILTERBY aclcat foo"), "*0\r\n");
   EXPECT_EQ(Run("COMMAND LIST FILTERBY aclcat admin"),
-            "*10\r\n$11\r\nclient|kill\r\n$11\r\nclient|list\r\n$15\r\nclient|no-evict\r\n$12\r\n"
-            "client|pause\r\n$14\r\nclient|unpause\r\n$5\r\ndebug\r\n$10\r\nconfig|get\r\n$16\r\n"
+            "*14\r\n$11\r\nclient|kill\r\n$11\r\nclient|list\r\n$15\r\nclient|no-evict\r\n$12\r\n"
+            "client|pause\r\n$14\r\nclient|unpause\r\n$5\r\ndebug\r\n$8\r\nshutdown\r\n"
+            "$11\r\nslowlog|get\r\n$11\r\nslowlog|len\r\n$13\r\nslowlog|reset\r\n"
+            "$10\r\nconfig|get\r\n$16\r\n"
             "config|resetstat\r\n$14\r\nconfig|rewrite\r\n$10\r\nconfig|set\r\n");
   EXPECT_EQ(Run("COMMAND LIST foo"), "-ERR syntax error\r\n");
   EXPECT_EQ(Run("COMMAND LIST FILTERBY foo bar"), "-ERR syntax error\r\n");

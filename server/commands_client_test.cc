@@ -14,6 +14,7 @@ class ClientCommandsTest : public testing::Test, public ServerHost {
  protected:
   ClientCommandsTest() { server_.context.host = this; }
 
+  void Shutdown() override {}
   void Configure(const ServerConfig&) override {}
   void Kill(Client& client) override { killed_.push_back(client.id); }
   void FindAddresses(Client& client) override {

@@ -11,6 +11,7 @@
 #include "server/command_families.h"
 #include "server/command_support.h"
 #include "server/config.h"
+#include "server/config_store.h"
 #include "server/gather.h"
 #include "server/text.h"
 
@@ -144,7 +145,14 @@ class ResetStatGather final : public Gather {
 void ConfigResetStat(CommandCall& call) { RunGather<ResetStatGather>(call, GatherOrder::kAtOnce); }
 
 void ConfigRewrite(CommandCall& call) {
-  call.reply.Error("ERR The server is running without a config file");
+  ConfigStore* store = call.server.config_store;
+  if (store == nullptr) {
+    call.reply.Error("ERR The server is running without a config file");
+  } else if (const auto rewritten = store->Rewrite(call.server.config); !rewritten) {
+    call.reply.Error("ERR Rewriting config file: " + rewritten.error());
+  } else {
+    call.reply.Ok();
+  }
 }
 
 void ConfigHelp(CommandCall& call) {

@@ -20,6 +20,7 @@ class PubSubCommandsTest : public testing::Test, public ServerHost {
   }
 
   void Kill(Client&) override {}
+  void Shutdown() override {}
   void Configure(const ServerConfig&) override {}
   bool Push(Client& client, PushMessage& message) override {
     message.AppendTo(sessions_.at(client.id)->output(), client.version);

@@ -240,6 +240,7 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .summary = "Return a random key from the keyspace",
      .complexity = "O(1)"},
     {.name = "scan",
+     .may_be_slow = true,  // With a large COUNT.
      .arity = -2,
      .flags = kReadOnly,
      .categories = kCategoryKeyspace,

@@ -102,6 +102,55 @@ void SwapDb(CommandCall& call) {
   }
 }
 
+// --- SHUTDOWN
+
+struct ShutdownOptions {
+  bool no_save = false;
+  bool save = false;
+  bool force = false;
+  bool abort = false;
+};
+
+// On nothing the error has been replied.
+std::optional<ShutdownOptions> ShutdownOptionsOrReply(CommandCall& call) {
+  ShutdownOptions options;
+  bool now = false;  // There are no replicas to wait for.
+  for (size_t i = 1; i < call.size(); ++i) {
+    bool* const option = EqualsIgnoreCase(call[i], "nosave")  ? &options.no_save
+                         : EqualsIgnoreCase(call[i], "save")  ? &options.save
+                         : EqualsIgnoreCase(call[i], "now")   ? &now
+                         : EqualsIgnoreCase(call[i], "force") ? &options.force
+                         : EqualsIgnoreCase(call[i], "abort") ? &options.abort
+                                                              : nullptr;
+    if (option == nullptr) {
+      call.reply.Error(kSyntaxError);
+      return std::nullopt;
+    }
+    *option = true;
+  }
+  const bool others = options.no_save || options.save || now || options.force;
+  if ((options.abort && others) || (options.no_save && options.save)) {
+    call.reply.Error(kSyntaxError);
+    return std::nullopt;
+  }
+  return options;
+}
+
+// The client sees the end of the stream instead of a reply.
+void Shutdown(CommandCall& call) {
+  const std::optional<ShutdownOptions> options = ShutdownOptionsOrReply(call);
+  if (!options) return;
+  if (options->abort) {
+    // Who could say so gets no more than its replies once it has begun.
+    call.reply.Error("ERR No shutdown in progress.");
+  } else if (options->save && !options->force) {
+    call.reply.Error("ERR Errors trying to SHUTDOWN: data lives in memory only, use NOSAVE.");
+  } else {
+    call.client.closing = true;
+    if (call.server.host != nullptr) call.server.host->Shutdown();
+  }
+}
+
 // As a Redis answers that was not started for debugging.
 void Debug(CommandCall& call) {
   if (call.client.in_multi()) call.client.transaction->refused = true;
@@ -188,6 +237,15 @@ constexpr auto kCommands = std::to_array<CommandSpec>({
      .group = "server",
      .since = "5.0.0",
      .summary = "Display some computer art and the Redis version"},
+    {.name = "shutdown",
+     .arity = -1,
+     .flags = kAdmin | kNoScript | kLoading | kStale | kNoMulti | kAllowBusy,
+     .handler = Shutdown,
+     .group = "server",
+     .since = "1.0.0",
+     .summary = "Synchronously save the dataset to disk and then shut down the server",
+     .complexity = "O(N) when saving, where N is the total number of keys in all databases when "
+                   "saving data, otherwise O(1)"},
     {.name = "swapdb",
      .arity = 3,
      .flags = kWrite | kFast,

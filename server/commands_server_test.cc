@@ -139,6 +139,32 @@ TEST_F(ServerCommandsTest, OverTheLimitOfMemoryNothingGrows) {
   EXPECT_EQ(Run("SET c 1"), "+OK\r\n");
 }
 
+class ShutdownTest : public ServerCommandsTest, public ServerHost {
+ protected:
+  ShutdownTest() { server_.context.host = this; }
+  void Kill(Client&) override {}
+  void Configure(const ServerConfig&) override {}
+  void Shutdown() override { ++shutdowns_; }
+  bool Push(Client&, PushMessage&) override { return false; }
+  void FindAddresses(Client&) override {}
+  ClientMemory MemoryOf(const Client&) const override { return {}; }
+  ProcessUsage Usage() override { return {}; }
+  Nanoseconds MonotonicNow() override { return 0; }
+
+  int shutdowns_ = 0;
+};
+
+TEST_F(ShutdownTest, HasNoReplyUnlessItIsRefused) {
+  EXPECT_EQ(Run("SHUTDOWN SAVE"),
+            "-ERR Errors trying to SHUTDOWN: data lives in memory only, use NOSAVE.\r\n");
+  EXPECT_EQ(Run("SHUTDOWN ABORT"), "-ERR No shutdown in progress.\r\n");
+  EXPECT_EQ(Run("SHUTDOWN NOSAVE SAVE"), "-ERR syntax error\r\n");
+  EXPECT_EQ(shutdowns_, 0);
+  EXPECT_EQ(session_.Send("SHUTDOWN NOSAVE NOW\r\nPING\r\n"), ProcessEnd::kClosing);
+  EXPECT_EQ(session_.Take(), "");
+  EXPECT_EQ(shutdowns_, 1);
+}
+
 TEST_F(ServerCommandsTest, InfoHasSections) {
   Run("SET a 1 EX 100");
   Run("GET a");

@@ -103,23 +103,29 @@ Error SetText(ServerConfig& config, std::string_view value) {
 }
 
 template <auto kMember, uint64_t kLow, uint64_t kHigh>
-constexpr ConfigParameter Memory(std::string_view name) {
-  return {.name = name, .get = GetNumber<kMember>, .set = SetMemory<kMember, kLow, kHigh>};
+constexpr ConfigParameter Memory(std::string_view name, std::string_view summary) {
+  return {.name = name,
+          .summary = summary,
+          .get = GetNumber<kMember>,
+          .set = SetMemory<kMember, kLow, kHigh>};
 }
 
 template <auto kMember, int64_t kLow, int64_t kHigh>
-constexpr ConfigParameter Integer(std::string_view name) {
-  return {.name = name, .get = GetNumber<kMember>, .set = SetInteger<kMember, kLow, kHigh>};
+constexpr ConfigParameter Integer(std::string_view name, std::string_view summary) {
+  return {.name = name,
+          .summary = summary,
+          .get = GetNumber<kMember>,
+          .set = SetInteger<kMember, kLow, kHigh>};
 }
 
 template <auto kMember>
-constexpr ConfigParameter Switch(std::string_view name) {
-  return {.name = name, .get = GetSwitch<kMember>, .set = SetSwitch<kMember>};
+constexpr ConfigParameter Switch(std::string_view name, std::string_view summary) {
+  return {.name = name, .summary = summary, .get = GetSwitch<kMember>, .set = SetSwitch<kMember>};
 }
 
 template <auto kMember>
-constexpr ConfigParameter Text(std::string_view name) {
-  return {.name = name, .get = GetText<kMember>, .set = SetText<kMember>};
+constexpr ConfigParameter Text(std::string_view name, std::string_view summary) {
+  return {.name = name, .summary = summary, .get = GetText<kMember>, .set = SetText<kMember>};
 }
 
 constexpr ConfigParameter AtStartOnly(ConfigParameter parameter) {
@@ -143,6 +149,24 @@ Error SetClientsMax(ServerConfig& config, std::string_view value) {
            std::to_string(kClientsMaxHighest);
   }
   config.clients_max = wanted.clients_max;
+  return std::nullopt;
+}
+
+// Octal, as chmod(1) has it.
+std::string GetPermissions(const ServerConfig& config) {
+  std::array<char, 12> text;
+  const auto end =
+      std::to_chars(text.data(), text.data() + text.size(), config.unix_permissions, 8).ptr;
+  return {text.data(), end};
+}
+
+Error SetPermissions(ServerConfig& config, std::string_view value) {
+  uint32_t permissions = 0;
+  const char* end = value.data() + value.size();
+  const auto [stop, error] = std::from_chars(value.data(), end, permissions, 8);
+  if (error != std::errc() || stop != end) return "argument couldn't be parsed as an octal number";
+  if (permissions > 0777) return "argument must be between 0 and 777 inclusive";
+  config.unix_permissions = permissions;
   return std::nullopt;
 }
 
@@ -222,31 +246,57 @@ constexpr std::string_view kNoEviction = "noeviction";
 constexpr std::string_view kOneDatabase = "1";
 
 template <const std::string_view& kOnlyValue>
-constexpr ConfigParameter OnlyValue(std::string_view name) {
-  return {.name = name, .get = GetOnlyValue<kOnlyValue>, .set = SetOnlyValue<kOnlyValue>};
+constexpr ConfigParameter OnlyValue(std::string_view name, std::string_view summary) {
+  return {.name = name,
+          .summary = summary,
+          .get = GetOnlyValue<kOnlyValue>,
+          .set = SetOnlyValue<kOnlyValue>};
 }
 
-constexpr uint64_t kInt64Max = std::numeric_limits<int64_t>::max();
+constexpr int64_t kInt64Max = std::numeric_limits<int64_t>::max();
 constexpr int64_t kIntMax = std::numeric_limits<int32_t>::max();
 
 constexpr auto kParameters = std::to_array<ConfigParameter>({
-    OnlyValue<kNo>("appendonly"),
-    AtStartOnly(Text<&ServerConfig::bind>("bind")),
-    {.name = "client-output-buffer-limit", .get = GetOutputLimits, .set = SetOutputLimits},
-    Memory<&ServerConfig::input_bytes_max, 1 * kMiB, kInt64Max>("client-query-buffer-limit"),
-    AtStartOnly(OnlyValue<kOneDatabase>("databases")),
-    {.name = "maxclients", .get = GetNumber<&ServerConfig::clients_max>, .set = SetClientsMax},
-    Memory<&ServerConfig::memory_bytes_max, 0, std::numeric_limits<uint64_t>::max()>("maxmemory"),
-    OnlyValue<kNoEviction>("maxmemory-policy"),
-    AtStartOnly(Integer<&ServerConfig::port, 0, 65535>("port")),
+    OnlyValue<kNo>("appendonly", "Whether a log is kept"),
+    AtStartOnly(Text<&ServerConfig::bind>("bind", "Numeric IPv4 or IPv6 address to listen on")),
+    {.name = "client-output-buffer-limit",
+     .summary = "What may wait for a client: its class, bytes, and soft bytes for how many seconds",
+     .get = GetOutputLimits,
+     .set = SetOutputLimits,
+     .words_per_line = 4},
+    Memory<&ServerConfig::input_bytes_max, 1 * kMiB, uint64_t{kInt64Max}>(
+        "client-query-buffer-limit", "What a client may send without completing a command"),
+    AtStartOnly(OnlyValue<kOneDatabase>("databases", "How many databases there are")),
+    {.name = "maxclients",
+     .summary = "Clients served at once; more are refused with an error",
+     .get = GetNumber<&ServerConfig::clients_max>,
+     .set = SetClientsMax},
+    Memory<&ServerConfig::memory_bytes_max, 0, std::numeric_limits<uint64_t>::max()>(
+        "maxmemory", "Above it, commands that need memory are refused; 0: no limit"),
+    OnlyValue<kNoEviction>("maxmemory-policy", "What is given up for new keys"),
+    AtStartOnly(Integer<&ServerConfig::port, 0, 65535>(
+        "port", "TCP port to listen on; 0 picks a free one")),
     Memory<&ServerConfig::bulk_bytes_max, kBulkBytesMaxLowest, kBulkBytesMaxHighest>(
-        "proto-max-bulk-len"),
-    Switch<&ServerConfig::protected_mode>("protected-mode"),
-    Secret(Text<&ServerConfig::password>("requirepass")),
-    OnlyValue<kNothing>("save"),
-    AtStartOnly(Integer<&ServerConfig::backlog, 0, kIntMax>("tcp-backlog")),
-    Integer<&ServerConfig::keepalive_seconds, 0, kIntMax>("tcp-keepalive"),
-    Integer<&ServerConfig::idle_seconds_max, 0, kIntMax>("timeout"),
+        "proto-max-bulk-len", "The longest argument, and the longest value"),
+    Switch<&ServerConfig::protected_mode>(
+        "protected-mode", "Whether other machines are refused while there is no password"),
+    Secret(Text<&ServerConfig::password>("requirepass", "The password that clients have to say")),
+    OnlyValue<kNothing>("save", "When keys are saved"),
+    Integer<&ServerConfig::slow_from_us, -1, kInt64Max>(
+        "slowlog-log-slower-than", "Microseconds from which a command is slow; -1: none is"),
+    Integer<&ServerConfig::slow_commands_max, 0, kInt64Max>("slowlog-max-len",
+                                                            "How many slow commands are kept"),
+    AtStartOnly(Integer<&ServerConfig::backlog, 0, kIntMax>(
+        "tcp-backlog", "Connections that wait to be accepted")),
+    Integer<&ServerConfig::keepalive_seconds, 0, kIntMax>(
+        "tcp-keepalive", "Silence after which the kernel asks for a peer; 0: never"),
+    Integer<&ServerConfig::idle_seconds_max, 0, kIntMax>(
+        "timeout", "How long a client may be idle; 0: for ever"),
+    AtStartOnly(Text<&ServerConfig::unix_path>("unixsocket", "A UNIX socket to listen on as well")),
+    AtStartOnly({.name = "unixsocketperm",
+                 .summary = "Its permissions, in octal; 0 leaves what umask says",
+                 .get = GetPermissions,
+                 .set = SetPermissions}),
 });
 
 }  // namespace

@@ -34,6 +34,9 @@ struct ServerConfig {
   std::string bind = "127.0.0.1";
   uint16_t port = 6379;
   uint32_t backlog = 511;
+  // A UNIX socket to listen on as well, and its file's permissions: 0 leaves what umask says.
+  std::string unix_path;
+  uint32_t unix_permissions = 0;
   // Connections served at once; one more is refused with Redis's error.
   uint32_t clients_max = 10'000;
   // The longest bulk that is read, and the longest value that a command may build.
@@ -57,6 +60,10 @@ struct ServerConfig {
   bool protected_mode = true;
   // When keys take more than this, commands that need memory are refused. 0: no limit.
   uint64_t memory_bytes_max = 0;
+  // A command that takes as long is kept in the slow log. Negative: none is.
+  int64_t slow_from_us = 10'000;
+  // How many of them are kept, the newest.
+  uint64_t slow_commands_max = 128;
 };
 
 struct ConfigParameter {
@@ -64,12 +71,16 @@ struct ConfigParameter {
   using Error = std::optional<std::string>;
 
   std::string_view name;
+  // For --help: one line.
+  std::string_view summary;
   std::string (*get)(const ServerConfig& config);
   Error (*set)(ServerConfig& config, std::string_view value);
   // It does not change while the server runs.
   bool at_start_only = false;
   // Nobody is to read it over somebody's shoulder.
   bool secret = false;
+  // Of a value that is several words: so many make a line of a file. 0: the value is one word.
+  uint32_t words_per_line = 0;
 };
 
 // In alphabetical order.

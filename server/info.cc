@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "server/access_clock.h"
+#include "server/config_store.h"
 #include "server/text.h"
 
 namespace orrery::server {
@@ -123,7 +124,8 @@ void WriteServer(ServerContext& server, const ShardFigures&, InfoWriter& info) {
   info.Field("configured_hz", kBackgroundRoundsPerSecond);
   info.Field("lru_clock", AccessClock(server.now_ms));
   info.Field("executable", program.executable);
-  info.Field("config_file", "");
+  info.Field("config_file",
+             server.config_store != nullptr ? server.config_store->path() : std::string());
   info.Field("io_threads_active", 0);
 }
 

@@ -23,6 +23,8 @@
 #include "runtime/ring/user_data.h"
 #include "runtime/shard_threads.h"
 #include "server/config.h"
+#include "server/config_options.h"
+#include "server/config_store.h"
 #include "server/shard.h"
 #include "server/shard_group.h"
 
@@ -130,11 +132,27 @@ std::expected<Listeners, std::string> Listen(const ServeOptions& options, Kernel
   return listeners;
 }
 
-int Serve(const ServeOptions& options, Kernel& kernel) {
-  // Without it, the number of clients is bounded by whatever the shell allows. The bound is then
-  // merely lower.
-  (void)kernel.RaiseDescriptorLimit();
+// Directives of Redis that a configuration file may keep, though they mean nothing here.
+void TellWithoutEffect(const ConfigOptions& options) {
+  if (options.without_effect().empty()) return;
+  std::string names;
+  for (const std::string& name : options.without_effect()) names += " " + name;
+  fmt::print(stderr, "orrery-server: {}: without effect here:{}\n", options.path(), names);
+}
 
+// No more clients than there are descriptors for: they would wait, and never be told why.
+void FitClients(Kernel& kernel, ShardOptions& options) {
+  constexpr uint64_t kOtherDescriptors = 64;
+  const auto descriptors = kernel.RaiseDescriptorLimit();
+  if (!descriptors || options.reactor.fixed_files > 0) return;
+  const uint64_t clients = *descriptors > kOtherDescriptors ? *descriptors - kOtherDescriptors : 1;
+  if (options.config.clients_max <= clients) return;
+  fmt::print(stderr, "orrery-server: maxclients is {}: {} descriptors may be open (ulimit -n)\n",
+             clients, *descriptors);
+  options.config.clients_max = static_cast<uint32_t>(clients);
+}
+
+int Serve(const ServeOptions& options, Kernel& kernel) {
   const unsigned shards = options.threads.shards;
   const auto bells = Bells::Create(kernel, shards);
   if (!bells) return Fail("cannot make the shards' wakers: " + bells.error().ToString());
@@ -188,6 +206,8 @@ int Main(int argc, char** argv, Host& host) {
       "orrery-server");
   app.get_formatter()->column_width(30);
   app.option_defaults()->always_capture_default();
+  // What the command line says stands behind what the configuration file says.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.footer(
       "\nStop it with Ctrl-C (SIGINT) or SIGTERM: clients get the replies they wait for, then it "
       "exits with 0.\n"
@@ -197,20 +217,10 @@ int Main(int argc, char** argv, Host& host) {
   ServeOptions serve;
   ShardOptions& options = serve.shard;
   RingOptions& ring_options = serve.threads.ring;
-  options.listen.port = 6379;
   if (host.allows_threads()) {
     serve.threads.shards = std::min(kShardsMax, static_cast<unsigned>(UsableCores().size()));
   }
-  app.add_option("--bind", options.listen.address, "Numeric IPv4 or IPv6 address to listen on")
-      ->type_name("ADDRESS");
-  app.add_option("--port", options.listen.port, "TCP port to listen on; 0 picks a free one")
-      ->type_name("PORT");
-  app.add_option("--maxclients", options.config.clients_max,
-                 "Clients served at once; more are refused with an error")
-      ->check(CLI::Range(1u, kClientsMaxHighest).description(""))
-      ->type_name("N");
-  app.add_option("--unixsocket", serve.unix_listen.path, "A UNIX socket to listen on as well")
-      ->type_name("PATH");
+  ConfigOptions config_options(app);
   app.add_option("--shards", serve.threads.shards,
                  "Threads that serve clients, each with its part of the keys; unless said, as many "
                  "as cores may be used")
@@ -270,12 +280,30 @@ int Main(int argc, char** argv, Host& host) {
       ->group("Tuning");
 
   host.AddOptions(app);
+  const auto arguments = config_options.Arguments(argc, argv);
+  if (!arguments) return Fail(arguments.error());
   try {
-    app.parse(argc, argv);
+    // The last one first: that is how they are taken.
+    app.parse(std::vector<std::string>(arguments->rbegin(), arguments->rend()));
   } catch (const CLI::CallForHelp& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
     return Fail(std::string(error.what()) + " (--help lists the options)");
+  }
+  if (const auto applied = config_options.Apply(options.config); !applied) {
+    return Fail(applied.error() + " (--help lists the options)");
+  }
+  options.listen.address = options.config.bind;
+  options.listen.port = options.config.port;
+  options.listen.backlog = static_cast<int>(options.config.backlog);
+  serve.unix_listen = {.path = options.config.unix_path,
+                       .permissions = options.config.unix_permissions,
+                       .backlog = options.listen.backlog};
+  std::optional<ConfigStore> config_store;
+  if (!config_options.path().empty()) {
+    config_store.emplace(config_options.path());
+    options.config_store = &*config_store;
+    TellWithoutEffect(config_options);
   }
   if (ring_options.cq_entries < ring_options.sq_entries) {
     return Fail("--cq-entries must be at least --sq-entries (--help lists the options)");
@@ -293,6 +321,7 @@ int Main(int argc, char** argv, Host& host) {
   }
   const auto kernel = host.Open();
   if (!kernel) return Fail(kernel.error());
+  FitClients(**kernel, options);
   return Serve(serve, **kernel);
 }
 

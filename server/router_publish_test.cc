@@ -57,6 +57,7 @@ class PushingShards : public ServerHost {
 
  private:
   void Kill(Client&) override {}
+  void Shutdown() override {}
   void Configure(const ServerConfig&) override {}
   bool Push(Client& client, PushMessage& message) override {
     message.AppendTo(sessions_.at(client.id)->output(), client.version);

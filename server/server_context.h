@@ -15,6 +15,7 @@
 #include "server/keyspace.h"
 #include "server/push_message.h"
 #include "server/server_stats.h"
+#include "server/slow_log.h"
 #include "server/subscriptions.h"
 #include "server/watch_table.h"
 
@@ -22,6 +23,7 @@ namespace orrery::server {
 
 class Command;
 class CommandTable;
+class ConfigStore;
 class GatherStarter;
 class RemoteListeners;
 
@@ -73,6 +75,8 @@ class ServerHost {
   // Sends the client what it has not asked for, at the end of the turn. False: its connection has
   // ended or is about to, and nothing more reaches it.
   virtual bool Push(Client& client, PushMessage& message) = 0;
+  // Stops the server, all its shards, as a signal does: clients get their replies.
+  virtual void Shutdown() = 0;
   // Fills in the client's addresses, if they can be had.
   virtual void FindAddresses(Client& client) = 0;
   virtual ClientMemory MemoryOf(const Client& client) const = 0;
@@ -119,8 +123,11 @@ struct ServerContext {
   RemoteListeners* remote_listeners = nullptr;
   WatchTable watches{keyspace};
   ServerConfig config = {};
+  // Null when there is no configuration file.
+  ConfigStore* config_store = nullptr;
   ServerIdentity identity = {};
   ServerStats stats = {};
+  SlowLog slow_log = {};
   RateMeter rates = {};
   uint32_t calls_to_timed_one = ServerStats::kTimedOneIn;
   uint32_t connected_clients = 0;
@@ -130,6 +137,8 @@ struct ServerContext {
   uint64_t peak_memory_bytes = 0;
   // What a key that will expire has left, on average, of those that expiry looked at last.
   int64_t average_ttl_ms = 0;
+  // What the keys of the other shards take, while there is a limit to it.
+  uint64_t memory_bytes_beside = 0;
   // What is being published.
   PushMessage push = {};
   // For commands whose answer is by chance.

@@ -122,7 +122,9 @@ Shard::Shard(Kernel& kernel, const ShardOptions& options, CommandObserver* obser
   context_.identity.started_ns = kernel.MonotonicNow();
   context_.identity.started_s = kernel.RealtimeNow() / kSecond;
   context_.identity.memory_bytes_at_start = keyspace_.memory_bytes();
+  context_.config_store = options.config_store;
   context_.identity.program = options.program;
+  context_.slow_log.SetPlace(group_.shards(), place.index);
 }
 
 Shard::~Shard() = default;
@@ -403,6 +405,7 @@ void Shard::EnforceLimit(Session& session, ClientLimits::Verdict verdict) {
 
 void Shard::Configure(const ServerConfig& config) {
   const ServerConfig before = std::exchange(context_.config, config);
+  context_.slow_log.Trim(config.slow_commands_max);
   if (config.keepalive_seconds != before.keepalive_seconds) SetKeepalive();
   if (config.idle_seconds_max == before.idle_seconds_max &&
       config.output_limits == before.output_limits) {
@@ -412,6 +415,12 @@ void Shard::Configure(const ServerConfig& config) {
        client = context_.clients.Next(*client)) {
     limits_.Reconsider(SessionOf(*client), reactor_->now());
   }
+}
+
+void Shard::Shutdown() {
+  group_.RequestStop();
+  if (router_ == nullptr) return kernel_.SignalEventFd(waker_);
+  for (unsigned shard = 0; shard < group_.shards(); ++shard) group_.bells().Ring(shard);
 }
 
 // Accepted sockets inherit it from their listener. As in Redis, a peer that does not answer is
@@ -549,10 +558,17 @@ Nanoseconds Shard::OnTurn(Nanoseconds now) {
   ReadClocks();
   if (router_->Turn()) reactor_->NoteWork();
   CutOffDoomed();
+  ShareMemoryCounts();
   const Nanoseconds deadline = WorkInBackground(now);
   LeaveWhenEmpty();
   router_->mail().Flush([this](unsigned shard) { group_.bells().Ring(shard); });
   return deadline;
+}
+
+void Shard::ShareMemoryCounts() {
+  group_.SetMemory(context_.shard, keyspace_.memory_bytes());
+  context_.memory_bytes_beside =
+      context_.config.memory_bytes_max != 0 ? group_.MemoryBeside(context_.shard) : 0;
 }
 
 Nanoseconds Shard::WorkInBackground(Nanoseconds now) {

@@ -64,6 +64,8 @@ struct ShardOptions {
   // in the socket.
   size_t waiting_input_bytes_max = 64 * kKiB;
   RouterOptions router;
+  // Of the file that `config` came from; null when there is none. It must outlive the shard.
+  ConfigStore* config_store = nullptr;
   ProgramIdentity program;
 };
 
@@ -138,6 +140,8 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   // Reads nothing more from the client, and ends the connection when it has all its replies.
   void FinishWhenReplied(Connection& connection, Session& session);
   void Stop();
+  // maxmemory is a limit of all shards together.
+  void ShareMemoryCounts();
   // Says good-bye to the other shards when there will be no clients here any more.
   void LeaveWhenEmpty();
   // Expiry, growth of the table, pauses: until when there is nothing to do.
@@ -165,6 +169,7 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   // ServerHost.
   void Kill(Client& client) override;
   void Configure(const ServerConfig& config) override;
+  void Shutdown() override;
   bool Push(Client& client, PushMessage& message) override;
   void FindAddresses(Client& client) override;
   ProcessUsage Usage() override { return kernel_.Usage(); }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <vector>
 
 #include "runtime/bells.h"
 #include "runtime/mailboxes.h"
@@ -22,7 +23,7 @@ class ShardGroup {
  public:
   // `bells` must outlive the group; null where the shards have no rings.
   explicit ShardGroup(const MailboxOptions& options, Bells* bells = nullptr)
-      : mailboxes_(options), bells_(bells) {
+      : mailboxes_(options), memory_(options.shards), bells_(bells) {
     for (uint32_t shard = 0; shard < options.shards; ++shard) {
       farewells_.emplace_back(ErrandKind::kFarewell, shard);
       interests_.emplace_back();
@@ -49,6 +50,17 @@ class ShardGroup {
     Dismiss();
     return false;
   }
+  // What a shard's keys take, as it says once a turn; and what those of all others do.
+  void SetMemory(unsigned shard, uint64_t bytes) {
+    memory_[shard].bytes.store(bytes, std::memory_order_relaxed);
+  }
+  uint64_t MemoryBeside(unsigned shard) const {
+    uint64_t sum = 0;
+    for (unsigned other = 0; other < memory_.size(); ++other) {
+      if (other != shard) sum += memory_[other].bytes.load(std::memory_order_relaxed);
+    }
+    return sum;
+  }
   void Dismiss() { clients_.fetch_sub(1, std::memory_order_relaxed); }
 
   // Each shard stops when it is woken and sees a new request; the second one ends it at once. One
@@ -57,8 +69,14 @@ class ShardGroup {
   uint32_t stop_requests() const { return stop_requests_.load(std::memory_order_relaxed); }
 
  private:
+  // On a cache line of its own: its shard writes it often.
+  struct alignas(64) Memory {
+    std::atomic<uint64_t> bytes = 0;
+  };
+
   ErrandMailboxes mailboxes_;
   std::deque<Errand> farewells_;
+  std::vector<Memory> memory_;  // By shard.
   std::deque<Interest> interests_;
   Bells* const bells_;
   std::atomic<uint64_t> last_client_id_ = 0;

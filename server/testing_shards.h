@@ -57,6 +57,7 @@ class TestingShard : private RoutedClients, private ServerHost {
   ClientMemory MemoryOf(const Client&) const override { return {}; }
   ProcessUsage Usage() override { return {}; }
   Nanoseconds MonotonicNow() override { return server_.context.monotonic_ns; }
+  void Shutdown() override {}
   void Configure(const ServerConfig& config) override { server_.context.config = config; }
 
   TestingServer server_;

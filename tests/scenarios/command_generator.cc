@@ -735,11 +735,11 @@ Command CommandGenerator::DrawConnection() {
   }
 }
 
-Command CommandGenerator::DrawAccess() {
+Command CommandGenerator::DrawAdministration() {
   static constexpr WordList<5> kWrong = {"", "Secret", "secret1", "default", "x"};
   const bool right = prng_.Chance(1, 2);
   const Bytes password = Bytes::Text(right ? options_.password : std::string(Pick(kWrong)));
-  switch (prng_.Below(6)) {
+  switch (prng_.Below(11)) {
     case 0:
       return {Word("AUTH"), Bytes::Text("default"), password};
     case 1:
@@ -749,6 +749,23 @@ Command CommandGenerator::DrawAccess() {
     case 3:
       return {Word("HELLO"), Bytes::Text(prng_.Chance(1, 2) ? "3" : "2"), Word("AUTH"),
               Bytes::Text("default"), password};
+    case 4: {
+      static constexpr WordList<6> kCounts = {"0", "1", "-1", "-2", "abc", "1000"};
+      Command command = {Word("SLOWLOG"), Word("GET")};
+      while (prng_.Chance(1, 2)) command.push_back(Bytes::Text(std::string(Pick(kCounts))));
+      return command;
+    }
+    case 5:
+      return {Word("SLOWLOG"), Word("LEN")};
+    case 6:
+      return {Word("SLOWLOG"), Word("RESET")};
+    case 7: {
+      static constexpr WordList<3> kFirst = {"ABORT", "x", ""};
+      static constexpr WordList<4> kMore = {"NOSAVE", "NOW", "FORCE", "ABORT"};
+      Command command = {Word("SHUTDOWN"), Word(Pick(kFirst))};
+      while (prng_.Chance(1, 2)) command.push_back(Word(Pick(kMore)));
+      return command;
+    }
     default:
       return {Word("AUTH"), password};
   }
@@ -840,7 +857,7 @@ Command CommandGenerator::DrawOnShortLives() {
 
 Command CommandGenerator::Draw() {
   if (OneIn(options_.control_odds)) return DrawControl();
-  if (OneIn(options_.access_odds)) return DrawAccess();
+  if (OneIn(options_.admin_odds)) return DrawAdministration();
   if (OneIn(options_.pubsub_odds)) return DrawPubSub();
   if (OneIn(options_.transaction_odds)) return DrawTransaction();
   if (options_.theme != Theme::kNone && prng_.Chance(1, 2)) {

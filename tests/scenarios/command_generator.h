@@ -32,8 +32,9 @@ struct CommandOptions {
   uint64_t bad_command_odds = 10;
   // Commands that end or silence connections, or make them wait: QUIT, CLIENT KILL, PAUSE, REPLY.
   uint64_t control_odds = 0;
-  // AUTH and HELLO AUTH, with this password or another one.
-  uint64_t access_odds = 0;
+  // What administrators say: AUTH and HELLO AUTH, with this password or another one; SLOWLOG; a
+  // SHUTDOWN that is refused.
+  uint64_t admin_odds = 0;
   std::string password = "secret";
   // Publish and subscribe.
   uint64_t pubsub_odds = 0;
@@ -91,7 +92,7 @@ class CommandGenerator {
   Command DrawConnection();
   Command DrawClient();
   Command DrawControl();
-  Command DrawAccess();
+  Command DrawAdministration();
   Command DrawTransaction();
   Command DrawIntrospection();
   Command DrawPubSub();

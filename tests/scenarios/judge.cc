@@ -206,6 +206,7 @@ void Judge::OnExecuted(uint64_t connection, const std::vector<std::string>& argu
     return;
   }
   Expectation expectation = model_.Execute(client->session, arguments, now);
+  if (model_.shut_down()) OnServerStops();
   if (const auto clients_max = model_.clients_max()) admission_.SetClientsMax(*clients_max);
   if (expectation.kills) Kill(connection, expectation);
   ExpectPushes(expectation, Join(arguments));

@@ -86,6 +86,7 @@ class Judge final : public ClientJudge {
   Admission& admission() { return admission_; }
   // From now on the server may end connections, once all that it has executed is answered.
   void OnServerStops() { server_stops_ = true; }
+  bool server_stops() const { return server_stops_; }
   // The server is set up to end connections before a slow client may have read all: what is lost
   // after QUIT, bad input, a half-close or the stop is lost by its leave.
   void AllowHastyEnds() { hasty_ends_ = true; }

@@ -121,6 +121,8 @@ const std::vector<SequentialModel::Command>& SequentialModel::Commands() {
       {"info", -1, &SequentialModel::Info},
       {"client", -2, &SequentialModel::Client},
       {"config", -2, &SequentialModel::Config},
+      {"slowlog", -2, &SequentialModel::SlowLog},
+      {"shutdown", -1, &SequentialModel::Shutdown},
       {"time", 1, &SequentialModel::Time},
       {"swapdb", 3, &SequentialModel::SwapDatabases, true},
       {"debug", -2, &SequentialModel::Debug},
@@ -506,6 +508,54 @@ Expectation SequentialModel::ConfigSet(Call& call) {
     return Ok();
   }
   return Prefix("-ERR ");
+}
+
+const std::vector<SequentialModel::Command>& SequentialModel::SlowLogCommands() {
+  static const auto* commands = new std::vector<Command>{
+      {"get", -2, &SequentialModel::SlowLogGet},
+      {"len", 2, &SequentialModel::SlowLogLength},
+      {"reset", 2, &SequentialModel::SlowLogReset},
+  };
+  return *commands;
+}
+
+Expectation SequentialModel::SlowLog(Call& call) {
+  return ExecuteIn(SlowLogCommands(), call, "slowlog");
+}
+
+// In a world whose clock stands still while the server works, no command is slow.
+Expectation SequentialModel::SlowLogGet(Call& call) {
+  if (call.count() > 3) {
+    return Error("ERR unknown subcommand or wrong number of arguments for '" + call.at(1) +
+                 "'. Try SLOWLOG HELP.");
+  }
+  const auto count = StrictInteger(call.count() == 3 ? call.at(2) : "10");
+  if (!count || *count < -1) return Error("ERR count should be greater than or equal to -1");
+  return Exact("*0\r\n");
+}
+
+Expectation SequentialModel::SlowLogLength(Call&) { return Exact(":0\r\n"); }
+
+Expectation SequentialModel::SlowLogReset(Call&) { return Ok(); }
+
+Expectation SequentialModel::Shutdown(Call& call) {
+  bool aborts = false;
+  for (size_t index = 1; index < call.count(); ++index) {
+    const std::string option = Upper(call.at(index));
+    if (option == "ABORT") {
+      aborts = true;
+    } else if (option != "NOSAVE" && option != "NOW" && option != "FORCE") {
+      return Error(kSyntaxError);
+    }
+  }
+  if (aborts) {
+    const bool alone = std::all_of(call.arguments.begin() + 1, call.arguments.end(),
+                                   [](const std::string& word) { return Upper(word) == "ABORT"; });
+    return Error(alone ? "ERR No shutdown in progress." : std::string(kSyntaxError));
+  }
+  shut_down_ = true;
+  call.connection.quit = true;
+  return {.kind = Expectation::Kind::kNone, .bytes = {}};
 }
 
 Expectation SequentialModel::ConfigResetStatistics(Call&) { return Ok(); }

@@ -115,6 +115,8 @@ class SequentialModel {
   // How many keys had expired by then and are still there.
   uint64_t Expired(int64_t now_ms) const;
 
+  // Whether somebody has stopped the server.
+  bool shut_down() const { return shut_down_; }
   // What CONFIG SET has made of maxclients, if anything.
   std::optional<uint64_t> clients_max() const { return clients_max_; }
 
@@ -149,6 +151,7 @@ class SequentialModel {
   static const std::vector<Command>& ClientCommands();
   static const std::vector<Command>& ObjectCommands();
   static const std::vector<Command>& ConfigCommands();
+  static const std::vector<Command>& SlowLogCommands();
   static const std::vector<Command>& PubSubCommands();
   static const Command* FindCommand(const std::vector<Command>& commands, std::string_view name);
 
@@ -186,6 +189,11 @@ class SequentialModel {
   std::optional<Expectation> Prohibition(const Call& call, std::string_view name) const;
   bool Authenticates(const std::string& user, const std::string& password) const;
   Expectation Auth(Call& call);
+  Expectation Shutdown(Call& call);
+  Expectation SlowLog(Call& call);
+  Expectation SlowLogGet(Call& call);
+  Expectation SlowLogLength(Call& call);
+  Expectation SlowLogReset(Call& call);
   Expectation Hello(Call& call);
   Expectation Reset(Call& call);
   Expectation CommandInfo(Call& call);
@@ -312,6 +320,7 @@ class SequentialModel {
   std::optional<uint64_t> clients_max_;
   std::string password_;
   bool out_of_memory_ = false;
+  bool shut_down_ = false;
 };
 
 }  // namespace orrery::scenarios

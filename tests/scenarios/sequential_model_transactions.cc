@@ -33,11 +33,15 @@ Expectation SequentialModel::ExecuteOrQueue(Call& call) {
   if (!refusal && name == "config") refusal = Refusal(ConfigCommands(), call.arguments, name);
   if (!refusal && name == "object") refusal = Refusal(ObjectCommands(), call.arguments, name);
   if (!refusal && name == "pubsub") refusal = Refusal(PubSubCommands(), call.arguments, name);
+  if (!refusal && name == "slowlog") refusal = Refusal(SlowLogCommands(), call.arguments, name);
   if (!refusal) refusal = Prohibition(call, name);
   if (!refusal) {
-    const bool leads_on =
-        name == "client" || name == "config" || name == "object" || name == "pubsub";
+    const bool leads_on = name == "client" || name == "config" || name == "object" ||
+                          name == "pubsub" || name == "slowlog";
     refusal = RefusalOfListener(call, leads_on ? name + "|" + call.word(1) : name);
+  }
+  if (!refusal && connection.queues && name == "shutdown") {
+    refusal = Error("ERR Command not allowed inside a transaction");
   }
   if (refusal) {
     connection.refused = connection.queues;

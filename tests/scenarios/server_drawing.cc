@@ -354,7 +354,11 @@ void DrawClientLimits(Prng& prng, sim::Configuration& configuration, WorkloadOpt
   const auto set = [&configuration](const char* name, uint64_t value) {
     configuration[name] = static_cast<int64_t>(value);
   };
-  if (prng.Chance(1, 2)) set("idle_seconds_max", prng.Between(1, 3));
+  if (prng.Chance(1, 2)) {
+    set("idle_seconds_max", prng.Between(1, 3));
+    // Of arguments that come slowly, some are received in place.
+    if (prng.Chance(1, 2)) set("in_place_bytes_min", PowerOfTwo(prng, 0, 6));
+  }
   if (prng.Chance(1, 2)) {
     // Clients that read late, and ask for much.
     options.pause_odds = 2;
@@ -372,7 +376,7 @@ void DrawClientLimits(Prng& prng, sim::Configuration& configuration, WorkloadOpt
   if (prng.Chance(1, 4)) set("memory_bytes_max", PowerOfTwo(prng, 12, 20));
   if (prng.Chance(1, 3)) {
     set("password", 1);
-    options.access_odds = prng.Between(4, 20);
+    options.admin_odds = prng.Between(4, 20);
   }
 }
 
@@ -457,6 +461,21 @@ void AddPasswords(Prng& prng, Workload& workload) {
   }
   stranger.steps.push_back(std::move(last));
   workload.push_back(std::move(stranger));
+}
+
+// In some worlds that nothing else stops, a client does.
+void AddShutdown(Prng& prng, const sim::Configuration& configuration, Workload& workload) {
+  const bool stops =
+      configuration.contains("stop_after_ns") || configuration.contains("stop_after_steps");
+  if (stops || !prng.Chance(1, 12)) return;
+  ScriptStep step;
+  step.kind = ScriptStep::Kind::kSend;
+  step.commands = {{Bytes::Text("SHUTDOWN")}};
+  if (prng.Chance(1, 2)) step.commands[0].push_back(Bytes::Text("nosave"));
+  if (prng.Chance(1, 2)) step.commands[0].push_back(Bytes::Text("NOW"));
+  Script& script = workload[prng.Below(workload.size())];
+  const auto at = static_cast<ptrdiff_t>(prng.Below(script.steps.size() + 1));
+  script.steps.insert(script.steps.begin() + at, std::move(step));
 }
 
 }  // namespace
@@ -545,6 +564,8 @@ sim::Plan DrawServerPlan(uint64_t seed) {
   if (plan.configuration.contains("idle_seconds_max")) {
     SlowDown(limits_prng, plan.configuration["idle_seconds_max"] * kSecond, workload);
   }
+  Prng shutdown_prng(Combine(seed, 21));
+  AddShutdown(shutdown_prng, plan.configuration, workload);
   if (plan.configuration.contains("password")) AddPasswords(limits_prng, workload);
   Prng jumps_prng(Combine(seed, 6));
   DrawJumps(jumps_prng, plan.configuration);

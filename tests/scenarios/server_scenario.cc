@@ -327,7 +327,7 @@ class ServerRun {
     choice_.TurnFaultsOff();
     // What a zero-copy send has pinned may wait for a client that does not read.
     const auto gone = [this] { return shard_->reactor().connections() == 0; };
-    if (stopper_->stopped() && !Await(gone, "stop")) return false;
+    if (judge_.server_stops() && !Await(gone, "stop")) return false;
     for (const auto& client : clients_) client->Hurry();
     return Await([this] { return AllClients(&RespClient::closed); }, "liveness");
   }
@@ -335,7 +335,7 @@ class ServerRun {
   // Nobody is there: the server is as it was before.
   bool Leave() {
     const auto at_rest = [this] {
-      if (stopper_->stopped()) return true;
+      if (judge_.server_stops()) return true;
       return shard_->reactor().connections() == 0 &&
              kernel_.open_descriptors() == descriptors_at_rest_ &&
              kernel_.requests_in_flight() <= kRequestsAtRest &&
@@ -346,7 +346,7 @@ class ServerRun {
 
   // Nothing is left.
   void Stop() {
-    stopper_->StopAt(world_.now());
+    if (!judge_.server_stops()) stopper_->StopAt(world_.now());
     if (!Await([this] { return shard_->finished(); }, "stop")) return;
     if (kernel_.requests_in_flight() != 0 ||
         kernel_.open_descriptors() != descriptors_before_server_) {

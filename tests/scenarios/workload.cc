@@ -101,7 +101,7 @@ class Generator {
                          .big_value_bytes = options.big_value_bytes,
                          .bad_command_odds = options.bad_command_odds,
                          .control_odds = options.control_odds,
-                         .access_odds = options.access_odds,
+                         .admin_odds = options.admin_odds,
                          .pubsub_odds = options.pubsub_odds,
                          .far_times = options.far_times} {}
 

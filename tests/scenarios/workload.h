@@ -84,7 +84,7 @@ struct WorkloadOptions {
   uint64_t bad_command_odds = 10;
   uint64_t control_odds = 0;
   uint64_t pubsub_odds = 0;
-  uint64_t access_odds = 0;
+  uint64_t admin_odds = 0;
   // For a comparison with a server that has a clock of its own; see CommandOptions.
   bool far_times = false;
   uint64_t protocol_error_odds = 12;
