@@ -45,8 +45,6 @@ bool MayDeny(const ServerConfig& config) {
 }
 
 bool IsLocal(std::string_view address) {
-  // That of a UNIX socket is a path.
-  if (address.find('/') != std::string_view::npos) return true;
   return address.starts_with("127.") || address.starts_with("[::1]") || address == "::1" ||
          address.starts_with("[::ffff:127.");
 }

@@ -32,8 +32,7 @@ std::string_view DeniedReply();
 // machine.
 bool MayDeny(const ServerConfig& config);
 
-// Whether a peer of this address ("127.0.0.1:53120", "[::1]:53120", "/run/orrery.sock:0") is on
-// this machine.
+// Whether a peer of this address ("127.0.0.1:53120", "[::1]:53120") is on this machine.
 bool IsLocal(std::string_view address);
 // Whether a client's address, "/run/socket:0", is that of a UNIX socket: no TCP client has port 0.
 bool IsUnixClient(std::string_view address);

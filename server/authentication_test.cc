@@ -46,8 +46,8 @@ TEST(AuthenticationTest, ProtectedModeIsForServersThatOthersReach) {
 }
 
 TEST(AuthenticationTest, LoopbackIsLocal) {
-  for (const char* address : {"127.0.0.1:53120", "127.1.2.3:1", "[::1]:53120",
-                              "[::ffff:127.0.0.1]:53120", "/run/orrery.sock:0"}) {
+  for (const char* address :
+       {"127.0.0.1:53120", "127.1.2.3:1", "[::1]:53120", "[::ffff:127.0.0.1]:53120"}) {
     EXPECT_TRUE(IsLocal(address)) << address;
   }
   for (const char* address :
