@@ -37,7 +37,7 @@ bool IsTimed(const CommandSpec& spec, ServerContext& server) {
 }
 
 // Whether the slow log has to know how long this call takes: where it cannot take as long as a slow
-// one, it has not (docs/decisions/0016-the-slow-log.md).
+// one, it has not (docs/decisions/0017-the-slow-log.md).
 bool IsWatched(const CommandCall& call) {
   constexpr int64_t kWatchesAllBelowUs = 1000;
   constexpr size_t kManyArguments = 64;

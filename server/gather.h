@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "server/command_table.h"
 #include "server/reply_writer.h"
 #include "server/server_context.h"
@@ -63,8 +64,10 @@ class GatherStarter {
 };
 
 // Runs a `T(number of shards, arguments...)`. The last thing that a handler does.
+// REQUIRES: the command asks all shards, or one of them, by its CommandSpec.
 template <typename T, typename... Arguments>
 void RunGather(CommandCall& call, GatherOrder order, Arguments&&... arguments) {
+  ORRERY_CHECK(call.spec.on_all_shards || call.spec.shard_of != nullptr);
   const unsigned shards = call.server.shards;
   if (call.server.gathers != nullptr) {
     auto gather = std::make_unique<T>(shards, std::forward<Arguments>(arguments)...);

@@ -1,6 +1,6 @@
 // The commands that took long, the newest first: SLOWLOG.
 //
-// What it takes to know: docs/decisions/0016-the-slow-log.md. Owned by the shard, used by its
+// What it takes to know: docs/decisions/0017-the-slow-log.md. Owned by the shard, used by its
 // thread only. Memory is bounded by the number of commands kept, each of which keeps little.
 #pragma once
 
