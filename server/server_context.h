@@ -44,6 +44,8 @@ class CommandObserver : public ExpiryObserver {
   virtual void OnClient(const Client&) {}
   // The server is about to cut it off.
   virtual void OnCutOff(const Client&, CutReason) {}
+  // It listens to nothing any more, because it is about to go.
+  virtual void OnLeaving(const Client&) {}
   virtual void OnClientGone(const Client&) {}
   // `command` is valid during the call.
   virtual void OnCommand(const Client& client, const Command& command, int64_t now_ms) = 0;

@@ -300,6 +300,9 @@ void Shard::FinishWhenReplied(Connection& connection, Session& session) {
   session.finishing = true;
   // What is published from now on is not for it any more.
   subscriptions_.Drop(session.client);
+  if (context_.observer != nullptr && !session.refused) {
+    context_.observer->OnLeaving(session.client);
+  }
   if (!session.client.route.owes_replies()) reactor_->Finish(connection);
 }
 

@@ -148,6 +148,12 @@ void Judge::OnCutOff(uint64_t connection) {
   model_.Leave(client->session);
 }
 
+void Judge::OnLeaving(uint64_t connection) {
+  Client* client = Find(connection);
+  ORRERY_CHECK(client != nullptr);
+  model_.Leave(client->session);
+}
+
 void Judge::OnForgotten(uint64_t connection) {
   Client* client = Find(connection);
   ORRERY_CHECK(client != nullptr);

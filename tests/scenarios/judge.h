@@ -73,6 +73,8 @@ class Judge final : public ClientJudge {
 
   // Lets a client in, and has forgotten it.
   void OnServed(uint64_t connection);
+  // It listens to nothing any more.
+  void OnLeaving(uint64_t connection);
   void OnForgotten(uint64_t connection);
 
   // What a new client has to say first; empty: nothing.

@@ -342,6 +342,10 @@ Expectation SequentialModel::CommonSubsequence(Call& call) {
   const std::string left = left_value == nullptr ? "" : left_value->bytes;
   const Value* right_value = Find(call, call.at(2));
   const std::string right = right_value == nullptr ? "" : right_value->bytes;
+  const auto cells = static_cast<int64_t>((left.size() + 1) * (right.size() + 1));
+  if (cells > kValueBytesMax / 4) {
+    return Error("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
+  }
   std::vector<std::vector<int64_t>> table(left.size() + 1, std::vector<int64_t>(right.size() + 1));
   for (size_t i = 1; i <= left.size(); ++i) {
     for (size_t j = 1; j <= right.size(); ++j) {

@@ -34,6 +34,10 @@ Expectation SequentialModel::ExecuteOrQueue(Call& call) {
   if (!refusal && name == "object") refusal = Refusal(ObjectCommands(), call.arguments, name);
   if (!refusal && name == "pubsub") refusal = Refusal(PubSubCommands(), call.arguments, name);
   if (!refusal && name == "slowlog") refusal = Refusal(SlowLogCommands(), call.arguments, name);
+  if (!refusal && name == "command" && call.count() > 1 && call.count() < 4 &&
+      call.word(1).starts_with("getkeys")) {
+    refusal = WrongArity("command|" + call.word(1));
+  }
   if (!refusal) refusal = Prohibition(call, name);
   if (!refusal) {
     const bool leads_on = name == "client" || name == "config" || name == "object" ||

@@ -463,6 +463,20 @@ void AddPasswords(Prng& prng, Workload& workload) {
   workload.push_back(std::move(stranger));
 }
 
+// Whether a script may send commands behind this step, and the server still reads them as such.
+bool MaySendBehind(const ScriptStep& step) {
+  switch (step.kind) {
+    case ScriptStep::Kind::kSend:
+      return step.cut_bytes == 0;
+    case ScriptStep::Kind::kPause:
+    case ScriptStep::Kind::kWait:
+    case ScriptStep::Kind::kAwait:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // In some worlds that nothing else stops, a client does.
 void AddShutdown(Prng& prng, const sim::Configuration& configuration, Workload& workload) {
   const bool stops =
@@ -474,7 +488,9 @@ void AddShutdown(Prng& prng, const sim::Configuration& configuration, Workload& 
   if (prng.Chance(1, 2)) step.commands[0].push_back(Bytes::Text("nosave"));
   if (prng.Chance(1, 2)) step.commands[0].push_back(Bytes::Text("NOW"));
   Script& script = workload[prng.Below(workload.size())];
-  const auto at = static_cast<ptrdiff_t>(prng.Below(script.steps.size() + 1));
+  const auto end = std::ranges::find_if_not(script.steps, MaySendBehind);
+  const auto steps = static_cast<uint64_t>(end - script.steps.begin());
+  const auto at = static_cast<ptrdiff_t>(prng.Below(steps + 1));
   script.steps.insert(script.steps.begin() + at, std::move(step));
 }
 

@@ -96,6 +96,9 @@ class KernelWatcher final : public model::Observer {
     limits_.OnCutOff(connection, client, reason, memory);
     judge_.OnCutOff(connection);
   }
+  void OnLeaving(const server::Client& client) {
+    judge_.OnLeaving(connections_by_client_.at(client.id));
+  }
   void OnClientGone(const server::Client& client) {
     const uint64_t connection = connections_by_client_.at(client.id);
     judge_.OnForgotten(connection);
@@ -153,6 +156,7 @@ class ExecutionWatcher final : public server::CommandObserver {
   void OnCutOff(const server::Client& client, server::CutReason reason) override {
     watcher_.OnCutOff(client, reason, shard_->MemoryOf(client));
   }
+  void OnLeaving(const server::Client& client) override { watcher_.OnLeaving(client); }
   void OnClientGone(const server::Client& client) override {
     clients_.erase(client.id);
     watcher_.OnClientGone(client);

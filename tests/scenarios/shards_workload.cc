@@ -141,13 +141,19 @@ class Generator {
                                                                "COPY",   "BITOP",    "LCS"};
     const std::string_view name = Pick(kNames);
     Command command = Words({name});
+    if (name == "LCS") {
+      // Of short values: it takes time and memory by the product of their sizes.
+      command.push_back(Counter());
+      command.push_back(Counter());
+      command.push_back(Bytes::Text("LEN"));
+      return command;
+    }
     if (name == "BITOP") command.push_back(Bytes::Text("XOR"));
     DrawTogether();
     command.push_back(Key());
     command.push_back(Key());
     if (name == "BITOP") command.push_back(Key());
     together_ = false;
-    if (name == "LCS") command.push_back(Bytes::Text("LEN"));
     if (name == "COPY" && prng_.Chance(1, 2)) command.push_back(Bytes::Text("REPLACE"));
     return command;
   }
