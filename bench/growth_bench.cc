@@ -35,6 +35,7 @@
 #include "server/keyspace.h"
 #include "server/server_context.h"
 #include "server/shard.h"
+#include "server/subscriptions.h"
 
 namespace orrery::server {
 namespace {
@@ -79,8 +80,9 @@ std::string Pipeline(uint64_t first_key) {
 void Run(std::span<Turn> turns) {
   const uint32_t background = ShardOptions().background_buckets;
   Keyspace keyspace(SipHashKey{.low = 1, .high = 2});
+  Subscriptions subscriptions(keyspace.hash());
   const CommandTable table;
-  ServerContext context{.keyspace = keyspace, .commands = table};
+  ServerContext context{.keyspace = keyspace, .subscriptions = subscriptions, .commands = table};
   context.now_ms = 1'700'000'000'000;
   CommandProcessor processor(context);
   OutputBlockPool pool;
