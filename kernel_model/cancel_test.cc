@@ -212,6 +212,21 @@ TEST_F(CancelTest, WhatAWorkerHasNotBegunIsCancelled) {  // Fact C10.
   EXPECT_FALSE(machine_.kernel.PeerEnded(stream_.peer));
 }
 
+TEST_F(CancelTest, WhatAWorkerHasNotBegunAgainKeepsItsBytes) {  // Facts C6, C10.
+  machine_.Add(1, [&](io_uring_sqe* sqe) {
+    io_uring_prep_recv(sqe, stream_.fd, memory_.data(), memory_.size(), MSG_WAITALL);
+    sqe->flags |= IOSQE_IO_LINK;  // An open chain: a worker starts it (fact U13).
+  });
+  EXPECT_EQ(machine_.Look(), Cqes{});
+  machine_.PeerSend(stream_.peer, "abc");
+  EXPECT_EQ(machine_.Look(), Cqes{});
+  machine_.choice.Always(Site::kWorkerDelay, 4);
+  machine_.PeerSend(stream_.peer, "d");
+  EXPECT_EQ(machine_.Look(), Cqes{});
+  machine_.Cancel(2, 1);
+  EXPECT_EQ(machine_.Look(), (Cqes{{2, 0, 0}, {1, 3, 0}}));
+}
+
 TEST_F(CancelTest, ByOperationAndUserData) {  // Fact C3.
   constexpr unsigned kUserData = 1U << 4;
   constexpr unsigned kOperation = 1U << 5;

@@ -683,7 +683,8 @@ void RingCore::RunWorkers() {
 
 void RingCore::CancelWorker(Request& request) {
   std::erase(workers_, &request);
-  EndLater(request, -ECANCELED, /*forced=*/true);
+  // It may have come back from a wait, with a part: io_sendrecv_fail(), io_rw_fail().
+  EndLater(request, CutShort(request, ECANCELED), /*forced=*/true);
 }
 
 void RingCore::Work(Request& request) {
