@@ -555,14 +555,15 @@ void Shard::OnAwake() {
 
 Nanoseconds Shard::OnTurn(Nanoseconds now) {
   if (router_ == nullptr) {
+    const Nanoseconds deadline = WorkInBackground(now);
     CutOffDoomed();
-    return WorkInBackground(now);
+    return deadline;
   }
   ReadClocks();
   if (router_->Turn()) reactor_->NoteWork();
-  CutOffDoomed();
   ShareMemoryCounts();
   const Nanoseconds deadline = WorkInBackground(now);
+  CutOffDoomed();
   LeaveWhenEmpty();
   router_->mail().Flush([this](unsigned shard) { group_.bells().Ring(shard); });
   return deadline;
