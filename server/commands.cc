@@ -24,14 +24,7 @@ ParseResult CommandProcessor::ParseBatch(std::string_view input, Client& client,
   size_t start = 0;
   for (count = 0; count < batch_max; ++count) {
     Prepared& prepared = batch_[count];
-    const std::string_view rest = input.substr(start);
-    if (const size_t bytes = client.parser.ParseUsual(rest, limits, prepared.command); bytes > 0)
-        [[likely]] {
-      start += bytes;
-      prepared.end = start;
-      continue;
-    }
-    ParseResult result = client.parser.Parse(rest, limits, prepared.command);
+    ParseResult result = client.parser.Parse(input.substr(start), limits, prepared.command);
     start += result.consumed_bytes;
     if (result.status != ParseStatus::kCommand) {
       result.consumed_bytes = start;

@@ -295,12 +295,9 @@ uint64_t RespParser::supplied_bytes() const {
   return bytes;
 }
 
-ParseResult RespParser::Parse(std::string_view input, const ParserLimits& limits,
-                              Command& command) {
+ParseResult RespParser::ParseWithCare(std::string_view input, const ParserLimits& limits,
+                                      Command& command) {
   command.Clear();
-  if (const size_t bytes = ParseUsual(input, limits, command); bytes > 0) {
-    return {.status = ParseStatus::kCommand, .consumed_bytes = bytes};
-  }
   if (input.empty()) return {};
   command.holds_memory_ = true;
   Position position;

@@ -150,13 +150,15 @@ class RespParser {
   // Reads one command from the front of `input`; empty commands are skipped. After kNeedMore the
   // next input starts with the unconsumed bytes of this one, and has more behind them. After kError
   // the parser is not used again.
-  ParseResult Parse(std::string_view input, const ParserLimits& limits, Command& command);
-
-  // The same in less time, if a whole frame of the usual shape is at the front: how many bytes it
-  // takes. 0: nothing has been done; Parse() it.
-  size_t ParseUsual(std::string_view input, const ParserLimits& limits, Command& command) {
-    if (unfinished_ != nullptr || command.holds_memory_ || limits.unauthenticated) return 0;
-    return ReadUsual(input, limits, command);
+  ParseResult Parse(std::string_view input, const ParserLimits& limits, Command& command) {
+    if (unfinished_ == nullptr && !limits.unauthenticated) [[likely]] {
+      if (command.holds_memory_) [[unlikely]]
+        command.Clear();
+      if (const size_t bytes = ReadUsual(input, limits, command); bytes > 0) [[likely]] {
+        return {.status = ParseStatus::kCommand, .consumed_bytes = bytes};
+      }
+    }
+    return ParseWithCare(input, limits, command);
   }
 
   // Forgets what is known of an unfinished frame, which will be presented again, from its start or
@@ -209,9 +211,12 @@ class RespParser {
   };
   struct Step;
 
-  // In one pass, and without keeping where it stands. What it reads, ReadArray() would read the
-  // same way.
+  // A whole frame of the usual shape, in one pass and without keeping where it stands: how many
+  // bytes it takes; 0 when there is none. What it reads, ReadArray() would read the same way.
   static size_t ReadUsual(std::string_view input, const ParserLimits& limits, Command& command);
+
+  // Parse() of what is not that.
+  ParseResult ParseWithCare(std::string_view input, const ParserLimits& limits, Command& command);
 
   // Each reads on from `position` in `frame`, which starts at the frame's first byte.
   static Step ReadFrame(std::string_view frame, const ParserLimits& limits, Position& position,
