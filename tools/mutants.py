@@ -12,8 +12,8 @@ A patch with a third line `# Tests: TARGETS` is for code that no scenario runs: 
 Exit code 0: every bug was found. 1: one was not, or a patch does not apply or build. 2: wrong use.
 
     bazel run //tools:mutants                               # all of them
-    bazel run //tools:mutants -- --only=w2                  # those whose name contains w2
-    bazel run //tools:mutants -- --update=docs/testing.md   # the table goes between that file's marks
+    bazel run //tools:mutants -- --only=w2 --only=x         # those whose name contains w2 or x
+    bazel run //tools:mutants -- --update=docs/testing.md   # their rows of the table between that file's marks
 """
 
 import argparse
@@ -205,16 +205,29 @@ def cell(value):
     return "-" if value is None else str(value).replace("|", "\\|")
 
 
-def table(rows):
-    lines = ["| bug | mechanism | found | seeds | CPU s | by | what broke | lines of its plan | shrunk to |",
-             "|---|---|---|---|---|---|---|---|---|"]
-    for row in rows:
-        by = ", ".join(name if count == 1 else f"{name} × {count}" for name, count in row["by"].items())
-        cpu = None if row["cpu_seconds"] is None else f"{row['cpu_seconds']:.3f}"
-        cells = [row["entry"], row["mechanism"], f"{row['kills']} of {row['hunts']}", row["seeds"], cpu, by or None,
-                 row["signature"], row["lines"], row["shrunk_lines"]]
-        lines.append(f"| {' | '.join(cell(one) for one in cells)} |")
-    return "\n".join(lines) + "\n"
+COLUMNS = ("patch", "mechanism", "found", "seeds", "CPU s", "by", "what broke", "lines of its plan", "shrunk to", "measured")
+
+
+def line(row):
+    """The table's line of a row."""
+    by = ", ".join(name if count == 1 else f"{name} × {count}" for name, count in row["by"].items())
+    cpu = None if row["cpu_seconds"] is None else f"{row['cpu_seconds']:.3f}"
+    cells = [row["name"], row["mechanism"], f"{row['kills']} of {row['hunts']}", row["seeds"], cpu, by or None,
+             row["signature"], row["lines"], row["shrunk_lines"], row["measured"]]
+    return f"| {' | '.join(cell(one) for one in cells)} |"
+
+
+def table(lines):
+    head = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    return "\n".join([*head, *lines]) + "\n"
+
+
+def lines_of(document):
+    """The lines of the table between the marks, by the name of the patch."""
+    body = document.partition(BEGIN)[2].partition(END)[0]
+    found = re.findall(r"^\| (\w+) \|.*\|$", body, re.MULTILINE)
+    return {name: text for name, text in zip(found, re.findall(r"^\| \w+ \|.*\|$", body, re.MULTILINE))
+            if name != COLUMNS[0]}
 
 
 def conclusion(run):
@@ -244,6 +257,13 @@ def with_table(document, body):
     if not begin or not end:
         raise Problem(f"it has no lines {BEGIN} and {END}")
     return f"{before}{BEGIN}\n{body}{END}{after}"
+
+
+def joined(old, rows, names):
+    """The lines of a table after a run: what was measured now, and of the rest what is still a patch."""
+    lines = {name: text for name, text in old.items() if name in names}
+    lines.update((row["name"], line(row)) for row in rows)
+    return [lines[name] for name in sorted(lines)]
 
 
 def report(row):
@@ -281,7 +301,7 @@ class Run:
 
     def build(self, name, patch, tests=()):
         start = time.monotonic()
-        row = {"name": name, "tests": tests}
+        row = {"name": name, "tests": tests, "measured": datetime.date.today().isoformat()}
         try:
             if patch is not None:
                 row["entry"], row["mechanism"] = describe(patch.read_text(encoding="utf-8"))
@@ -338,19 +358,25 @@ def write_results(run, options, stopped):
     if options.json:
         options.json.write_text(json.dumps(run.rows, indent=2) + "\n", encoding="utf-8")
     if options.update and not stopped:
-        today = datetime.date.today().isoformat()
-        only = f" --only={options.only}" if options.only else ""
-        command = f"bazel run //tools:mutants -- --seeds={options.seeds} --base-seeds={options.base_seeds}{only}"
-        body = f"`{command}` on {today}: {conclusion(run)}\n\n{table(run.rows)}"
         document = options.update.read_text(encoding="utf-8")
+        names = {patch.stem for patch in patches_of(options.root)}
+        lines = joined(lines_of(document), run.rows, names)
+        only = "".join(f" --only={one}" for one in options.only)
+        command = f"bazel run //tools:mutants -- --seeds={options.seeds} --base-seeds={options.base_seeds}{only}"
+        body = f"The last run, `{command}`: {conclusion(run)}\n\n{table(lines)}"
         options.update.write_text(with_table(document, body), encoding="utf-8")
+
+
+def patches_of(root):
+    return sorted((root / "tests" / "mutants").rglob("*.patch"), key=lambda patch: patch.stem)
 
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", metavar="TEXT",
-                        help="only patches whose name contains it; the tree without a patch is then not looked at")
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT",
+                        help="only patches whose name contains it (again: or this); the tree without a patch is then not "
+                        "looked at")
     parser.add_argument("--scenario", default="all", metavar="NAME", help="hunt in this scenario only")
     parser.add_argument("--seeds", type=positive, default=1600, metavar="N",
                         help="seeds from each starting point (%(default)s)")
@@ -362,16 +388,16 @@ def parse(arguments):
     parser.add_argument("--jobs", type=positive, default=os.cpu_count(), metavar="N",
                         help="compilers and hunts at a time (%(default)s)")
     parser.add_argument("--json", type=from_caller, metavar="FILE", help="write all results there")
-    parser.add_argument("--update", type=from_caller, metavar="FILE", help=f"write the table between {BEGIN} and {END}")
+    parser.add_argument("--update", type=from_caller, metavar="FILE", help=f"write the rows into the table between {BEGIN} and {END}; those of patches that were not measured stay")
     parser.add_argument("--verbose", action="store_true", help="print the report of each first failure")
     parser.add_argument("--bazel", type=shlex.split, default=["bazel"], metavar="COMMAND",
                         help="with its start-up options, if any (bazel)")
     parser.add_argument("--root", type=pathlib.Path, default=ROOT, help="the tree (this one)")
     options = parser.parse_args(arguments)
-    patches = sorted(patch for patch in (options.root / "tests" / "mutants").rglob("*.patch")
-                     if options.only in patch.name)
+    patches = [patch for patch in patches_of(options.root)
+               if not options.only or any(text in patch.name for text in options.only)]
     if not patches:
-        parser.error(f"no patch in tests/mutants has '{options.only}' in its name")
+        parser.error(f"no patch in tests/mutants has {' or '.join(map(repr, options.only))} in its name")
     return options, patches
 
 
@@ -398,7 +424,7 @@ def main(arguments):
         finally:
             run.scratch.close()
     write_results(run, options, stopped)
-    print(f"\n{table(run.rows)}\n{conclusion(run)}")
+    print(f"\n{table(line(row) for row in run.rows)}\n{conclusion(run)}")
     if stopped:
         return 130
     return 0 if not run.problems and all(row["kills"] for row in run.rows) else 1

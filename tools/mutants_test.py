@@ -5,6 +5,7 @@ nothing was found, a patch would stay in the scratch tree for the next one, or C
 Bazel and the hunting program are replaced by small scripts; the patches change the script that takes the latter's place.
 """
 
+import datetime
 import json
 import os
 import pathlib
@@ -131,20 +132,31 @@ class Tool(unittest.TestCase):
         self.write("tests/mutants/a1_lost.patch", patch("A1", [12, far + 2, 2 * far + 4]))
         result = self.run_tool("--base-seeds=3", f"--json={self.root}/rows.json", f"--update={self.root}/document.md")
         self.assertEqual(result.returncode, 0, result.stderr)
-        row = "| A1 | it breaks | 3 of 3 | 5 | 0.050 | server uniform × 3 | liveness | 80 | 2 |"
+        today = datetime.date.today().isoformat()
+        row = f"| a1_lost | it breaks | 3 of 3 | 5 | 0.050 | server uniform × 3 | liveness | 80 | 2 | {today} |"
         self.assertIn(row, result.stdout)
         self.assertIn("1 of 1 found; the median bug after 5 seeds", result.stdout)
         self.assertIn(row, (self.root / "document.md").read_text(encoding="utf-8"))
         rows = json.loads((self.root / "rows.json").read_text(encoding="utf-8"))
         self.assertEqual([detail["seeds"] for detail in rows[0]["details"]], [13, 3, 5])
 
+    def test_rows_that_were_not_measured_stay_while_their_patch_does(self):
+        for name, entry in (("a1_lost", "A1"), ("b1_twice", "B1"), ("c1_late", "C1")):
+            self.write(f"tests/mutants/{name}.patch", patch(entry, [0]))
+        old = [f"| {name} | it breaks | old | |" for name in ("a1_lost", "b0_gone", "b1_twice")]
+        self.write("document.md", f"text\n{mutants.BEGIN}\n{mutants.table(old)}{mutants.END}\n")
+        self.assertEqual(self.run_tool("--only=b1", "--only=c1", f"--update={self.root}/document.md").returncode, 0)
+        lines = mutants.lines_of((self.root / "document.md").read_text(encoding="utf-8"))
+        self.assertEqual(list(lines), ["a1_lost", "b1_twice", "c1_late"])
+        self.assertEqual([" old " in text for text in lines.values()], [True, False, False])
+
     def test_a_survivor_is_told_and_no_patch_stays(self):
         self.write("tests/mutants/a1_lost.patch", patch("A1", [0]))
         self.write("tests/mutants/b1_twice.patch", patch("B1", []))
         result = self.run_tool("--base-seeds=1")
         self.assertEqual(result.returncode, 1)
-        self.assertIn("| A1 | it breaks | 1 of 1 | 1 |", result.stdout)
-        self.assertIn("| B1 | it breaks | 0 of 1 | - | - | - | - | - | - |", result.stdout)
+        self.assertIn("| a1_lost | it breaks | 1 of 1 | 1 |", result.stdout)
+        self.assertIn("| b1_twice | it breaks | 0 of 1 | - | - | - | - | - | - |", result.stdout)
         self.assertIn("1 of 2 found", result.stdout)
         self.assertIn("SURVIVED: b1_twice", result.stdout)
 
@@ -156,7 +168,7 @@ class Tool(unittest.TestCase):
         result = self.run_tool("--base-seeds=1")
         self.assertEqual(result.returncode, 1)
         self.assertIn("b5_found: found by //x:y_test: Tasks.End\n", result.stdout)
-        self.assertIn("| B5 | it breaks | 1 of 1 | - | - | //x:y_test | Tasks.End | - | - |", result.stdout)
+        self.assertIn("| b5_found | it breaks | 1 of 1 | - | - | //x:y_test | Tasks.End | - | - |", result.stdout)
         self.assertIn("b6_missed: SURVIVED //x:y_test\n", result.stdout)
         self.assertIn("1 of 2 found; SURVIVED: b6_missed.", result.stdout)
 
