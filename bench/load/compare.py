@@ -30,7 +30,7 @@ import time
 
 from picture import draw
 from servers import Server, spread
-from workloads import USUAL, WORKLOADS
+from workloads import GROUPS, WORKLOADS
 
 OTHERS_SHARE_MAX = 0.10
 TRIES = 4
@@ -158,6 +158,19 @@ def show(name, cell):
               flush=True)
 
 
+def show_brief(name, cell, heading):
+    servers = cell["servers"]
+    if heading:
+        print(f"{'':18}{'k req/s':^{10 * len(servers)}}{'CPU us/req':^{10 * len(servers)}}{'orrery / redis':^20}")
+        print(f"{'':18}" + "".join(f"{server:>10}" for server in servers) * 2 + f"{'req/s':>10}{'CPU':>10}")
+    rates = {server: figures["requests_a_second"]["median"] / 1e3 for server, figures in servers.items()}
+    costs = {server: figures["server_us"]["median"] for server, figures in servers.items()}
+    text = "".join(f"{rate:>10.1f}" for rate in rates.values()) + "".join(f"{cost:>10.3f}" for cost in costs.values())
+    if "redis" in servers:
+        text += f"{rates['orrery'] / rates['redis']:>10.2f}{servers['orrery']['to_redis']['median']:>10.2f}"
+    print(f"{name:<18}{text}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", default=os.environ.get("ORRERY_SERVER"), metavar="PATH",
@@ -170,7 +183,9 @@ def main():
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND",
                         help="another server; {port} in the command stands for its port; may be repeated")
     parser.add_argument("--no-peers", action="store_true", help="only the floor and orrery, and those of --peer")
-    parser.add_argument("--workloads", default=",".join(USUAL), help="of: " + ", ".join(WORKLOADS))
+    parser.add_argument("--workloads", default="usual",
+                        help="of: " + ", ".join(WORKLOADS) + "; " + " and ".join(GROUPS) + " (%(default)s) stand for several")
+    parser.add_argument("--brief", action="store_true", help="a line for each workload")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of every server (%(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each round (%(default)s)")
     parser.add_argument("--two-cores", action="store_true", help="a core each for server and generator")
@@ -184,7 +199,7 @@ def main():
         if not getattr(options, needed):
             parser.error(f"say --{needed}=PATH, or start it by `bazel run //bench:compare`")
         setattr(options, needed, os.path.abspath(getattr(options, needed)))
-    names = options.workloads.split(",")
+    names = [name for part in options.workloads.split(",") for name in GROUPS.get(part, [part])]
     for name in names:
         if name not in WORKLOADS:
             parser.error(f"there is no workload {name}; there are {', '.join(WORKLOADS)}")
@@ -202,7 +217,10 @@ def main():
     for name in names:
         rounds = run(options, name, WORKLOADS[name], cores[0], generator_core)
         report[name] = summarize(WORKLOADS[name], rounds)
-        show(name, report[name])
+        if options.brief:
+            show_brief(name, report[name], heading=name == names[0])
+        else:
+            show(name, report[name])
     if options.json:
         with open(os.path.join(where, options.json), "w", encoding="utf-8") as file:
             json.dump({"rounds": options.rounds, "seconds": options.seconds, "two_cores": options.two_cores,

@@ -57,5 +57,24 @@ WORKLOADS = {
     "get-c1": Workload("--workload get --connections 1"),
 }
 
+
+def _grid():
+    """Commands by pipeline and connections. Of PUBLISH one connection publishes, to 50 subscribers."""
+    cells = {}
+    for kind in ("get", "set", "mget", "mset"):
+        for connections in (1, 50, 1000):
+            for pipeline in (1, 16, 64):
+                cells[f"{kind}-c{connections}-p{pipeline}"] = Workload(
+                    f"--workload {kind} --connections {connections} --pipeline {pipeline}")
+    for pipeline in (1, 16, 64):
+        cells[f"publish-p{pipeline}"] = Workload(f"--workload publish --pipeline {pipeline}", value_bytes=100, keys=1, fill=False)
+    return cells
+
+
 # What is run unless something else is asked for: without what takes gigabytes or minutes to fill.
 USUAL = [name for name in WORKLOADS if not name.endswith("-5m")]
+GRID = _grid()
+WORKLOADS |= GRID
+
+# Names that stand for several.
+GROUPS = {"usual": USUAL, "grid": list(GRID)}
