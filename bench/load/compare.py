@@ -171,13 +171,31 @@ def show_brief(name, cell, heading):
     print(f"{name:<18}{text}", flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_programs(parser):
+    """The options that `bazel run` sets."""
     parser.add_argument("--server", default=os.environ.get("ORRERY_SERVER"), metavar="PATH",
                         help="orrery-server's binary (bazel run sets it and the next two)")
     parser.add_argument("--floor", default=os.environ.get("ORRERY_FLOOR"), metavar="PATH", help="the floor's binary")
     parser.add_argument("--generator", default=os.environ.get("ORRERY_GENERATOR"), metavar="PATH",
                         help="the load generator's binary")
+
+
+def check_programs(parser, options):
+    for needed in ("server", "floor", "generator"):
+        if not getattr(options, needed):
+            parser.error(f"say --{needed}=PATH, or start it by `bazel run` of it")
+        setattr(options, needed, os.path.abspath(getattr(options, needed)))
+
+
+def raise_limits():
+    """So many descriptors as the servers and the generator need, who inherit it."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, hard), hard))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_programs(parser)
     parser.add_argument("--shards", type=int, default=1, help="threads of orrery-server (%(default)s)")
     parser.add_argument("--server-options", default="", metavar="TEXT", help="more options of orrery-server")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND",
@@ -195,10 +213,7 @@ def main():
     parser.add_argument("--svg", metavar="FILE", help="draw the ratios to the floor there")
     options = parser.parse_args()
 
-    for needed in ("server", "floor", "generator"):
-        if not getattr(options, needed):
-            parser.error(f"say --{needed}=PATH, or start it by `bazel run //bench:compare`")
-        setattr(options, needed, os.path.abspath(getattr(options, needed)))
+    check_programs(parser, options)
     names = [name for part in options.workloads.split(",") for name in GROUPS.get(part, [part])]
     for name in names:
         if name not in WORKLOADS:
@@ -207,8 +222,7 @@ def main():
     cores = sorted(os.sched_getaffinity(0))
     if options.two_cores and len(cores) < 2:
         parser.error("--two-cores needs two cores")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, hard), hard))
+    raise_limits()
 
     generator_core = cores[1] if options.two_cores else cores[0]
     place = "a core each for server and generator" if options.two_cores else "server and generator on one core"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What would break: a comparison that does not run, measures nothing, or draws nothing. One short round of two workloads.
+# What would break: a comparison that does not run, measures nothing, or draws nothing. One short round of two workloads,
+# and of one axis.
 set -euo pipefail
 export ORRERY_SERVER="$PWD/server/server" ORRERY_FLOOR="$PWD/bench/load/floor" ORRERY_GENERATOR="$PWD/bench/load/generator"
 export PYTHONPATH="$PWD/bench"
@@ -18,4 +19,16 @@ for cell in workloads.values():
     assert cell["servers"]["floor"]["to_floor"]["median"] == 1.0
 bars = minidom.parse(sys.argv[1] + "/picture.svg").getElementsByTagName("rect")
 assert len(bars) >= 5, len(bars)
+END
+
+python3 bench/load/curves.py --axes=shards-p16 --rounds=1 --seconds=0.05 --busy --json="$TEST_TMPDIR/curves.json" \
+  --svg="$TEST_TMPDIR/curves.svg"
+python3 - "$TEST_TMPDIR" <<'END'
+import json, sys
+from xml.dom import minidom
+points = json.load(open(sys.argv[1] + "/curves.json"))["shards-p16"]["points"]
+assert list(points) == ["1", "2", "4", "8"], points
+assert all(point["orrery"] > 0 and point["floor"] > 0 for point in points.values()), points
+lines = minidom.parse(sys.argv[1] + "/curves.svg").getElementsByTagName("polyline")
+assert len(lines) == len(points["1"]), len(lines)
 END
