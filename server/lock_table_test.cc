@@ -111,7 +111,8 @@ TEST(LockTable, GrantsWhatTheDefinitionGrants) {
     const uint64_t whole_odds = prng.Between(3, 40);
     LockTable table;
     std::vector<std::unique_ptr<LockRequest>> idle;
-    for (int index = 0; index < 12; ++index) idle.push_back(std::make_unique<LockRequest>(AnErrand()));
+    for (int index = 0; index < 12; ++index)
+      idle.push_back(std::make_unique<LockRequest>(AnErrand()));
     std::list<NaiveRequest> active;  // In the order of coming.
     std::set<LockRequest*> granted;
     const auto expected = [&] {
