@@ -5,17 +5,16 @@
 #include <string>
 #include <vector>
 
+#include "server/testing_host.h"
 #include "server/testing_session.h"
 
 namespace orrery::server {
 namespace {
 
-class ClientCommandsTest : public testing::Test, public ServerHost {
+class ClientCommandsTest : public testing::Test, public TestingHost {
  protected:
   ClientCommandsTest() { server_.context.host = this; }
 
-  void Shutdown() override {}
-  void Configure(const ServerConfig&) override {}
   void Kill(Client& client) override { killed_.push_back(client.id); }
   void FindAddresses(Client& client) override {
     if (client.id == 3) return;  // Its peer has gone.
@@ -25,8 +24,6 @@ class ClientCommandsTest : public testing::Test, public ServerHost {
   ClientMemory MemoryOf(const Client&) const override {
     return {.input_bytes = 5, .input_free_bytes = 3, .parser_bytes = 7};
   }
-  bool Push(Client&, PushMessage&) override { return false; }
-  ProcessUsage Usage() override { return {}; }
   Nanoseconds MonotonicNow() override { return server_.context.monotonic_ns; }
 
   TestingServer server_;

@@ -5,12 +5,13 @@
 #include <map>
 #include <string>
 
+#include "server/testing_host.h"
 #include "server/testing_session.h"
 
 namespace orrery::server {
 namespace {
 
-class PubSubCommandsTest : public testing::Test, public ServerHost {
+class PubSubCommandsTest : public testing::Test, public TestingHost {
  protected:
   PubSubCommandsTest() {
     server_.context.host = this;
@@ -19,17 +20,10 @@ class PubSubCommandsTest : public testing::Test, public ServerHost {
     }
   }
 
-  void Kill(Client&) override {}
-  void Shutdown() override {}
-  void Configure(const ServerConfig&) override {}
   bool Push(Client& client, PushMessage& message) override {
     message.AppendTo(sessions_.at(client.id)->output(), client.version);
     return true;
   }
-  void FindAddresses(Client&) override {}
-  ClientMemory MemoryOf(const Client&) const override { return {}; }
-  ProcessUsage Usage() override { return {}; }
-  Nanoseconds MonotonicNow() override { return 0; }
 
   TestingServer server_;
   TestingSession first_{server_};

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "server/testing_host.h"
 #include "server/testing_session.h"
 
 namespace orrery::server {
@@ -139,17 +140,10 @@ TEST_F(ServerCommandsTest, OverTheLimitOfMemoryNothingGrows) {
   EXPECT_EQ(Run("SET c 1"), "+OK\r\n");
 }
 
-class ShutdownTest : public ServerCommandsTest, public ServerHost {
+class ShutdownTest : public ServerCommandsTest, public TestingHost {
  protected:
   ShutdownTest() { server_.context.host = this; }
-  void Kill(Client&) override {}
-  void Configure(const ServerConfig&) override {}
   void Shutdown() override { ++shutdowns_; }
-  bool Push(Client&, PushMessage&) override { return false; }
-  void FindAddresses(Client&) override {}
-  ClientMemory MemoryOf(const Client&) const override { return {}; }
-  ProcessUsage Usage() override { return {}; }
-  Nanoseconds MonotonicNow() override { return 0; }
 
   int shutdowns_ = 0;
 };

@@ -2,14 +2,13 @@
 #include "server/reply_writer.h"
 
 #include <gtest/gtest.h>
-#include <sys/uio.h>
 
-#include <array>
 #include <limits>
 #include <string>
 
 #include "base/shared_bytes.h"
 #include "runtime/pending_output.h"
+#include "server/testing_output.h"
 
 namespace orrery::server {
 namespace {
@@ -17,18 +16,7 @@ namespace {
 class ReplyWriterTest : public testing::Test {
  protected:
   // Takes everything written so far out of the output.
-  std::string Take() {
-    std::string taken;
-    while (!output_.empty()) {
-      std::array<iovec, 8> iovecs;
-      const Chunk chunk = output_.Gather(iovecs);
-      for (uint32_t i = 0; i < chunk.iovecs; ++i) {
-        taken.append(static_cast<const char*>(iovecs[i].iov_base), iovecs[i].iov_len);
-      }
-      output_.Advance(chunk.bytes);
-    }
-    return taken;
-  }
+  std::string Take() { return TakeOutput(output_); }
 
   // What `write` writes in the given version.
   template <typename Write>

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "server/router.h"
-#include "server/server_context.h"
 #include "server/testing_shards.h"
 
 namespace orrery::server {
@@ -22,26 +21,18 @@ std::string Message(const std::string& channel, const std::string& text) {
          std::to_string(text.size()) + "\r\n" + text + "\r\n";
 }
 
-// Shards whose clients are pushed to.
-class PushingShards : public ServerHost {
+// Shards with the clients that a test has connected and not closed.
+class ClientsOfShards {
  public:
-  explicit PushingShards(unsigned shards, const RouterOptions& options = {},
+  explicit ClientsOfShards(unsigned shards, const RouterOptions& options = {},
                          const MailboxOptions& mailboxes = {})
-      : shards_(shards, options, mailboxes) {
-    for (unsigned shard = 0; shard < shards; ++shard) {
-      shards_[shard].server().context.host = this;
-    }
-  }
-  ~PushingShards() override {
-    shards_.Settle();
-    while (!sessions_.empty()) Close(*sessions_.begin()->second);
-  }
+      : shards_(shards, options, mailboxes) {}
+  ~ClientsOfShards() { shards_.Settle(); }
 
   TestingShards& shards() { return shards_; }
   RoutedSession& Connect(unsigned home) {
     auto session = std::make_unique<RoutedSession>(shards_, home);
     const uint64_t id = session->client().id;
-    homes_[id] = home;
     return *(sessions_[id] = std::move(session));
   }
   RoutedSession& Subscribe(unsigned home, const std::string& channel) {
@@ -49,28 +40,11 @@ class PushingShards : public ServerHost {
     session.Run("SUBSCRIBE " + channel);
     return session;
   }
-  void Close(RoutedSession& session) {
-    const uint64_t id = session.client().id;
-    shards_[homes_[id]].server().subscriptions.Drop(session.client());
-    sessions_.erase(id);
-  }
+  void Close(RoutedSession& session) { sessions_.erase(session.client().id); }
 
  private:
-  void Kill(Client&) override {}
-  void Shutdown() override {}
-  void Configure(const ServerConfig&) override {}
-  bool Push(Client& client, PushMessage& message) override {
-    message.AppendTo(sessions_.at(client.id)->output(), client.version);
-    return true;
-  }
-  void FindAddresses(Client&) override {}
-  ClientMemory MemoryOf(const Client&) const override { return {}; }
-  ProcessUsage Usage() override { return {}; }
-  Nanoseconds MonotonicNow() override { return 0; }
-
   TestingShards shards_;
   std::map<uint64_t, std::unique_ptr<RoutedSession>> sessions_;
-  std::map<uint64_t, unsigned> homes_;
 };
 
 class RouterPublishTest : public testing::Test {
@@ -79,7 +53,7 @@ class RouterPublishTest : public testing::Test {
     return world_.shards()[shard].router().mail().counters().received;
   }
 
-  PushingShards world_{3};
+  ClientsOfShards world_{3};
 };
 
 TEST_F(RouterPublishTest, ReachesTheSubscribersOfAllShards) {
@@ -189,7 +163,7 @@ TEST_F(RouterPublishTest, AListenerOfResp2IsRefusedWhereverTheKeyIs) {
 // Whatever the shards take their turns in, and however little may be on its way at once.
 RC_GTEST_PROP(RouterPublishProperty, EverySubscriberGetsEveryMessageOnceAndInOrder, ()) {
   constexpr unsigned kShards = 3;
-  PushingShards world(
+  ClientsOfShards world(
       kShards, {.replies_max = *rc::gen::inRange(1u, 5u), .errands_max = *rc::gen::inRange(1u, 4u)},
       {.capacity = 2, .budget_per_source = *rc::gen::inRange(1u, 4u)});
   std::vector<RoutedSession*> listeners;

@@ -6,23 +6,19 @@
 #include <string>
 #include <vector>
 
+#include "server/testing_host.h"
 #include "server/testing_session.h"
 
 namespace orrery::server {
 namespace {
 
 // A server each of whose looks at the clock is so much later than the one before.
-class SlowLogTest : public testing::Test, public ServerHost {
+class SlowLogTest : public testing::Test, public TestingHost {
  protected:
   SlowLogTest() { server_.context.host = this; }
 
-  void Kill(Client&) override {}
   void Configure(const ServerConfig& config) override { server_.context.config = config; }
-  void Shutdown() override {}
-  bool Push(Client&, PushMessage&) override { return false; }
   void FindAddresses(Client& client) override { client.address = "127.0.0.1:1"; }
-  ClientMemory MemoryOf(const Client&) const override { return {}; }
-  ProcessUsage Usage() override { return {}; }
   Nanoseconds MonotonicNow() override {
     ++looks_;
     return now_ += step_;

@@ -1,9 +1,6 @@
 // A client of a server without a network, for tests: what it sends runs at once.
 #pragma once
 
-#include <sys/uio.h>
-
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -20,6 +17,7 @@
 #include "server/keyspace.h"
 #include "server/server_context.h"
 #include "server/subscriptions.h"
+#include "server/testing_output.h"
 
 namespace orrery::server {
 
@@ -67,18 +65,7 @@ class TestingSession {
   }
 
   // Takes everything replied so far.
-  std::string Take() {
-    std::string taken;
-    while (!output_.empty()) {
-      std::array<iovec, 8> iovecs;
-      const Chunk chunk = output_.Gather(iovecs);
-      for (uint32_t i = 0; i < chunk.iovecs; ++i) {
-        taken.append(static_cast<const char*>(iovecs[i].iov_base), iovecs[i].iov_len);
-      }
-      output_.Advance(chunk.bytes);
-    }
-    return taken;
-  }
+  std::string Take() { return TakeOutput(output_); }
 
   // The reply to one command.
   std::string Call(const std::vector<std::string>& arguments) {

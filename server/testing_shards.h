@@ -13,6 +13,8 @@
 #include "server/hash_slot.h"
 #include "server/router.h"
 #include "server/shard_group.h"
+#include "server/testing_host.h"
+#include "server/testing_output.h"
 #include "server/testing_session.h"
 
 namespace orrery::server {
@@ -20,7 +22,7 @@ namespace orrery::server {
 class RoutedSession;
 
 // One shard, and who its clients are.
-class TestingShard : private RoutedClients, private ServerHost {
+class TestingShard : private RoutedClients, private TestingHost {
  public:
   TestingShard(ShardGroup& group, unsigned index, const RouterOptions& options)
       : router_({.group = &group, .index = index}, options, server_.context, *this) {
@@ -53,11 +55,7 @@ class TestingShard : private RoutedClients, private ServerHost {
   // ServerHost.
   void Kill(Client& client) override;
   bool Push(Client& client, PushMessage& message) override;
-  void FindAddresses(Client&) override {}
-  ClientMemory MemoryOf(const Client&) const override { return {}; }
-  ProcessUsage Usage() override { return {}; }
   Nanoseconds MonotonicNow() override { return server_.context.monotonic_ns; }
-  void Shutdown() override {}
   void Configure(const ServerConfig& config) override { server_.context.config = config; }
 
   TestingServer server_;
@@ -148,18 +146,7 @@ class RoutedSession {
   }
 
   // Takes what has been replied.
-  std::string Take() {
-    std::string taken;
-    while (!output_.empty()) {
-      std::array<iovec, 8> iovecs;
-      const Chunk chunk = output_.Gather(iovecs);
-      for (uint32_t i = 0; i < chunk.iovecs; ++i) {
-        taken.append(static_cast<const char*>(iovecs[i].iov_base), iovecs[i].iov_len);
-      }
-      output_.Advance(chunk.bytes);
-    }
-    return taken;
-  }
+  std::string Take() { return TakeOutput(output_); }
   // The replies to one command or more.
   std::string Run(const std::string& lines) {
     Send(lines + "\r\n");

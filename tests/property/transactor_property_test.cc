@@ -21,6 +21,7 @@
 #include "base/siphash.h"
 #include "server/execute.h"
 #include "server/hash_slot.h"
+#include "server/testing_output.h"
 #include "server/testing_session.h"
 #include "server/transactor.h"
 #include "tests/scenarios/command_generator.h"
@@ -204,21 +205,8 @@ class World final : public CommandObserver {
     client.waits = false;
     client.transaction = nullptr;
     ASSERT_TRUE(client.expected.has_value()) << client.command;
-    ASSERT_EQ(TakeText(reply), *std::exchange(client.expected, std::nullopt)) << client.command;
+    ASSERT_EQ(TakeOutput(reply), *std::exchange(client.expected, std::nullopt)) << client.command;
     ++answered_;
-  }
-
-  static std::string TakeText(PendingOutput& output) {
-    std::string text;
-    while (!output.empty()) {
-      std::array<iovec, 8> iovecs;
-      const Chunk chunk = output.Gather(iovecs);
-      for (uint32_t i = 0; i < chunk.iovecs; ++i) {
-        text.append(static_cast<const char*>(iovecs[i].iov_base), iovecs[i].iov_len);
-      }
-      output.Advance(chunk.bytes);
-    }
-    return text;
   }
 
   const CommandTable& table() const { return reference_.table; }
