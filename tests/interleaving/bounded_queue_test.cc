@@ -5,18 +5,16 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "tests/interleaving/expect.h"
 #include "tests/interleaving/explorer.h"
 
 namespace orrery::interleaving {
 namespace {
-
-constexpr uint64_t kRunsMax = 20'000'000;
 
 struct Item {
   size_t producer = 0;
@@ -91,13 +89,9 @@ class QueueCase {
 };
 
 void ExpectExact(const char* what, QueueCase threads, bool reaches_full) {
-  const Explorer::Result result = Explorer::Run(threads.Describe(), kRunsMax);
-  EXPECT_EQ(result.problem, "") << what << ", decisions " << result.decisions;
-  EXPECT_TRUE(result.complete) << what;
+  ExpectAllRight(what, Explore(threads));
   EXPECT_EQ(threads.full(), reaches_full) << what;
   EXPECT_TRUE(threads.closed()) << what;
-  std::cout << what << ": " << result.runs << " interleavings: all of them, at most "
-            << result.steps_max << " steps in one\n";
 }
 
 TEST(BoundedQueueInterleavings, OneProducerThatFillsIt) {

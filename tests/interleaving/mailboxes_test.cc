@@ -6,18 +6,16 @@
 #include <gtest/gtest.h>
 
 #include <deque>
-#include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "tests/interleaving/expect.h"
 #include "tests/interleaving/explorer.h"
 
 namespace orrery::interleaving {
 namespace {
-
-constexpr uint64_t kRunsMax = 20'000'000;
 
 struct Setting {
   MailboxOptions boxes;
@@ -140,13 +138,9 @@ struct Reached {
 
 void ExpectNothingLost(const char* what, const Setting& setting, Reached reached = {}) {
   MailCase<Mistake::kNone> threads(setting);
-  const Explorer::Result result = Explorer::Run(threads.Describe(), kRunsMax);
-  EXPECT_EQ(result.problem, "") << what << ", decisions " << result.decisions;
-  EXPECT_TRUE(result.complete) << what;
+  ExpectAllRight(what, Explore(threads));
   EXPECT_EQ(threads.full > 0, reached.full) << what;
   EXPECT_EQ(threads.cut > 0, reached.cut) << what;
-  std::cout << what << ": " << result.runs << " interleavings: all of them, at most "
-            << result.steps_max << " steps in one\n";
 }
 
 TEST(MailboxInterleavings, OneWay) {
@@ -174,18 +168,15 @@ TEST(MailboxInterleavings, TwoSources) {
 }
 
 template <Mistake kMistake>
-void ExpectFound(const char* what, const Setting& setting) {
-  MailCase<kMistake> threads(setting);
-  const Explorer::Result result = Explorer::Run(threads.Describe(), kRunsMax);
-  EXPECT_NE(result.problem, "") << what << " was not found in " << result.runs << " runs";
-  std::cout << what << ": " << result.problem << ", in interleaving " << result.runs << "\n";
+void ExpectMistakeFound(const char* what, const Setting& setting) {
+  ExpectFound(what, Explore(MailCase<kMistake>(setting)));
 }
 
 TEST(MailboxInterleavings, WrongTurnsAreFound) {
-  ExpectFound<Mistake::kArmsOverWork>(
+  ExpectMistakeFound<Mistake::kArmsOverWork>(
       "asleep over what a budget left",
       {.boxes = {.shards = 2, .budget_per_source = 1}, .posts = {{0, 2}, {0, 0}}});
-  ExpectFound<Mistake::kRoomIsKept>(
+  ExpectMistakeFound<Mistake::kRoomIsKept>(
       "room that nobody tells of",
       {.boxes = {.shards = 2, .capacity = 1}, .posts = {{0, 2}, {0, 0}}});
 }

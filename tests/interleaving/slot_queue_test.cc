@@ -7,17 +7,15 @@
 
 #include <algorithm>
 #include <array>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "tests/interleaving/expect.h"
 #include "tests/interleaving/explorer.h"
 
 namespace orrery::interleaving {
 namespace {
-
-constexpr uint64_t kRunsMax = 20'000'000;
 
 using Queue = BasicSlotQueue<TracedAtomics>;
 using Slot = Queue::Slot;
@@ -226,37 +224,21 @@ class TakenAway {
   std::optional<AnyQueue<kMistake>> queue_;
 };
 
-template <typename Threads>
-Explorer::Result Explore(Threads threads) {
-  return Explorer::Run(threads.Describe(), kRunsMax);
-}
-
-void ExpectRight(const char* what, const Explorer::Result& result) {
-  EXPECT_EQ(result.problem, "") << what << ", decisions " << result.decisions;
-  EXPECT_TRUE(result.complete) << what;
-  std::cout << what << ": " << result.runs << " interleavings: all of them, at most "
-            << result.steps_max << " steps in one\n";
-}
-void ExpectFound(const char* what, const Explorer::Result& result) {
-  EXPECT_NE(result.problem, "") << what << " was not found in " << result.runs << " runs";
-  std::cout << what << ": " << result.problem << ", in interleaving " << result.runs << "\n";
-}
-
 TEST(SlotQueueInterleavings, ARequestIsAnsweredOnceWithItsOwn) {
   using Right = RoundTrip<Mistake::kNone>;
-  ExpectRight("published, answered, taken", Explore(Right(Right::Part::kPublishToTake)));
-  ExpectRight("answered, taken, published anew",
-              Explore(Right(Right::Part::kClaimedToClaimedAnew)));
+  ExpectAllRight("published, answered, taken", Explore(Right(Right::Part::kPublishToTake)));
+  ExpectAllRight("answered, taken, published anew",
+                 Explore(Right(Right::Part::kClaimedToClaimedAnew)));
 }
 
 TEST(SlotQueueInterleavings, OneOfTwoClaimantsWins) {
   TwoClaimants<Mistake::kNone> threads;
-  ExpectRight("2 claimants", Explorer::Run(threads.Describe(), kRunsMax));
+  ExpectAllRight("2 claimants", Explore(threads));
   EXPECT_EQ(threads.most_claims(), 1) << "nobody ever won";
 }
 
 TEST(SlotQueueInterleavings, ASlotThatIsTakenAwayIsLeftAlone) {
-  ExpectRight("a slot taken away", Explore(TakenAway<Mistake::kNone>()));
+  ExpectAllRight("a slot taken away", Explore(TakenAway<Mistake::kNone>()));
 }
 
 TEST(SlotQueueInterleavings, MistakesAreFound) {

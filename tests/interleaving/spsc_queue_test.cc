@@ -4,19 +4,17 @@
 
 #include <gtest/gtest.h>
 
-#include <iostream>
 #include <memory>
 #include <numeric>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "tests/interleaving/expect.h"
 #include "tests/interleaving/explorer.h"
 
 namespace orrery::interleaving {
 namespace {
-
-constexpr uint64_t kRunsMax = 20'000'000;
 
 using TracedQueue = SpscQueue<int, TracedAtomics>;
 
@@ -91,12 +89,8 @@ class QueueCase {
 
 template <typename Queue>
 void ExpectExact(const char* what, QueueCase<Queue> threads, bool waits) {
-  const Explorer::Result result = Explorer::Run(threads.Describe(), kRunsMax);
-  EXPECT_EQ(result.problem, "") << what << ", decisions " << result.decisions;
-  EXPECT_TRUE(result.complete) << what;
+  ExpectAllRight(what, Explore(threads));
   EXPECT_EQ(threads.waited(), waits) << what;
-  std::cout << what << ": " << result.runs << " interleavings: all of them, at most "
-            << result.steps_max << " steps in one\n";
 }
 
 TEST(SpscQueueInterleavings, Room) {
@@ -177,19 +171,16 @@ class SimpleQueue {
 };
 
 template <Mistake kMistake>
-void ExpectFound(const char* what) {
-  QueueCase<SimpleQueue<kMistake>> threads(1, 3, 1, 0);
-  const Explorer::Result result = Explorer::Run(threads.Describe(), kRunsMax);
-  EXPECT_NE(result.problem, "") << what << " was not found in " << result.runs << " runs";
-  std::cout << what << ": " << result.problem << ", in interleaving " << result.runs << "\n";
+void ExpectMistakeFound(const char* what) {
+  ExpectFound(what, Explore(QueueCase<SimpleQueue<kMistake>>(1, 3, 1, 0)));
 }
 
 TEST(SpscQueueInterleavings, WrongQueuesAreFound) {
   ExpectExact("a simple queue", QueueCase<SimpleQueue<Mistake::kNone>>(1, 3, 1, 0), true);
-  ExpectFound<Mistake::kNoSecondLook>("no second look for room");
-  ExpectFound<Mistake::kWishByStores>("two words without a fence");
-  ExpectFound<Mistake::kEarlyPosition>("the position before the value");
-  ExpectFound<Mistake::kReleasedUnread>("the cell given back before it is read");
+  ExpectMistakeFound<Mistake::kNoSecondLook>("no second look for room");
+  ExpectMistakeFound<Mistake::kWishByStores>("two words without a fence");
+  ExpectMistakeFound<Mistake::kEarlyPosition>("the position before the value");
+  ExpectMistakeFound<Mistake::kReleasedUnread>("the cell given back before it is read");
 }
 
 }  // namespace

@@ -8,18 +8,16 @@
 #include <array>
 #include <atomic>
 #include <deque>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "tests/interleaving/expect.h"
 #include "tests/interleaving/explorer.h"
 
 namespace orrery::interleaving {
 namespace {
-
-constexpr uint64_t kRunsMax = 20'000'000;
 
 // An eventfd with a poll on it: a system call for both.
 class Bell {
@@ -133,50 +131,37 @@ class WakerCase {
 using TracedWaker = BasicWaker<TracedAtomics>;
 
 template <typename AnyWaker, Mistake kMistake = Mistake::kNone>
-Explorer::Result Explore(
+Explorer::Result ExploreWaker(
     size_t publishers, size_t items_each, AnyWaker* (*make)() = [] { return new AnyWaker; }) {
-  WakerCase<AnyWaker, kMistake> threads(publishers, items_each, make);
-  return Explorer::Run(threads.Describe(), kRunsMax);
-}
-
-void ExpectNothingLost(const char* what, const Explorer::Result& result) {
-  EXPECT_EQ(result.problem, "") << what << ", decisions " << result.decisions;
-  EXPECT_TRUE(result.complete) << what;
-  std::cout << what << ": " << result.runs << " interleavings: all of them, at most "
-            << result.steps_max << " steps in one\n";
-}
-
-void ExpectFound(const char* what, const Explorer::Result& result) {
-  EXPECT_NE(result.problem, "") << what << " was not found in " << result.runs << " runs";
-  std::cout << what << ": " << result.problem << ", in interleaving " << result.runs << "\n";
+  return Explore(WakerCase<AnyWaker, kMistake>(publishers, items_each, make));
 }
 
 TEST(WakerInterleavings, OnePublisherOfOneItem) {
-  ExpectNothingLost("1 publisher, 1 item", Explore<TracedWaker>(1, 1));
+  ExpectAllRight("1 publisher, 1 item", ExploreWaker<TracedWaker>(1, 1));
 }
 TEST(WakerInterleavings, OnePublisherOfTwoItems) {
-  ExpectNothingLost("1 publisher, 2 items", Explore<TracedWaker>(1, 2));
+  ExpectAllRight("1 publisher, 2 items", ExploreWaker<TracedWaker>(1, 2));
 }
 TEST(WakerInterleavings, OnePublisherOfThreeItems) {
-  ExpectNothingLost("1 publisher, 3 items", Explore<TracedWaker>(1, 3));
+  ExpectAllRight("1 publisher, 3 items", ExploreWaker<TracedWaker>(1, 3));
 }
 TEST(WakerInterleavings, TwoPublishers) {
-  ExpectNothingLost("2 publishers, 1 item each", Explore<TracedWaker>(2, 1));
+  ExpectAllRight("2 publishers, 1 item each", ExploreWaker<TracedWaker>(2, 1));
 }
 
 // The sequence leaves the word between Look() and TryArm(), and takes no bit along.
 TEST(WakerInterleavings, TheSequenceWraps) {
   using SmallWaker = BasicWaker<TracedAtomics, uint8_t>;
-  ExpectNothingLost("1 publisher, 2 items, at the wrap",
-                    Explore<SmallWaker>(1, 2, [] { return new SmallWaker(0x3f); }));
+  ExpectAllRight("1 publisher, 2 items, at the wrap",
+                 ExploreWaker<SmallWaker>(1, 2, [] { return new SmallWaker(0x3f); }));
 }
 
 TEST(WakerInterleavings, WrongOrdersAreFound) {
   ExpectFound("published before the work is there",
-              Explore<TracedWaker, Mistake::kPublishBeforeWork>(1, 1));
+              ExploreWaker<TracedWaker, Mistake::kPublishBeforeWork>(1, 1));
   ExpectFound("disconnected after the last ring",
-              Explore<TracedWaker, Mistake::kDisconnectAfterRing>(1, 1));
-  ExpectFound("looked after taking", Explore<TracedWaker, Mistake::kLookAfterWork>(1, 1));
+              ExploreWaker<TracedWaker, Mistake::kDisconnectAfterRing>(1, 1));
+  ExpectFound("looked after taking", ExploreWaker<TracedWaker, Mistake::kLookAfterWork>(1, 1));
 }
 
 // --- Wakers that are wrong
@@ -217,9 +202,10 @@ class TwoFlagWaker {
 };
 
 TEST(WakerInterleavings, AForgottenFenceIsFound) {
-  ExpectFound("two flags without a fence", Explore<TwoFlagWaker<std::memory_order_release>>(1, 1));
-  ExpectNothingLost("two flags, sequentially consistent",
-                    Explore<TwoFlagWaker<std::memory_order_seq_cst>>(1, 1));
+  ExpectFound("two flags without a fence",
+              ExploreWaker<TwoFlagWaker<std::memory_order_release>>(1, 1));
+  ExpectAllRight("two flags, sequentially consistent",
+                 ExploreWaker<TwoFlagWaker<std::memory_order_seq_cst>>(1, 1));
 }
 
 // The intent is announced whatever was published since Look().
@@ -239,7 +225,7 @@ class BlindWaker : public TracedWaker {
 };
 
 TEST(WakerInterleavings, ASleepWithoutLookingOnceMoreIsFound) {
-  ExpectFound("no second look", Explore<BlindWaker>(1, 1));
+  ExpectFound("no second look", ExploreWaker<BlindWaker>(1, 1));
 }
 
 // The intent is changed by a load and a store.
@@ -264,7 +250,7 @@ class ForgetfulWaker {
 };
 
 TEST(WakerInterleavings, ALoadAndAStoreInsteadOfOneChangeAreFound) {
-  ExpectFound("load and store", Explore<ForgetfulWaker>(1, 1));
+  ExpectFound("load and store", ExploreWaker<ForgetfulWaker>(1, 1));
 }
 
 }  // namespace
