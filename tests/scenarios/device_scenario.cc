@@ -284,7 +284,7 @@ class DeviceRun {
                                       std::to_string(kernel_.open_files()) + " files");
   }
 
-  bool lost() const { return port_ != nullptr && port_->counters().lost.value() != 0; }
+  bool lost() const { return port_->counters().lost.value() != 0; }
 
   void Count(RunResult& result) const {
     const DeviceCounters& counters = port_->counters();
@@ -523,19 +523,11 @@ class DeviceRun {
 }  // namespace
 
 sim::Plan DeviceScenario::Draw(uint64_t seed) const {
-  // Each part has a sequence of its own, so that a new knob does not change the workload.
-  Prng configuration_prng(Combine(seed, 1));
-  Prng rates_prng(Combine(seed, 2));
-  Prng workload_prng(Combine(seed, 3));
-  sim::Plan plan;
-  plan.scenario = name();
-  plan.seed = seed;
-  plan.configuration = DrawConfiguration(configuration_prng);
-  WriteRates(sim::SiteRates::Draw(rates_prng), plan.configuration);
-  DrawStrategy(seed, plan.configuration);
+  sim::Plan plan = DrawPlan(name(), seed, DrawConfiguration);
   Prng rare_prng(Combine(seed, 5));
   if (rare_prng.Chance(1, 2)) SlowTheDisk(plan.configuration);
   if (rare_prng.Chance(1, 6)) Crowd(plan.configuration);
+  Prng workload_prng(Combine(seed, kWorkloadSequence));
   WriteDeviceWorkload(GenerateDeviceWorkload(workload_prng, FileBytesIn(plan.configuration),
                                              PlaceBytesIn(plan.configuration)),
                       plan.workload);
@@ -546,18 +538,7 @@ std::expected<RunResult, std::string> DeviceScenario::Run(const sim::Plan& plan,
                                                           sim::RecordingChoice& choice,
                                                           sim::EventLog& log) const {
   if (auto problem = ProblemOf(plan.configuration)) return std::unexpected(*std::move(problem));
-  auto workload = ReadDeviceWorkload(plan.workload);
-  if (!workload) return std::unexpected(workload.error());
-  auto run = DeviceRun::Make(plan, *std::move(workload), choice, log);
-  if (!run) return std::unexpected(run.error());
-  (*run)->Go();
-  RunResult result;
-  (*run)->Count(result);
-  // Of a loop that has lost something the kernel has memory, too.
-  const bool kept = log.violation().has_value() || (*run)->lost();
-  if (!kept) (*run)->TakeDown();
-  if (kept || log.violation().has_value()) Abandon(*std::move(run));
-  return result;
+  return CarryOut<DeviceRun>(plan, ReadDeviceWorkload(plan.workload), choice, log);
 }
 
 }  // namespace orrery::scenarios

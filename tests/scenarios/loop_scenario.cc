@@ -199,6 +199,8 @@ class LoopRun {
                                       std::to_string(kernel_.open_files()) + " files");
   }
 
+  bool lost() const { return port_->counters().leaked.load() != 0; }
+
   void Count(RunResult& result) const {
     result.steps = world_.steps();
     result.counters["results"] = circumstances_.results;
@@ -352,19 +354,11 @@ class LoopRun {
 }  // namespace
 
 sim::Plan LoopScenario::Draw(uint64_t seed) const {
-  // Each part has a sequence of its own, so that a new knob does not change the workload.
-  Prng configuration_prng(Combine(seed, 1));
-  Prng rates_prng(Combine(seed, 2));
-  Prng workload_prng(Combine(seed, 3));
-  sim::Plan plan;
-  plan.scenario = name();
-  plan.seed = seed;
-  plan.configuration = DrawConfiguration(configuration_prng);
-  WriteRates(sim::SiteRates::Draw(rates_prng), plan.configuration);
-  DrawStrategy(seed, plan.configuration);
+  sim::Plan plan = DrawPlan(name(), seed, DrawConfiguration);
   Prng rare_prng(Combine(seed, 5));
   const bool tight = rare_prng.Chance(1, 8);
   if (tight) TightenLinked(rare_prng, plan.configuration);
+  Prng workload_prng(Combine(seed, kWorkloadSequence));
   WriteLoopWorkload(GenerateLoopWorkload(workload_prng, tight), plan.workload);
   return plan;
 }
@@ -373,18 +367,7 @@ std::expected<RunResult, std::string> LoopScenario::Run(const sim::Plan& plan,
                                                         sim::RecordingChoice& choice,
                                                         sim::EventLog& log) const {
   if (auto problem = ProblemOf(plan.configuration)) return std::unexpected(*std::move(problem));
-  auto workload = ReadLoopWorkload(plan.workload);
-  if (!workload) return std::unexpected(workload.error());
-  auto run = LoopRun::Make(plan, *std::move(workload), choice, log);
-  if (!run) return std::unexpected(run.error());
-  (*run)->Go();
-  RunResult result;
-  (*run)->Count(result);
-  // Of a loop that was lost the kernel has memory, too.
-  const bool kept = log.violation().has_value() || result.counters["leaked"] != 0;
-  if (!kept) (*run)->TakeDown();
-  if (kept || log.violation().has_value()) Abandon(*std::move(run));
-  return result;
+  return CarryOut<LoopRun>(plan, ReadLoopWorkload(plan.workload), choice, log);
 }
 
 }  // namespace orrery::scenarios

@@ -106,6 +106,18 @@ std::string StrategyIn(const sim::Configuration& configuration) {
   return depth == 0 ? "uniform" : "pct-" + std::to_string(depth);
 }
 
+sim::Plan DrawPlan(std::string_view scenario, uint64_t seed, sim::Configuration (*draw)(Prng&)) {
+  Prng configuration_prng(Combine(seed, 1));
+  Prng rates_prng(Combine(seed, 2));
+  sim::Plan plan;
+  plan.scenario = scenario;
+  plan.seed = seed;
+  plan.configuration = draw(configuration_prng);
+  WriteRates(sim::SiteRates::Draw(rates_prng), plan.configuration);
+  DrawStrategy(seed, plan.configuration);
+  return plan;
+}
+
 void WriteRates(const sim::SiteRates& rates, sim::Configuration& configuration) {
   for (const model::SiteInfo& info : model::Sites()) {
     if (rates.of(info.site) != 0) configuration[RateName(info)] = rates.of(info.site);

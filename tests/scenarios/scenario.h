@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/prng.h"
 #include "base/units.h"
 #include "kernel_model/choice.h"
 #include "sim/choices.h"
@@ -95,6 +96,12 @@ sim::SiteRates RatesIn(const sim::Configuration& configuration);
 void DrawStrategy(uint64_t seed, sim::Configuration& configuration);
 std::string StrategyIn(const sim::Configuration& configuration);
 
+// A seed's plan but for the workload: the configuration that `draw` draws, rates, a strategy. Each
+// part has a sequence of numbers of its own, so that a new knob changes no other part: these three
+// are drawn from Combine(seed, 1), 2 and 4, and from 5 on a scenario numbers sequences of its own.
+constexpr uint64_t kWorkloadSequence = 3;
+sim::Plan DrawPlan(std::string_view scenario, uint64_t seed, sim::Configuration (*draw)(Prng&));
+
 std::expected<RunResult, std::string> RunSeed(const Scenario& scenario, uint64_t seed,
                                               const RunOptions& options);
 // Any other choice than those two: a fuzzer's bytes.
@@ -109,12 +116,33 @@ std::expected<RunResult, std::string> RunPlan(const Scenario& scenario, const si
 // one. A plan whose run no longer passes its marks is stale: it tests nothing any more.
 std::optional<std::string> Difference(const sim::Plan& plan, const RunResult& result);
 
-// Keeps a run for ever. What has broken a rule cannot be expected to be destroyed in order, and a
-// check that fails on the way would hide the violation.
-template <typename Run>
-void Abandon(std::unique_ptr<Run> run) {
+// What Scenario::Run() comes to. A `Run` is made from a plan and what was read of its workload
+// (Make), goes (Go), and tells what it saw (Count). One that also checks what is left when it has
+// been taken down (TakeDown) says first whether that can be: the kernel still has memory of what
+// was lost (lost).
+template <typename Run, typename Workload>
+std::expected<RunResult, std::string> CarryOut(const sim::Plan& plan,
+                                               std::expected<Workload, std::string> workload,
+                                               sim::RecordingChoice& choice, sim::EventLog& log) {
+  if (!workload) return std::unexpected(std::move(workload).error());
+  std::expected<std::unique_ptr<Run>, std::string> made =
+      Run::Make(plan, *std::move(workload), choice, log);
+  if (!made) return std::unexpected(std::move(made).error());
+  std::unique_ptr<Run> run = *std::move(made);
+  run->Go();
+  RunResult result;
+  run->Count(result);
+  bool keep = log.violation().has_value();
+  if constexpr (requires { run->TakeDown(); }) {
+    keep = keep || run->lost();
+    if (!keep) run->TakeDown();
+    keep = keep || log.violation().has_value();
+  }
+  // For ever: what has broken a rule cannot be expected to be destroyed in order, and a check that
+  // fails on the way would hide the violation.
   static auto* const kept = new std::vector<std::unique_ptr<Run>>;
-  kept->push_back(std::move(run));
+  if (keep) kept->push_back(std::move(run));
+  return result;
 }
 
 }  // namespace orrery::scenarios

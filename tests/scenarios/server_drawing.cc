@@ -525,16 +525,9 @@ sim::Configuration DrawServerConfiguration(Prng& prng) {
   return configuration;
 }
 
-sim::Plan DrawServerPlan(uint64_t seed) {
-  // Each part has a sequence of its own, so that a new knob does not change the workload.
-  Prng configuration_prng(Combine(seed, 1));
-  Prng rates_prng(Combine(seed, 2));
-  Prng workload_prng(Combine(seed, 3));
-  sim::Plan plan;
-  plan.seed = seed;
-  plan.configuration = DrawServerConfiguration(configuration_prng);
-  WriteRates(sim::SiteRates::Draw(rates_prng), plan.configuration);
-  DrawStrategy(seed, plan.configuration);
+sim::Plan DrawServerPlan(std::string_view scenario, uint64_t seed) {
+  sim::Plan plan = DrawPlan(scenario, seed, DrawServerConfiguration);
+  Prng workload_prng(Combine(seed, kWorkloadSequence));
   WorkloadOptions options = DrawWorkloadOptions(workload_prng);
   Prng rare_prng(Combine(seed, 5));
   const RareTraits traits = DrawRareTraits(rare_prng);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "base/prng.h"
 #include "sim/plan.h"
@@ -14,7 +15,7 @@ namespace orrery::scenarios {
 // each knob is often at its default and sometimes at an end.
 sim::Configuration DrawServerConfiguration(Prng& prng);
 
-// All of a plan but the scenario's name.
-sim::Plan DrawServerPlan(uint64_t seed);
+// A seed's plan for one shard.
+sim::Plan DrawServerPlan(std::string_view scenario, uint64_t seed);
 
 }  // namespace orrery::scenarios

@@ -407,25 +407,13 @@ class ServerRun {
 
 }  // namespace
 
-sim::Plan ServerScenario::Draw(uint64_t seed) const {
-  sim::Plan plan = DrawServerPlan(seed);
-  plan.scenario = name();
-  return plan;
-}
+sim::Plan ServerScenario::Draw(uint64_t seed) const { return DrawServerPlan(name(), seed); }
 
 std::expected<RunResult, std::string> ServerScenario::Run(const sim::Plan& plan,
                                                           sim::RecordingChoice& choice,
                                                           sim::EventLog& log) const {
   if (auto problem = ProblemOf(plan.configuration)) return std::unexpected(*std::move(problem));
-  auto workload = ReadWorkload(plan.workload);
-  if (!workload) return std::unexpected(workload.error());
-  auto run = ServerRun::Make(plan, *std::move(workload), choice, log);
-  if (!run) return std::unexpected(run.error());
-  (*run)->Go();
-  RunResult result;
-  (*run)->Count(result);
-  if (log.violation().has_value()) Abandon(*std::move(run));
-  return result;
+  return CarryOut<ServerRun>(plan, ReadWorkload(plan.workload), choice, log);
 }
 
 }  // namespace orrery::scenarios

@@ -455,20 +455,13 @@ class ShardsRun {
 }  // namespace
 
 sim::Plan ShardsScenario::Draw(uint64_t seed) const {
-  // Each part has a sequence of its own, so that a new knob does not change the workload.
-  Prng configuration_prng(Combine(seed, 1));
-  Prng rates_prng(Combine(seed, 2));
-  Prng workload_prng(Combine(seed, 3));
-  Prng pauses_prng(Combine(seed, 4));
+  sim::Plan plan = DrawPlan(name(), seed, DrawConfiguration);
   Prng shards_prng(Combine(seed, 5));
-  sim::Plan plan;
-  plan.scenario = name();
-  plan.seed = seed;
-  plan.configuration = DrawConfiguration(configuration_prng);
-  WriteRates(sim::SiteRates::Draw(rates_prng), plan.configuration);
-  DrawStrategy(seed, plan.configuration);
   DrawShards(shards_prng, plan.configuration);
+  // The strategy's sequence as well: recorded seeds depend on it.
+  Prng pauses_prng(Combine(seed, 4));
   DrawPauses(pauses_prng, plan.configuration);
+  Prng workload_prng(Combine(seed, kWorkloadSequence));
   const ShardsWorkloadOptions options = DrawShardsWorkloadOptions(workload_prng);
   WriteWorkload(GenerateShardsWorkload(workload_prng, options), plan.workload);
   return plan;
@@ -480,15 +473,7 @@ std::expected<RunResult, std::string> ShardsScenario::Run(const sim::Plan& plan,
   if (auto problem = ShardsProblemOf(plan.configuration)) {
     return std::unexpected(*std::move(problem));
   }
-  auto workload = ReadWorkload(plan.workload);
-  if (!workload) return std::unexpected(workload.error());
-  auto run = ShardsRun::Make(plan, *std::move(workload), choice, log);
-  if (!run) return std::unexpected(run.error());
-  (*run)->Go();
-  RunResult result;
-  (*run)->Count(result);
-  if (log.violation().has_value()) Abandon(*std::move(run));
-  return result;
+  return CarryOut<ShardsRun>(plan, ReadWorkload(plan.workload), choice, log);
 }
 
 }  // namespace orrery::scenarios
