@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "tests/scenarios/draws.h"
 #include "tests/scenarios/rdb.h"
 
 namespace orrery::scenarios {
@@ -15,13 +16,6 @@ using WordList = std::array<std::string_view, kCount>;
 constexpr int64_t kMillisecondsPerSecond = 1000;
 
 }  // namespace
-
-uint64_t CommandGenerator::LogUniform(uint64_t high) {
-  uint64_t bits = 1;
-  while (high >> bits != 0) ++bits;
-  const uint64_t low = uint64_t{1} << prng_.Below(bits);
-  return prng_.Between(low, std::min(high, low * 2 - 1));
-}
 
 // --- Arguments.
 
@@ -54,12 +48,12 @@ Bytes CommandGenerator::Value() {
   value.fill_seed = prng_.Below(1000);
   static constexpr std::array<uint64_t, 12> kEdges = {0,    1,    15,   20,    44,    45,
                                                       4095, 4096, 4097, 16384, 32768, 100'000};
-  if (OneIn(options_.big_value_odds)) {
+  if (OneIn(prng_, options_.big_value_odds)) {
     const uint64_t edge = prng_.Below(kEdges.size() + 1);
     value.fill_bytes = edge < kEdges.size() ? kEdges[edge] : options_.value_bytes_max;
     if (options_.big_value_bytes != 0) value.fill_bytes = options_.big_value_bytes;
   } else {
-    value.fill_bytes = LogUniform(200);
+    value.fill_bytes = LogUniform(prng_, 200);
   }
   value.fill_bytes = std::min(value.fill_bytes, options_.value_bytes_max);
   return value.fill_bytes == 0 ? Bytes{} : value;
@@ -83,8 +77,8 @@ Bytes CommandGenerator::Number() {
                                         "2147483648",
                                         "4294967296",
                                         "-2147483649"};
-  if (prng_.Chance(1, 4)) return Bytes::Text(std::string(Pick(kOdd)));
-  const uint64_t number = LogUniform(2000);
+  if (prng_.Chance(1, 4)) return Bytes::Text(std::string(Pick(prng_, kOdd)));
+  const uint64_t number = LogUniform(prng_, 2000);
   return Bytes::Text((prng_.Chance(1, 8) ? "-" : "") + std::to_string(number));
 }
 
@@ -95,7 +89,7 @@ Bytes CommandGenerator::Float() {
       "0x1p3",    "1e5000", "1e-17", " 1.5",     "1.5 ",  ".5",
       "123456.7", "1e-400", "-.0",   "Infinity", "",      "3.1415926535897932384626"};
   if (prng_.Chance(1, 3)) return Number();
-  return Bytes::Text(std::string(Pick(kFloats)));
+  return Bytes::Text(std::string(Pick(prng_, kFloats)));
 }
 
 // A position in a value, counted from either end.
@@ -108,8 +102,8 @@ Bytes CommandGenerator::Index() {
 Bytes CommandGenerator::BitOffset() {
   static constexpr WordList<8> kOdd = {"-1", "4294967296", "9223372036854775807",  "abc",
                                        "#1", "1.5",        "18446744073709551616", ""};
-  if (prng_.Chance(1, 8)) return Bytes::Text(std::string(Pick(kOdd)));
-  return Bytes::Text(std::to_string(LogUniform(1000) - 1));
+  if (prng_.Chance(1, 8)) return Bytes::Text(std::string(Pick(prng_, kOdd)));
+  return Bytes::Text(std::to_string(LogUniform(prng_, 1000) - 1));
 }
 
 Bytes CommandGenerator::Pattern() {
@@ -117,7 +111,7 @@ Bytes CommandGenerator::Pattern() {
       "*",      "k*",  "k?",  "[kt]*", "k[0-3]", "k[^1]",  "\\k1", "k\\", "[",    "[a",
       "k[3-0]", "**1", "k*[", "?\\?",  "",       "k[\\1]", "K*",   "*1",  "k[1-", "[^",
   };
-  if (prng_.Chance(1, 2)) return Bytes::Text(std::string(Pick(kPatterns)));
+  if (prng_.Chance(1, 2)) return Bytes::Text(std::string(Pick(prng_, kPatterns)));
   static constexpr std::string_view kLetters = "k*?[]^-\\0123t";
   std::string pattern;
   const uint64_t length = prng_.Below(8);
@@ -129,20 +123,20 @@ Bytes CommandGenerator::Pattern() {
 
 Bytes CommandGenerator::Channel() {
   static constexpr WordList<6> kChannels = {"c1", "c1", "c2", "news", "k1", ""};
-  return Bytes::Text(std::string(Pick(kChannels)));
+  return Bytes::Text(std::string(Pick(prng_, kChannels)));
 }
 
 Bytes CommandGenerator::ChannelPattern() {
   static constexpr WordList<8> kPatterns = {"c*", "c?", "*", "[cn]*", "news", "c1", "x*", ""};
-  return Bytes::Text(std::string(Pick(kPatterns)));
+  return Bytes::Text(std::string(Pick(prng_, kPatterns)));
 }
 
 Bytes CommandGenerator::Duration(bool seconds) {
   static constexpr WordList<12> kOdd = {
       "0", "-1",  "9223372036854775807", "-9223372036854775808", "9223372036854775808", "abc",
       "",  "1.5", "9223372036854776",    "-9223372036854776",    "9223372036854775",    "-100"};
-  if (prng_.Chance(1, 4)) return Bytes::Text(std::string(Pick(kOdd)));
-  uint64_t time = LogUniform(2000);
+  if (prng_.Chance(1, 4)) return Bytes::Text(std::string(Pick(prng_, kOdd)));
+  uint64_t time = LogUniform(prng_, 2000);
   if (options_.far_times) time = (time + 10) * (seconds ? 10'000 : 10'000'000);
   return Bytes::Text(std::to_string(time));
 }
@@ -150,13 +144,13 @@ Bytes CommandGenerator::Duration(bool seconds) {
 Bytes CommandGenerator::Time(bool seconds) {
   static constexpr WordList<8> kOdd = {"0",   "-1", "9223372036854775807", "-9223372036854775808",
                                        "abc", "1",  "9223372036854776",    "9223372036854775"};
-  if (prng_.Chance(1, 4)) return Bytes::Text(std::string(Pick(kOdd)));
+  if (prng_.Chance(1, 4)) return Bytes::Text(std::string(Pick(prng_, kOdd)));
   if (options_.far_times) {
     const uint64_t far = prng_.Between(3'000'000'000, 4'000'000'000);
     return Bytes::Text(std::to_string(seconds ? far : far * kMillisecondsPerSecond + 321));
   }
   int64_t time_ms = options_.start_s * kMillisecondsPerSecond;
-  time_ms += static_cast<int64_t>(LogUniform(3000));
+  time_ms += static_cast<int64_t>(LogUniform(prng_, 3000));
   if (seconds) time_ms /= kMillisecondsPerSecond;
   return Bytes::Text(std::to_string(time_ms));
 }
@@ -206,7 +200,7 @@ Command CommandGenerator::DrawSet() {
     if (pick < 4 || prng_.Chance(1, 10)) continue;
     command.push_back(pick < 6 ? Duration(pick == 4) : Time(pick == 6));
   }
-  if (OneIn(options_.bad_command_odds)) command.push_back(Word("WHAT"));
+  if (OneIn(prng_, options_.bad_command_odds)) command.push_back(Word("WHAT"));
   return command;
 }
 
@@ -241,7 +235,7 @@ Command CommandGenerator::DrawMany(std::string_view name, bool values) {
     command.push_back(Key());
     if (values) command.push_back(Value());
   }
-  if (values && OneIn(options_.bad_command_odds)) command.pop_back();
+  if (values && OneIn(prng_, options_.bad_command_odds)) command.pop_back();
   return command;
 }
 
@@ -311,7 +305,8 @@ Command CommandGenerator::DrawString() {
     case 28: {
       Command command = {Word("SETRANGE"), Key()};
       static constexpr WordList<3> kOdd = {"536870912", "-1", "9223372036854775807"};
-      command.push_back(prng_.Chance(1, 8) ? Bytes::Text(std::string(Pick(kOdd))) : BitOffset());
+      command.push_back(prng_.Chance(1, 8) ? Bytes::Text(std::string(Pick(prng_, kOdd)))
+                                           : BitOffset());
       command.push_back(Value());
       return command;
     }
@@ -320,7 +315,7 @@ Command CommandGenerator::DrawString() {
       static constexpr std::string_view kLetters = "abc";
       Command command = {Word("SET"), TextKey()};
       std::string text;
-      const uint64_t length = LogUniform(64);
+      const uint64_t length = LogUniform(prng_, 64);
       for (uint64_t index = 0; index < length; ++index) text += kLetters[prng_.Below(3)];
       command.push_back(Bytes::Text(std::move(text)));
       return command;
@@ -350,7 +345,8 @@ Command CommandGenerator::DrawBitField() {
     }
     command.push_back(Word(pick == 0 ? "GET" : pick <= 2 ? "SET" : "INCRBY"));
     command.push_back(Word(kTypes[prng_.Below(prng_.Chance(1, 8) ? kTypes.size() : 12)]));
-    command.push_back(prng_.Chance(1, 4) ? Bytes::Text(std::string(Pick(kOffsets))) : BitOffset());
+    command.push_back(prng_.Chance(1, 4) ? Bytes::Text(std::string(Pick(prng_, kOffsets)))
+                                         : BitOffset());
     if (pick != 0) command.push_back(Number());
   }
   if (prng_.Chance(1, 20)) command.push_back(Word("GET"));
@@ -361,7 +357,7 @@ Command CommandGenerator::DrawBits() {
   switch (prng_.Below(9)) {
     case 0: {
       static constexpr WordList<6> kBits = {"0", "1", "1", "0", "2", "abc"};
-      return {Word("SETBIT"), Key(), BitOffset(), Bytes::Text(std::string(Pick(kBits)))};
+      return {Word("SETBIT"), Key(), BitOffset(), Bytes::Text(std::string(Pick(prng_, kBits)))};
     }
     case 1:
       return {Word("GETBIT"), Key(), BitOffset()};
@@ -373,17 +369,17 @@ Command CommandGenerator::DrawBits() {
         if (!prng_.Chance(1, 10)) command.push_back(Index());
       }
       static constexpr WordList<3> kUnits = {"BIT", "BYTE", "BITS"};
-      if (prng_.Chance(1, 3)) command.push_back(Word(Pick(kUnits)));
+      if (prng_.Chance(1, 3)) command.push_back(Word(Pick(prng_, kUnits)));
       return command;
     }
     case 4:
     case 5: {
       static constexpr WordList<6> kBits = {"0", "1", "0", "1", "2", "x"};
-      Command command = {Word("BITPOS"), Key(), Bytes::Text(std::string(Pick(kBits)))};
+      Command command = {Word("BITPOS"), Key(), Bytes::Text(std::string(Pick(prng_, kBits)))};
       const uint64_t ends = prng_.Below(3);
       for (uint64_t index = 0; index < ends; ++index) command.push_back(Index());
       static constexpr WordList<3> kUnits = {"BIT", "BYTE", "BITS"};
-      if (prng_.Chance(1, 4)) command.push_back(Word(Pick(kUnits)));
+      if (prng_.Chance(1, 4)) command.push_back(Word(Pick(prng_, kUnits)));
       return command;
     }
     case 6: {
@@ -405,7 +401,7 @@ Command CommandGenerator::DrawScan() {
   Command command = {Word("SCAN")};
   static constexpr WordList<7> kCursors = {
       "-1", "abc", "", "18446744073709551615", "1", "18446744073709551616", " 0"};
-  command.push_back(Bytes::Text(std::string(prng_.Chance(1, 8) ? Pick(kCursors) : "0")));
+  command.push_back(Bytes::Text(std::string(prng_.Chance(1, 8) ? Pick(prng_, kCursors) : "0")));
   if (!prng_.Chance(1, 8)) {
     command.push_back(Word("COUNT"));
     command.push_back(prng_.Chance(1, 8) ? Number() : Bytes::Text("100000"));
@@ -417,9 +413,9 @@ Command CommandGenerator::DrawScan() {
   if (prng_.Chance(1, 3)) {
     static constexpr WordList<4> kTypes = {"STRING", "LIST", "HASH", "NOSUCH"};
     command.push_back(Word("TYPE"));
-    command.push_back(Word(Pick(kTypes)));
+    command.push_back(Word(Pick(prng_, kTypes)));
   }
-  if (OneIn(options_.bad_command_odds)) command.push_back(Word("MATCH"));
+  if (OneIn(prng_, options_.bad_command_odds)) command.push_back(Word("MATCH"));
   return command;
 }
 
@@ -433,7 +429,7 @@ Command CommandGenerator::DrawRestore() {
   if (absolute) command.push_back(Word("ABSTTL"));
   static constexpr WordList<3> kOptions = {"IDLETIME", "FREQ", "WHAT"};
   if (prng_.Chance(1, 4)) {
-    command.push_back(Word(Pick(kOptions)));
+    command.push_back(Word(Pick(prng_, kOptions)));
     if (!prng_.Chance(1, 8)) command.push_back(Number());
   }
   return command;
@@ -496,7 +492,7 @@ Command CommandGenerator::DrawKey() {
     case 18: {
       static constexpr WordList<7> kAsking = {"ENCODING", "REFCOUNT", "IDLETIME", "FREQ",
                                               "ENCODING", "REFCOUNT", "WHAT"};
-      return {Word("OBJECT"), Word(Pick(kAsking)), Key()};
+      return {Word("OBJECT"), Word(Pick(prng_, kAsking)), Key()};
     }
     case 19:
       return prng_.Chance(1, 4) ? Command{Word("OBJECT"), Word("HELP")}
@@ -519,14 +515,14 @@ Command CommandGenerator::DrawServer() {
     case 2: {
       Command command = {Word(prng_.Chance(1, 2) ? "FLUSHALL" : "FLUSHDB")};
       static constexpr WordList<3> kHow = {"ASYNC", "SYNC", "WHAT"};
-      if (prng_.Chance(2, 3)) command.push_back(Word(Pick(kHow)));
+      if (prng_.Chance(2, 3)) command.push_back(Word(Pick(prng_, kHow)));
       return command;
     }
     case 3: {
       Command command = {Word("SWAPDB")};
       static constexpr WordList<4> kDatabases = {"0", "1", "-1", "abc"};
-      command.push_back(Bytes::Text(std::string(Pick(kDatabases))));
-      command.push_back(Bytes::Text(std::string(Pick(kDatabases))));
+      command.push_back(Bytes::Text(std::string(Pick(prng_, kDatabases))));
+      command.push_back(Bytes::Text(std::string(Pick(prng_, kDatabases))));
       return command;
     }
     case 4:
@@ -535,7 +531,7 @@ Command CommandGenerator::DrawServer() {
       static constexpr WordList<8> kSections = {"server", "clients", "memory",   "stats",
                                                 "cpu",    "nosuch",  "keyspace", "replication"};
       Command command = {Word("INFO")};
-      while (prng_.Chance(1, 2)) command.push_back(Word(Pick(kSections)));
+      while (prng_.Chance(1, 2)) command.push_back(Word(Pick(prng_, kSections)));
       return command;
     }
     case 6:
@@ -543,14 +539,14 @@ Command CommandGenerator::DrawServer() {
       static constexpr WordList<9> kNames = {"maxclients", "save",       "appendonly",
                                              "timeout",    "databases",  "maxmemory",
                                              "nosuch",     "MAXCLIENTS", "maxmemory-policy"};
-      return {Word("CONFIG"), Word("GET"), Bytes::Text(std::string(Pick(kNames)))};
+      return {Word("CONFIG"), Word("GET"), Bytes::Text(std::string(Pick(prng_, kNames)))};
     }
     case 8: {
       static constexpr WordList<4> kNames = {"maxclients", "MAXCLIENTS", "nosuch", "databases"};
       static constexpr WordList<4> kValues = {"abc", "0", "10000", ""};
       Command command = {Word("CONFIG"), Word("SET")};
-      command.push_back(Bytes::Text(std::string(Pick(kNames))));
-      command.push_back(Bytes::Text(std::string(Pick(kValues))));
+      command.push_back(Bytes::Text(std::string(Pick(prng_, kNames))));
+      command.push_back(Bytes::Text(std::string(Pick(prng_, kValues))));
       return command;
     }
     case 9:
@@ -567,7 +563,7 @@ Command CommandGenerator::DrawServer() {
     }
     case 12: {
       static constexpr WordList<3> kWhat = {"SLEEP", "JMAP", "OBJECT"};
-      return {Word("DEBUG"), Word(Pick(kWhat)), Bytes::Text("0")};
+      return {Word("DEBUG"), Word(Pick(prng_, kWhat)), Bytes::Text("0")};
     }
     default:
       return DrawIntrospection();
@@ -584,16 +580,16 @@ Command CommandGenerator::DrawIntrospection() {
     case 1:
     case 2: {
       Command command = {Word("COMMAND"), Word(prng_.Chance(1, 2) ? "INFO" : "DOCS")};
-      command.push_back(Bytes::Text(std::string(Pick(kNames))));
-      if (prng_.Chance(1, 2)) command.push_back(Bytes::Text(std::string(Pick(kNames))));
+      command.push_back(Bytes::Text(std::string(Pick(prng_, kNames))));
+      if (prng_.Chance(1, 2)) command.push_back(Bytes::Text(std::string(Pick(prng_, kNames))));
       return command;
     }
     case 3: {
       static constexpr WordList<4> kFilters = {"PATTERN", "ACLCAT", "MODULE", "WHAT"};
       static constexpr WordList<4> kValues = {"g*t", "bitmap", "nosuch", "get"};
       Command command = {Word("COMMAND"), Word("LIST"), Word("FILTERBY")};
-      command.push_back(Word(Pick(kFilters)));
-      command.push_back(Bytes::Text(std::string(Pick(kValues))));
+      command.push_back(Word(Pick(prng_, kFilters)));
+      command.push_back(Bytes::Text(std::string(Pick(prng_, kValues))));
       return command;
     }
     default: {
@@ -624,7 +620,7 @@ Command CommandGenerator::DrawClient() {
                                              "pubsub", "slave",  "nosuch"};
       if (prng_.Chance(1, 3)) {
         command.push_back(Word("TYPE"));
-        command.push_back(Word(Pick(kTypes)));
+        command.push_back(Word(Pick(prng_, kTypes)));
       } else if (prng_.Chance(1, 2)) {
         command.push_back(Word("ID"));
         while (prng_.Chance(1, 2)) command.push_back(Number());
@@ -633,11 +629,11 @@ Command CommandGenerator::DrawClient() {
     }
     case 6: {
       static constexpr WordList<3> kModes = {"ON", "OFF", "WHAT"};
-      return {Word("CLIENT"), Word("NO-EVICT"), Word(Pick(kModes))};
+      return {Word("CLIENT"), Word("NO-EVICT"), Word(Pick(prng_, kModes))};
     }
     case 7: {
       static constexpr WordList<3> kModes = {"ON", "OFF", "WHAT"};
-      return {Word("CLIENT"), Word("NO-TOUCH"), Word(Pick(kModes))};
+      return {Word("CLIENT"), Word("NO-TOUCH"), Word(Pick(prng_, kModes))};
     }
     default:
       return {Word("CLIENT"), Word("UNPAUSE")};
@@ -662,7 +658,7 @@ Command CommandGenerator::DrawPubSub() {
   }
   static constexpr WordList<6> kAsking = {"CHANNELS",      "NUMSUB",      "NUMPAT",
                                           "SHARDCHANNELS", "SHARDNUMSUB", "WHAT"};
-  const std::string_view what = Pick(kAsking);
+  const std::string_view what = Pick(prng_, kAsking);
   Command command = {Word("PUBSUB"), Word(what)};
   const uint64_t arguments = prng_.Below(what.ends_with("SUB") ? 3 : 2);
   for (uint64_t index = 0; index < arguments; ++index) {
@@ -682,9 +678,9 @@ Command CommandGenerator::DrawControl() {
     case 4: {
       Command command = {Word("CLIENT"), Word("PAUSE")};
       command.push_back(prng_.Chance(1, 8) ? Bytes::Text("abc")
-                                           : Bytes::Text(std::to_string(LogUniform(1000))));
+                                           : Bytes::Text(std::to_string(LogUniform(prng_, 1000))));
       static constexpr WordList<3> kModes = {"ALL", "WRITE", "WHAT"};
-      if (prng_.Chance(2, 3)) command.push_back(Word(kModes[prng_.Below(OneIn(8) ? 3 : 2)]));
+      if (prng_.Chance(2, 3)) command.push_back(Word(kModes[prng_.Below(OneIn(prng_, 8) ? 3 : 2)]));
       return command;
     }
     case 5:
@@ -692,7 +688,7 @@ Command CommandGenerator::DrawControl() {
     case 6:
     case 7: {
       static constexpr WordList<6> kModes = {"SKIP", "SKIP", "OFF", "ON", "ON", "WHAT"};
-      return {Word("CLIENT"), Word("REPLY"), Word(Pick(kModes))};
+      return {Word("CLIENT"), Word("REPLY"), Word(Pick(prng_, kModes))};
     }
     case 8:
     case 9: {
@@ -706,7 +702,8 @@ Command CommandGenerator::DrawControl() {
     }
     default: {
       static constexpr WordList<6> kWrong = {"127.0.0.1:0", "nosuch", "ID", "TYPE", "USER", ""};
-      Command command = {Word("CLIENT"), Word("KILL"), Bytes::Text(std::string(Pick(kWrong)))};
+      Command command = {Word("CLIENT"), Word("KILL"),
+                         Bytes::Text(std::string(Pick(prng_, kWrong)))};
       if (prng_.Chance(1, 2)) command.push_back(Bytes::Text("x"));
       return command;
     }
@@ -738,7 +735,7 @@ Command CommandGenerator::DrawConnection() {
 Command CommandGenerator::DrawAdministration() {
   static constexpr WordList<5> kWrong = {"", "Secret", "secret1", "default", "x"};
   const bool right = prng_.Chance(1, 2);
-  const Bytes password = Bytes::Text(right ? options_.password : std::string(Pick(kWrong)));
+  const Bytes password = Bytes::Text(right ? options_.password : std::string(Pick(prng_, kWrong)));
   switch (prng_.Below(11)) {
     case 0:
       return {Word("AUTH"), Bytes::Text("default"), password};
@@ -752,7 +749,7 @@ Command CommandGenerator::DrawAdministration() {
     case 4: {
       static constexpr WordList<6> kCounts = {"0", "1", "-1", "-2", "abc", "1000"};
       Command command = {Word("SLOWLOG"), Word("GET")};
-      while (prng_.Chance(1, 2)) command.push_back(Bytes::Text(std::string(Pick(kCounts))));
+      while (prng_.Chance(1, 2)) command.push_back(Bytes::Text(std::string(Pick(prng_, kCounts))));
       return command;
     }
     case 5:
@@ -762,8 +759,8 @@ Command CommandGenerator::DrawAdministration() {
     case 7: {
       static constexpr WordList<3> kFirst = {"ABORT", "x", ""};
       static constexpr WordList<4> kMore = {"NOSAVE", "NOW", "FORCE", "ABORT"};
-      Command command = {Word("SHUTDOWN"), Word(Pick(kFirst))};
-      while (prng_.Chance(1, 2)) command.push_back(Word(Pick(kMore)));
+      Command command = {Word("SHUTDOWN"), Word(Pick(prng_, kFirst))};
+      while (prng_.Chance(1, 2)) command.push_back(Word(Pick(prng_, kMore)));
       return command;
     }
     default:
@@ -829,7 +826,7 @@ Command CommandGenerator::DrawOnLargeValues() {
 }
 
 Command CommandGenerator::DrawOnShortLives() {
-  const Bytes soon = Bytes::Text(std::to_string(LogUniform(64)));
+  const Bytes soon = Bytes::Text(std::to_string(LogUniform(prng_, 64)));
   switch (prng_.Below(12)) {
     case 0:
     case 1:
@@ -856,15 +853,15 @@ Command CommandGenerator::DrawOnShortLives() {
 }
 
 Command CommandGenerator::Draw() {
-  if (OneIn(options_.control_odds)) return DrawControl();
-  if (OneIn(options_.admin_odds)) return DrawAdministration();
-  if (OneIn(options_.pubsub_odds)) return DrawPubSub();
-  if (OneIn(options_.transaction_odds)) return DrawTransaction();
+  if (OneIn(prng_, options_.control_odds)) return DrawControl();
+  if (OneIn(prng_, options_.admin_odds)) return DrawAdministration();
+  if (OneIn(prng_, options_.pubsub_odds)) return DrawPubSub();
+  if (OneIn(prng_, options_.transaction_odds)) return DrawTransaction();
   if (options_.theme != Theme::kNone && prng_.Chance(1, 2)) {
     return options_.theme == Theme::kLargeValues ? DrawOnLargeValues() : DrawOnShortLives();
   }
-  if (OneIn(options_.bulk_odds)) return DrawBulk();
-  if (OneIn(options_.bad_command_odds)) return DrawBad();
+  if (OneIn(prng_, options_.bulk_odds)) return DrawBulk();
+  if (OneIn(prng_, options_.bad_command_odds)) return DrawBad();
   switch (prng_.Below(20)) {
     case 0:
     case 1:

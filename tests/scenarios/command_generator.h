@@ -56,15 +56,6 @@ class CommandGenerator {
   Command Draw();
 
  private:
-  bool OneIn(uint64_t odds) { return odds != 0 && prng_.Chance(1, odds); }
-  // From 1 to `high`: each order of magnitude as often as the others.
-  uint64_t LogUniform(uint64_t high);
-  // One of `words`.
-  template <typename Words>
-  std::string_view Pick(const Words& words) {
-    return words[prng_.Below(words.size())];
-  }
-
   // --- Arguments.
   Bytes Word(std::string_view text);
   Bytes Key();

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/check.h"
 #include "base/units.h"
+#include "tests/scenarios/draws.h"
 
 namespace orrery::scenarios {
 namespace {
@@ -22,11 +22,11 @@ class Generator {
   }
 
   Script Generate() {
-    if (prng_.Chance(1, 2)) script_.connect_after = Microseconds(5'000);
-    if (prng_.Chance(1, 4)) script_.read_bytes = LogUniform(4 * kKiB);
-    const bool resp3 = OneIn(options_.resp3_odds);
+    if (prng_.Chance(1, 2)) script_.connect_after = Microseconds(prng_, 5'000);
+    if (prng_.Chance(1, 4)) script_.read_bytes = LogUniform(prng_, 4 * kKiB);
+    const bool resp3 = OneIn(prng_, options_.resp3_odds);
     if (resp3) AddSend({Words({"HELLO", "3"})});
-    const bool listens = OneIn(options_.subscriber_odds);
+    const bool listens = OneIn(prng_, options_.subscriber_odds);
     if (listens) AddSubscription();
     const uint64_t steps = prng_.Between(1, options_.steps_max);
     for (uint64_t step = 0; step < steps && !done_; ++step) {
@@ -41,32 +41,6 @@ class Generator {
 
  private:
   using Kind = ScriptStep::Kind;
-
-  bool OneIn(uint64_t odds) { return odds != 0 && prng_.Chance(1, odds); }
-  uint64_t LogUniform(uint64_t high) {
-    uint64_t bits = 1;
-    while (high >> bits != 0) ++bits;
-    const uint64_t low = uint64_t{1} << prng_.Below(bits);
-    return prng_.Between(low, std::min(high, low * 2 - 1));
-  }
-  Nanoseconds Microseconds(uint64_t high) {
-    return static_cast<Nanoseconds>(LogUniform(high)) * kMicrosecond;
-  }
-  // A number below the count of the weights, as likely as its weight.
-  template <typename Weights>
-  size_t Weighted(const Weights& weights) {
-    uint64_t sum = 0;
-    for (const uint64_t weight : weights) sum += weight;
-    ORRERY_CHECK(sum > 0);
-    uint64_t pick = prng_.Below(sum);
-    size_t at = 0;
-    while (pick >= weights[at]) pick -= weights[at++];
-    return at;
-  }
-  template <typename Choices>
-  std::string_view Pick(const Choices& choices) {
-    return choices[prng_.Below(choices.size())];
-  }
 
   // --- Arguments.
 
@@ -103,7 +77,7 @@ class Generator {
     static constexpr std::array<std::string_view, 12> kNames = {
         "GET",    "GET",    "SET",    "SET",   "SET NX",   "SET XX",
         "APPEND", "GETSET", "GETDEL", "SETNX", "SETRANGE", "GETRANGE"};
-    const std::string_view name = Pick(kNames);
+    const std::string_view name = Pick(prng_, kNames);
     Command command = Words({name.substr(0, name.find(' '))});
     command.push_back(Key());
     if (name == "GET" || name == "GETDEL") return command;
@@ -116,7 +90,7 @@ class Generator {
   Command DrawCounter() {
     static constexpr std::array<std::string_view, 5> kNames = {"INCR", "INCRBY", "DECR", "GET",
                                                                "STRLEN"};
-    const std::string_view name = Pick(kNames);
+    const std::string_view name = Pick(prng_, kNames);
     Command command = Words({name});
     command.push_back(Counter());
     if (name == "INCRBY") command.push_back(Small());
@@ -125,7 +99,7 @@ class Generator {
   Command DrawManyKeys() {
     static constexpr std::array<std::string_view, 9> kNames = {
         "MGET", "MGET", "MGET", "MSET", "MSET", "MSETNX", "DEL", "UNLINK", "EXISTS"};
-    const std::string_view name = Pick(kNames);
+    const std::string_view name = Pick(prng_, kNames);
     Command command = Words({name});
     DrawTogether();
     const uint64_t count = prng_.Between(1, 5);
@@ -139,7 +113,7 @@ class Generator {
   Command DrawBetweenKeys() {
     static constexpr std::array<std::string_view, 6> kNames = {"RENAME", "RENAMENX", "COPY",
                                                                "COPY",   "BITOP",    "LCS"};
-    const std::string_view name = Pick(kNames);
+    const std::string_view name = Pick(prng_, kNames);
     Command command = Words({name});
     if (name == "LCS") {
       // Of short values: it takes time and memory by the product of their sizes.
@@ -166,7 +140,7 @@ class Generator {
   Command DrawAllShards() {
     static constexpr std::array<std::string_view, 4> kNames = {"INFO", "SCAN", "CLIENT",
                                                                "RANDOMKEY"};
-    const std::string_view name = Pick(kNames);
+    const std::string_view name = Pick(prng_, kNames);
     Command command = Words({name});
     if (name == "SCAN") command.push_back(Bytes::Text("0"));
     if (name == "CLIENT") command.push_back(Bytes::Text("LIST"));
@@ -175,7 +149,7 @@ class Generator {
   Command DrawAllKeys() {
     static constexpr std::array<std::string_view, 5> kNames = {"DBSIZE", "DBSIZE", "KEYS", "KEYS",
                                                                "FLUSHALL"};
-    const std::string_view name = Pick(kNames);
+    const std::string_view name = Pick(prng_, kNames);
     Command command = Words({name});
     if (name == "KEYS") command.push_back(Bytes::Text("*"));
     return command;
@@ -190,7 +164,7 @@ class Generator {
   Command DrawOnKeys() {
     const std::array weights = {options_.single_key, options_.counters, options_.many_keys,
                                 options_.between_keys, options_.all_keys};
-    switch (Weighted(weights)) {
+    switch (Weighted(prng_, weights)) {
       case 0:
         return DrawSingleKey();
       case 1:
@@ -207,7 +181,7 @@ class Generator {
     const uint64_t on_keys = options_.single_key + options_.counters + options_.many_keys +
                              options_.between_keys + options_.all_keys;
     const std::array weights = {on_keys, options_.no_key, options_.all_shards, options_.publish};
-    switch (Weighted(weights)) {
+    switch (Weighted(prng_, weights)) {
       case 0:
         return DrawOnKeys();
       case 1:
@@ -238,28 +212,28 @@ class Generator {
     script_.steps.push_back(SendOf(std::move(commands)));
   }
   void AddPauseMaybe() {
-    if (OneIn(options_.pause_odds)) Add(Kind::kPause, Microseconds(20'000));
+    if (OneIn(prng_, options_.pause_odds)) Add(Kind::kPause, Microseconds(prng_, 20'000));
   }
 
   void AddWork() {
-    if (OneIn(options_.protocol_error_odds)) return AddProtocolError();
-    if (OneIn(options_.disconnect_odds)) return AddDisconnect();
+    if (OneIn(prng_, options_.protocol_error_odds)) return AddProtocolError();
+    if (OneIn(prng_, options_.disconnect_odds)) return AddDisconnect();
     AddPauseMaybe();
     const uint64_t others = options_.single_key + options_.counters + options_.many_keys +
                             options_.between_keys + options_.no_key;
-    if (Weighted(std::array{others, options_.transactions}) == 1) {
+    if (Weighted(prng_, std::array{others, options_.transactions}) == 1) {
       AddTransaction();
     } else {
       AddSend(DrawPipeline());
     }
     const uint64_t after = prng_.Below(6);
-    if (after == 0) Add(Kind::kWait, Microseconds(20'000));
+    if (after == 0) Add(Kind::kWait, Microseconds(prng_, 20'000));
     if (after >= 4) Add(Kind::kAwait);
   }
 
   std::vector<Command> DrawPipeline() {
     std::vector<Command> commands;
-    const uint64_t count = LogUniform(options_.pipeline_max);
+    const uint64_t count = LogUniform(prng_, options_.pipeline_max);
     for (uint64_t index = 0; index < count; ++index) commands.push_back(DrawCommand());
     return commands;
   }
@@ -297,7 +271,7 @@ class Generator {
     commands.push_back(std::move(subscribe));
     if (prng_.Chance(1, 3)) {
       Command pattern = Words({"PSUBSCRIBE"});
-      pattern.push_back(Bytes::Text(std::string(Pick(kPatterns))));
+      pattern.push_back(Bytes::Text(std::string(Pick(prng_, kPatterns))));
       commands.push_back(std::move(pattern));
     }
     AddSend(std::move(commands));
@@ -317,9 +291,11 @@ class Generator {
       case 3:
         return AddSend({Words({"PING"})});
       case 4:
-        return OneIn(options_.disconnect_odds) ? AddEnd() : Add(Kind::kWait, Microseconds(1'000));
+        return OneIn(prng_, options_.disconnect_odds)
+                   ? AddEnd()
+                   : Add(Kind::kWait, Microseconds(prng_, 1'000));
       default:
-        return Add(Kind::kWait, Microseconds(20'000));
+        return Add(Kind::kWait, Microseconds(prng_, 20'000));
     }
   }
 
@@ -335,7 +311,7 @@ class Generator {
   void AddDisconnect() {
     AddSend(DrawPipeline());
     const bool cut = prng_.Chance(1, 2);
-    if (cut) script_.steps.back().cut_bytes = LogUniform(64);
+    if (cut) script_.steps.back().cut_bytes = LogUniform(prng_, 64);
     AddEnd();
     if (!cut && prng_.Chance(1, 4)) script_.steps.back() = SendOf({Words({"QUIT"})});
   }

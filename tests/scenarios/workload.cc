@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "tests/scenarios/draws.h"
 
 namespace orrery::scenarios {
 namespace {
@@ -108,9 +109,9 @@ class Generator {
   Script Generate(uint64_t client) {
     Script script;
     script.client = client;
-    if (prng_.Chance(1, 2)) script.connect_after = Microseconds(20'000);
-    if (prng_.Chance(1, 3)) script.read_bytes = LogUniform(64 * kKiB);
-    if (OneIn(options_.stay_odds)) script.stay = Microseconds(5'000'000);
+    if (prng_.Chance(1, 2)) script.connect_after = Microseconds(prng_, 20'000);
+    if (prng_.Chance(1, 3)) script.read_bytes = LogUniform(prng_, 64 * kKiB);
+    if (OneIn(prng_, options_.stay_odds)) script.stay = Microseconds(prng_, 5'000'000);
     const uint64_t steps = prng_.Between(1, options_.steps_max);
     for (uint64_t index = 0; index < steps; ++index) {
       if (AddStep(script)) return script;
@@ -119,30 +120,17 @@ class Generator {
   }
 
  private:
-  bool OneIn(uint64_t odds) { return odds != 0 && prng_.Chance(1, odds); }
-
-  uint64_t LogUniform(uint64_t high) {
-    uint64_t bits = 1;
-    while (high >> bits != 0) ++bits;
-    const uint64_t low = uint64_t{1} << prng_.Below(bits);
-    return prng_.Between(low, std::min(high, low * 2 - 1));
-  }
-
-  Nanoseconds Microseconds(uint64_t high) {
-    return static_cast<Nanoseconds>(LogUniform(high)) * kMicrosecond;
-  }
-
   // True when the script ends here.
   bool AddStep(Script& script) {
-    if (OneIn(options_.protocol_error_odds)) return AddGarbage(script);
-    if (OneIn(options_.disconnect_odds)) return AddDisconnect(script);
-    if (OneIn(options_.pause_odds)) {
+    if (OneIn(prng_, options_.protocol_error_odds)) return AddGarbage(script);
+    if (OneIn(prng_, options_.disconnect_odds)) return AddDisconnect(script);
+    if (OneIn(prng_, options_.pause_odds)) {
       ScriptStep pause;
       pause.kind = ScriptStep::Kind::kPause;
-      pause.duration = Microseconds(50'000);
+      pause.duration = Microseconds(prng_, 50'000);
       script.steps.push_back(pause);
     }
-    if (OneIn(options_.wide_odds)) {
+    if (OneIn(prng_, options_.wide_odds)) {
       // Millions of bytes come back: not one by one.
       script.read_bytes = std::max<uint64_t>(script.read_bytes, 4 * kKiB);
       script.steps.push_back(DrawWide());
@@ -153,7 +141,7 @@ class Generator {
     if (after == 0) {
       ScriptStep wait;
       wait.kind = ScriptStep::Kind::kWait;
-      wait.duration = Microseconds(300'000);
+      wait.duration = Microseconds(prng_, 300'000);
       script.steps.push_back(wait);
     } else if (after <= 2) {
       ScriptStep await;
@@ -181,7 +169,7 @@ class Generator {
 
   bool AddDisconnect(Script& script) {
     ScriptStep send = DrawSend();
-    if (prng_.Chance(1, 2)) send.cut_bytes = LogUniform(64);
+    if (prng_.Chance(1, 2)) send.cut_bytes = LogUniform(prng_, 64);
     script.steps.push_back(std::move(send));
     if (script.steps.back().cut_bytes == 0 && prng_.Chance(1, 2)) {
       script.steps.push_back(DrawAnnouncement());
@@ -227,7 +215,7 @@ class Generator {
   ScriptStep DrawSend() {
     ScriptStep step;
     step.kind = ScriptStep::Kind::kSend;
-    const uint64_t commands = LogUniform(options_.pipeline_max);
+    const uint64_t commands = LogUniform(prng_, options_.pipeline_max);
     uint64_t bytes = 0;
     for (uint64_t index = 0; index < commands; ++index) {
       step.commands.push_back(commands_.Draw());
@@ -235,7 +223,7 @@ class Generator {
     }
     const uint64_t style = prng_.Below(2);
     // An inline request is bounded at 64 KiB, quotes and escapes included.
-    if (OneIn(options_.inline_odds) && bytes < 8 * kKiB) {
+    if (OneIn(prng_, options_.inline_odds) && bytes < 8 * kKiB) {
       step.form = style == 0 ? Form::kInlineDouble : Form::kInlineSingle;
     }
     step.portions = DrawPortions(bytes);
@@ -249,7 +237,7 @@ class Generator {
     const uint64_t low = 1 + bytes / 200;
     const uint64_t count = prng_.Between(1, 5);
     for (uint64_t index = 0; index < count; ++index) {
-      portions.push_back(low + LogUniform(64) - 1);
+      portions.push_back(low + LogUniform(prng_, 64) - 1);
     }
     return portions;
   }
