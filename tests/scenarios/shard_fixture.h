@@ -1,29 +1,21 @@
-// A shard on the fake kernel and its clients, driven by hand, for tests of one behaviour each.
-//
-// Nothing goes wrong that the test does not do; time passes when the test says so.
+// A server of one shard on the fake kernel, for tests of one behaviour each.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "base/units.h"
 #include "gtest/gtest.h"
-#include "kernel_model/choice.h"
-#include "kernel_model/model_kernel.h"
-#include "runtime/model_world.h"
 #include "runtime/test_world.h"
 #include "server/shard.h"
+#include "tests/scenarios/server_fixture.h"
 
 namespace orrery::scenarios {
 
-class ShardFixture : public testing::Test {
+class ShardFixture : public ServerFixture {
  protected:
-  using Peer = TestWorld::Peer;
-  static constexpr int kTurnsMax = 100'000;
-
   void SetUpShard(const server::ShardOptions& options) {
     auto ring = world_.kernel().MakeRing({});
     ASSERT_TRUE(ring.has_value()) << ring.error();
@@ -48,14 +40,7 @@ class ShardFixture : public testing::Test {
     shard_->OnEntered(ring_->Enter(request));
     return until;
   }
-  template <typename Predicate>
-  [[nodiscard]] bool RunUntil(Predicate predicate) {
-    for (int turn = 0; turn < kTurnsMax; ++turn) {
-      if (predicate()) return true;
-      Turn();
-    }
-    return predicate();
-  }
+  void TurnShards() override { (void)Turn(); }
   // Lets time pass as long as the shard wants to be woken for it, until `time` at most.
   void SleepUntil(Nanoseconds time) {
     for (int quiet_turns = 0; quiet_turns < 4;) {
@@ -71,24 +56,6 @@ class ShardFixture : public testing::Test {
   }
 
   Peer Connect() { return world_.Connect(shard_->port()); }
-  // Sends `bytes` and waits for as many bytes of replies as `replies` has.
-  void Ask(Peer peer, std::string_view bytes, std::string_view replies) {
-    PeerInput input;
-    EXPECT_TRUE(RunUntil([&] {
-      bytes.remove_prefix(world_.Send(peer, bytes));
-      world_.Receive(peer, input, ~size_t{0});
-      return bytes.empty() && input.bytes.size() >= replies.size();
-    }));
-    EXPECT_TRUE(input.bytes == replies) << input.bytes.substr(0, 100);
-  }
-  PeerInput ReadToTheEnd(Peer peer) {
-    PeerInput input;
-    EXPECT_TRUE(RunUntil([&] {
-      world_.Receive(peer, input, ~size_t{0});
-      return input.end || input.reset;
-    }));
-    return input;
-  }
   // Stores `count` keys; `options` ends each SET.
   void Fill(Peer peer, int count, const std::string& options) {
     std::string commands;
@@ -101,13 +68,6 @@ class ShardFixture : public testing::Test {
     EXPECT_EQ(shard_->keyspace().size(), static_cast<size_t>(count));
   }
 
-  static model::ModelOptions Machine() {
-    model::ModelOptions machine;
-    machine.descriptors_max = 10'000;
-    return machine;
-  }
-
-  ModelWorld world_{Machine(), std::make_unique<model::BenignChoice>()};
   std::unique_ptr<Ring> ring_;
   std::unique_ptr<server::Shard> shard_;
 };

@@ -8,23 +8,19 @@
 
 #include "base/units.h"
 #include "gtest/gtest.h"
-#include "kernel_model/choice.h"
-#include "kernel_model/model_kernel.h"
 #include "runtime/bells.h"
-#include "runtime/model_world.h"
 #include "runtime/test_world.h"
 #include "server/hash_slot.h"
 #include "server/shard.h"
 #include "server/shard_group.h"
+#include "tests/scenarios/server_fixture.h"
 
 namespace orrery::scenarios {
 namespace {
 
-class ShardsTest : public testing::Test {
+class ShardsTest : public ServerFixture {
  protected:
-  using Peer = TestWorld::Peer;
   static constexpr unsigned kShards = 3;
-  static constexpr int kRoundsMax = 100'000;
 
   void SetUp() override { Start({}); }
 
@@ -71,33 +67,9 @@ class ShardsTest : public testing::Test {
     }
     return awake;
   }
-  template <typename Predicate>
-  [[nodiscard]] bool RunUntil(Predicate predicate) {
-    for (int round = 0; round < kRoundsMax; ++round) {
-      if (predicate()) return true;
-      (void)Round();
-    }
-    return predicate();
-  }
+  void TurnShards() override { (void)Round(); }
 
   Peer Connect(unsigned shard) { return world_.Connect(shards_[shard]->port()); }
-  void Ask(Peer peer, std::string_view bytes, std::string_view replies) {
-    PeerInput input;
-    EXPECT_TRUE(RunUntil([&] {
-      bytes.remove_prefix(world_.Send(peer, bytes));
-      world_.Receive(peer, input, ~size_t{0});
-      return bytes.empty() && input.bytes.size() >= replies.size();
-    }));
-    EXPECT_TRUE(input.bytes == replies) << input.bytes.substr(0, 200);
-  }
-  PeerInput ReadToTheEnd(Peer peer) {
-    PeerInput input;
-    EXPECT_TRUE(RunUntil([&] {
-      world_.Receive(peer, input, ~size_t{0});
-      return input.end || input.reset;
-    }));
-    return input;
-  }
   static std::string KeyOf(unsigned shard) {
     for (int number = 0;; ++number) {
       std::string key = "key:" + std::to_string(number);
@@ -116,13 +88,6 @@ class ShardsTest : public testing::Test {
     return pipeline;
   }
 
-  static model::ModelOptions Machine() {
-    model::ModelOptions machine;
-    machine.descriptors_max = 10'000;
-    return machine;
-  }
-
-  ModelWorld world_{Machine(), std::make_unique<model::BenignChoice>()};
   std::unique_ptr<Bells> bells_;
   std::unique_ptr<server::ShardGroup> group_;
   std::vector<std::unique_ptr<Ring>> rings_;
