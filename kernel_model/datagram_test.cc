@@ -1,9 +1,9 @@
 // Datagrams and their choices: how they get lost, overtake each other and arrive twice, and what is
 // on the way when a socket closes. Each test names the facts that it holds the model to.
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 
+#include "base/loopback.h"
 #include "kernel_model/test_machine.h"
 
 namespace orrery::model {
@@ -29,10 +29,7 @@ class DatagramTest : public ::testing::Test {
     return cqes.size() == 1 ? cqes[0].res : -1;
   }
   void Address(uint64_t user_data, int fd, uint8_t opcode, uint16_t port) {
-    address_ = {};
-    address_.sin_family = AF_INET;
-    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address_.sin_port = htons(port);
+    address_ = Loopback(port);
     machine_.Add(user_data, [&](io_uring_sqe* sqe) {
       io_uring_prep_rw(opcode, sqe, fd, &address_, 0, sizeof address_);
     });

@@ -1,9 +1,9 @@
 // SOCKET, BIND, LISTEN, CONNECT, and connections between two sockets of the program. Each test
 // names the facts that it holds the model to.
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 
+#include "base/loopback.h"
 #include "kernel_model/test_machine.h"
 
 namespace orrery::model {
@@ -22,10 +22,7 @@ class SocketTest : public ::testing::Test {
   }
   void Address(uint64_t user_data, int fd, uint8_t opcode, uint16_t port,
                size_t bytes = sizeof(sockaddr_in)) {
-    address_ = {};
-    address_.sin_family = AF_INET;
-    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address_.sin_port = htons(port);
+    address_ = Loopback(port);
     machine_.Add(user_data, [&](io_uring_sqe* sqe) {
       io_uring_prep_rw(opcode, sqe, fd, &address_, 0, bytes);
     });

@@ -1,6 +1,5 @@
 #include "runtime/test_world.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/loopback.h"
 #include "runtime/ring/linux_kernel.h"
 
 namespace orrery {
@@ -41,10 +41,7 @@ class LinuxWorld final : public TestWorld {
       (void)::setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &socket_buffer_bytes_, sizeof(int));
       (void)::setsockopt(peer, SOL_SOCKET, SO_SNDBUF, &socket_buffer_bytes_, sizeof(int));
     }
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in address = Loopback(port);
     // The socket calls take every family through one type.
     ORRERY_CHECK_OP(::connect(peer, reinterpret_cast<const sockaddr*>(&address), sizeof address),
                     ==, 0);

@@ -2,7 +2,6 @@
 // end as processes do, are held to the ring's rules, and are a function of their seed.
 #include "sim/program_world.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -23,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "base/loopback.h"
 #include "base/units.h"
 #include "kernel_model/choice.h"
 
@@ -32,14 +32,6 @@ namespace {
 constexpr uint16_t kPort = 7;
 
 ProgramWorld::Options Benign() { return {}; }
-
-sockaddr_in Loopback(uint16_t port) {
-  sockaddr_in name{};
-  name.sin_family = AF_INET;
-  name.sin_port = htons(port);
-  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return name;
-}
 
 int Listen(uint16_t port) {
   const sockaddr_in name = Loopback(port);

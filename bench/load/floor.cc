@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/loopback.h"
 #include "base/short_bytes.h"
 
 namespace orrery::bench {
@@ -187,10 +188,7 @@ Floor::Floor(const Options& options)
   const int on = 1;
   setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   setsockopt(listener_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(options.port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in address = Loopback(options.port);
   ORRERY_CHECK_MSG(bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0,
                    "the port is in use");
   ORRERY_CHECK(listen(listener_, kBacklog) == 0);

@@ -33,6 +33,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/loopback.h"
 #include "base/prng.h"
 #include "base/units.h"
 
@@ -180,10 +181,7 @@ int Connect(uint16_t port) {
   const int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const int on = 1;
   setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in address = Loopback(port);
   for (int i = 0; i < kTries; ++i) {
     if (connect(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
       return descriptor;

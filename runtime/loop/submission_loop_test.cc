@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/loopback.h"
 #include "kernel_model/choice.h"
 #include "kernel_model/model_kernel.h"
 #include "kernel_model/scripted_choice.h"
@@ -224,10 +225,7 @@ TEST_P(LoopTest, ConnectsAndPolls) {
   Result made = Do(Request::Raw(socket, nullptr, false));
   ASSERT_TRUE(made.ok());
   SharedFile ours(kernel(), static_cast<int>(made.value.value()));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port_number_);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in address = Loopback(port_number_);
   Future connect = Submit(Request::Connect(ours, std::as_bytes(std::span(&address, 1))));
   Result accepted = Do(Request::Accept(listener_, SOCK_CLOEXEC));
   ASSERT_TRUE(accepted.ok());

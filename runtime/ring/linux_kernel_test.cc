@@ -20,6 +20,7 @@
 #include <initializer_list>
 #include <string>
 
+#include "base/loopback.h"
 #include "gtest/gtest.h"
 
 namespace orrery {
@@ -38,9 +39,7 @@ class LinuxKernelTest : public testing::Test {
     for (const int option : options) {
       EXPECT_EQ(::setsockopt(fd, SOL_SOCKET, option, &on, sizeof on), 0);
     }
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in address = Loopback(0);
     socklen_t bytes = sizeof address;
     // The socket calls take every family through one type.
     auto* generic = reinterpret_cast<sockaddr*>(&address);
@@ -249,10 +248,7 @@ TEST_F(LinuxKernelTest, APortWithOldConnectionsIsTaken) {
   const int listener = kernel_.Listen({}).value();
   const uint16_t port = kernel_.LocalPort(listener).value();
   const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(port);
+  sockaddr_in address = Loopback(port);
   ASSERT_EQ(::connect(client, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   const int accepted = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
   ASSERT_GE(accepted, 0);

@@ -1,6 +1,5 @@
 #include "tests/acceptor/objects.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <liburing.h>
 #include <netinet/in.h>
@@ -12,6 +11,7 @@
 #include <span>
 
 #include "base/check.h"
+#include "base/loopback.h"
 #include "base/units.h"
 #include "runtime/ring/submission_queue.h"
 
@@ -36,14 +36,6 @@ constexpr mode_t kFileMode = 0600;
 // Younger than our liburing.
 constexpr uint8_t kOpBind = 56;
 constexpr uint8_t kOpPipe = 62;
-
-sockaddr_in Loopback(uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(port);
-  return address;
-}
 
 // Carries out one operation, and answers its result, which must not be an error.
 template <typename Prepare>

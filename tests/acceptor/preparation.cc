@@ -1,11 +1,11 @@
 #include "tests/acceptor/preparation.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 
 #include <cstring>
 
 #include "base/check.h"
+#include "base/loopback.h"
 #include "tests/acceptor/buffers.h"
 
 namespace orrery::acceptor {
@@ -82,9 +82,7 @@ void Split(OperationState& operation) {
 bool Address(const Objects& objects, OperationState& operation) {
   const Step& step = operation.step;
   if (KindOf(step.object) != ObjectKind::kDatagram || step.place == Place::kConnected) return false;
-  operation.address.sin_family = AF_INET;
-  operation.address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  operation.address.sin_port = htons(objects.PortAt(step.place));
+  operation.address = Loopback(objects.PortAt(step.place));
   return true;
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/loopback.h"
 #include "tests/conformance/fixture.h"
 
 namespace orrery::conformance {
@@ -23,14 +24,6 @@ constexpr uint8_t kOpListen = 57;  // IORING_OP_LISTEN
 constexpr uint16_t kGroup = 7;
 // The largest that IPv4 carries.
 constexpr size_t kDatagramBytesMax = 65507;
-
-sockaddr_in Loopback(uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(port);
-  return address;
-}
 
 // A message header and all that it points to.
 struct Message {

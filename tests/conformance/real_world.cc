@@ -26,6 +26,7 @@
 #include <thread>
 
 #include "base/check.h"
+#include "base/loopback.h"
 #include "base/units.h"
 #include "runtime/ring/liburing_ring.h"
 #include "runtime/ring/linux_kernel.h"
@@ -51,14 +52,6 @@ constexpr size_t kDatagramBytesMax = 65507;
 
 // Signal handlers see nothing else.
 volatile sig_atomic_t broken_pipe_signals = 0;
-
-sockaddr_in Loopback(uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(port);
-  return address;
-}
 
 // A number that the program has closed must not become a peer's, which lives in the same process.
 // As it was, where the limit of descriptors is low.

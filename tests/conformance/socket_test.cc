@@ -1,5 +1,4 @@
 // Sockets made, bound and connected by the ring.
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -7,6 +6,7 @@
 #include <cerrno>
 #include <string>
 
+#include "base/loopback.h"
 #include "tests/conformance/fixture.h"
 
 namespace orrery::conformance {
@@ -29,10 +29,7 @@ class Sockets : public Conformance {
   }
   void AddressOperation(uint32_t id, uint8_t opcode, int fd, uint16_t port,
                         size_t bytes = sizeof(sockaddr_in)) {
-    address_ = {};
-    address_.sin_family = AF_INET;
-    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address_.sin_port = htons(port);
+    address_ = Loopback(port);
     Add(id, [&](io_uring_sqe* sqe) { ::io_uring_prep_rw(opcode, sqe, fd, &address_, 0, bytes); });
   }
   void ConnectTo(uint32_t id, int fd, uint16_t port, size_t bytes = sizeof(sockaddr_in)) {

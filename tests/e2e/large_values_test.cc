@@ -1,6 +1,5 @@
 // What would break: memory for what was only announced, or a copy of every large reply that a slow
 // reader has not taken. Looks at the process from outside: its resident memory.
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -14,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/loopback.h"
 #include "base/units.h"
 #include "tests/e2e/server_process.h"
 
@@ -28,10 +28,7 @@ class Peer {
   explicit Peer(uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     constexpr timeval kPatience{.tv_sec = 30, .tv_usec = 0};
     setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in address = Loopback(port);
     connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   }
   Peer(const Peer&) = delete;

@@ -18,6 +18,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/loopback.h"
 #include "tests/scenarios/resp.h"
 
 extern char** environ;
@@ -30,14 +31,6 @@ constexpr char kRedis[] = "/usr/bin/redis-server";
 constexpr char kOrrery[] = "server/server";
 constexpr int kStartTries = 500;
 constexpr int kTryMs = 20;
-
-sockaddr_in Loopback(uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
 
 // A port that was free a moment ago.
 uint16_t FreePort() {
