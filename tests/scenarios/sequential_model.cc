@@ -117,11 +117,11 @@ const std::vector<SequentialModel::Command>& SequentialModel::Commands() {
       {"select", 2, &SequentialModel::Select},
       {"auth", -2, &SequentialModel::Auth},
       {"hello", -1, &SequentialModel::Hello},
-      {"command", -1, &SequentialModel::CommandInfo},
+      {"command", -1, &SequentialModel::CommandDetails, false, &CommandCommands},
       {"info", -1, &SequentialModel::Info},
-      {"client", -2, &SequentialModel::Client},
-      {"config", -2, &SequentialModel::Config},
-      {"slowlog", -2, &SequentialModel::SlowLog},
+      {"client", -2, nullptr, false, &ClientCommands},
+      {"config", -2, nullptr, false, &ConfigCommands},
+      {"slowlog", -2, nullptr, false, &SlowLogCommands},
       {"shutdown", -1, &SequentialModel::Shutdown},
       {"time", 1, &SequentialModel::Time},
       {"swapdb", 3, &SequentialModel::SwapDatabases, true},
@@ -179,7 +179,7 @@ const std::vector<SequentialModel::Command>& SequentialModel::Commands() {
       {"rename", 3, &SequentialModel::Rename, true},
       {"renamenx", 3, &SequentialModel::Rename, true},
       {"copy", -3, &SequentialModel::Copy, true},
-      {"object", -2, &SequentialModel::Object},
+      {"object", -2, nullptr, false, &ObjectCommands},
       {"dump", 2, &SequentialModel::Dump},
       {"restore", -4, &SequentialModel::Restore, true},
       {"subscribe", -2, &SequentialModel::Subscribe},
@@ -190,7 +190,19 @@ const std::vector<SequentialModel::Command>& SequentialModel::Commands() {
       {"sunsubscribe", -1, &SequentialModel::Unsubscribe},
       {"publish", 3, &SequentialModel::Publish, true},
       {"spublish", 3, &SequentialModel::Publish, true},
-      {"pubsub", -2, &SequentialModel::PubSub},
+      {"pubsub", -2, nullptr, false, &PubSubCommands},
+  };
+  return *commands;
+}
+
+const std::vector<SequentialModel::Command>& SequentialModel::CommandCommands() {
+  static const auto* commands = new std::vector<Command>{
+      {"count", 2, &SequentialModel::CommandCount},
+      {"docs", -2, &SequentialModel::CommandDetails},
+      {"getkeys", -4, &SequentialModel::CommandDetails},
+      {"getkeysandflags", -4, &SequentialModel::CommandDetails},
+      {"info", -2, &SequentialModel::CommandDetails},
+      {"list", -2, &SequentialModel::CommandDetails},
   };
   return *commands;
 }
@@ -275,26 +287,22 @@ const SequentialModel::Command* SequentialModel::FindCommand(const std::vector<C
   return found == commands.end() ? nullptr : &*found;
 }
 
-std::optional<Expectation> SequentialModel::Refusal(const std::vector<Command>& commands,
-                                                    const std::vector<std::string>& arguments,
-                                                    std::string_view container) {
-  const std::string name = Lower(arguments[container.empty() ? 0 : 1]);
-  const Command* command = FindCommand(commands, name);
-  if (command == nullptr) {
-    if (container.empty()) return UnknownCommand(arguments);
-    return Error("ERR unknown subcommand '" + std::string(Clipped(arguments[1], 128)) + "'. Try " +
-                 Upper(container) + " HELP.");
+std::expected<SequentialModel::Named, Expectation> SequentialModel::Resolve(
+    const std::vector<std::string>& arguments) {
+  const Command* command = FindCommand(Commands(), arguments[0]);
+  if (command == nullptr) return std::unexpected(UnknownCommand(arguments));
+  std::string name(command->name);
+  if (command->subcommands != nullptr && arguments.size() > 1) {
+    command = FindCommand(command->subcommands(), arguments[1]);
+    if (command == nullptr) {
+      return std::unexpected(Error("ERR unknown subcommand '" +
+                                   std::string(Clipped(arguments[1], 128)) + "'. Try " +
+                                   Upper(name) + " HELP."));
+    }
+    name += "|" + std::string(command->name);
   }
-  if (!TakesArguments(*command, arguments.size())) {
-    return WrongArity(container.empty() ? name : std::string(container) + "|" + name);
-  }
-  return std::nullopt;
-}
-
-Expectation SequentialModel::ExecuteIn(const std::vector<Command>& commands, Call& call,
-                                       std::string_view container) {
-  if (auto refusal = Refusal(commands, call.arguments, container)) return *std::move(refusal);
-  return (this->*FindCommand(commands, call.at(container.empty() ? 0 : 1))->execute)(call);
+  if (!TakesArguments(*command, arguments.size())) return std::unexpected(WrongArity(name));
+  return Named{.command = command, .name = std::move(name)};
 }
 
 SequentialModel::Value* SequentialModel::Peek(const std::string& key, int64_t now_ms) {
@@ -462,10 +470,11 @@ Expectation SequentialModel::Reset(Call& call) {
 }
 
 // What the table of commands says has its own tests.
-Expectation SequentialModel::CommandInfo(Call& call) {
-  if (call.count() == 2 && Lower(call.at(1)) == "count") {
-    return {.kind = Expectation::Kind::kInteger, .bytes = {}, .low = 1, .high = 10'000};
-  }
+Expectation SequentialModel::CommandCount(Call&) {
+  return {.kind = Expectation::Kind::kInteger, .bytes = {}, .low = 1, .high = 10'000};
+}
+
+Expectation SequentialModel::CommandDetails(Call& call) {
   return Prefix(call.count() == 1 ? "*" : "");
 }
 
@@ -491,10 +500,6 @@ Expectation SequentialModel::Lolwut(Call& call) {
   return Prefix(call.connection.protocol == 3 ? "=" : "$");
 }
 
-Expectation SequentialModel::Config(Call& call) {
-  return ExecuteIn(ConfigCommands(), call, "config");
-}
-
 Expectation SequentialModel::ConfigGet(Call& call) {
   return Prefix(call.connection.protocol == 3 ? "%" : "*");
 }
@@ -517,10 +522,6 @@ const std::vector<SequentialModel::Command>& SequentialModel::SlowLogCommands() 
       {"reset", 2, &SequentialModel::SlowLogReset},
   };
   return *commands;
-}
-
-Expectation SequentialModel::SlowLog(Call& call) {
-  return ExecuteIn(SlowLogCommands(), call, "slowlog");
 }
 
 // In a world whose clock stands still while the server works, no command is slow.
@@ -566,10 +567,6 @@ Expectation SequentialModel::ConfigRewrite(Call&) {
 
 Expectation SequentialModel::Info(Call& call) {
   return Prefix(call.connection.protocol == 3 ? "=" : "$");
-}
-
-Expectation SequentialModel::Client(Call& call) {
-  return ExecuteIn(ClientCommands(), call, "client");
 }
 
 Expectation SequentialModel::ClientId(Call&) {

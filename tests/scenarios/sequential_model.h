@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <expected>
 #include <map>
 #include <optional>
 #include <string>
@@ -146,26 +147,33 @@ class SequentialModel {
     int arity;  // As Redis counts: the command's name included; negative means "at least".
     Expectation (SequentialModel::*execute)(Call&);
     bool writes = false;  // Or waits for the end of a pause of writes like those that do.
+    // What its second word may be; null: anything.
+    const std::vector<Command>& (*subcommands)() = nullptr;
   };
   static const std::vector<Command>& Commands();
+  static const std::vector<Command>& CommandCommands();
   static const std::vector<Command>& ClientCommands();
   static const std::vector<Command>& ObjectCommands();
   static const std::vector<Command>& ConfigCommands();
   static const std::vector<Command>& SlowLogCommands();
   static const std::vector<Command>& PubSubCommands();
   static const Command* FindCommand(const std::vector<Command>& commands, std::string_view name);
+  // The command that arguments name, or a subcommand; its full name, like "client|id".
+  struct Named {
+    const Command* command;
+    std::string name;
+  };
+  // Or the reply to what is neither run nor queued: there is no such command, or it takes other
+  // arguments.
+  static std::expected<Named, Expectation> Resolve(const std::vector<std::string>& arguments);
 
   static bool TakesArguments(const Command& command, size_t arguments);
   // Whether it is a command that writes, and would not be refused.
   static bool Writes(const std::vector<std::string>& arguments);
-  // The reply to what is neither run nor queued: there is no such command in the table, or it takes
-  // other arguments.
-  static std::optional<Expectation> Refusal(const std::vector<Command>& commands,
-                                            const std::vector<std::string>& arguments,
-                                            std::string_view container);
   Expectation ExecuteOrQueue(Call& call);
-  Expectation ExecuteIn(const std::vector<Command>& commands, Call& call,
-                        std::string_view container);
+  // Nothing: it may be run or queued.
+  std::optional<Expectation> Refusal(const Call& call,
+                                     const std::expected<Named, Expectation>& named) const;
 
   // The live value, or null. An expired one stays until Forget(), and lives again when the wall
   // clock goes back.
@@ -183,31 +191,29 @@ class SequentialModel {
   Expectation Echo(Call& call);
   Expectation Quit(Call& call);
   Expectation Select(Call& call);
-  // Nothing: it may run.
   // Between MULTI and EXEC, whether it is not queued.
   static bool RunsInMulti(std::string_view name);
+  // Nothing: the password has been said, and there is memory.
   std::optional<Expectation> Prohibition(const Call& call, std::string_view name) const;
   bool Authenticates(const std::string& user, const std::string& password) const;
   Expectation Auth(Call& call);
   Expectation Shutdown(Call& call);
-  Expectation SlowLog(Call& call);
   Expectation SlowLogGet(Call& call);
   Expectation SlowLogLength(Call& call);
   Expectation SlowLogReset(Call& call);
   Expectation Hello(Call& call);
   Expectation Reset(Call& call);
-  Expectation CommandInfo(Call& call);
+  Expectation CommandCount(Call& call);
+  Expectation CommandDetails(Call& call);
   Expectation Info(Call& call);
   Expectation Time(Call& call);
   Expectation SwapDatabases(Call& call);
   Expectation Debug(Call& call);
   Expectation Lolwut(Call& call);
-  Expectation Config(Call& call);
   Expectation ConfigGet(Call& call);
   Expectation ConfigSet(Call& call);
   Expectation ConfigResetStatistics(Call& call);
   Expectation ConfigRewrite(Call& call);
-  Expectation Client(Call& call);
   Expectation ClientId(Call& call);
   Expectation ClientInfo(Call& call);
   Expectation ClientList(Call& call);
@@ -274,7 +280,6 @@ class SequentialModel {
   Expectation RandomKey(Call& call);
   Expectation Rename(Call& call);
   Expectation Copy(Call& call);
-  Expectation Object(Call& call);
   Expectation ObjectEncoding(Call& call);
   Expectation ObjectReferences(Call& call);
   Expectation ObjectIdleTime(Call& call);
@@ -301,7 +306,6 @@ class SequentialModel {
   Expectation Subscribe(Call& call);
   Expectation Unsubscribe(Call& call);
   Expectation Publish(Call& call);
-  Expectation PubSub(Call& call);
   Expectation PubSubChannels(Call& call);
   Expectation PubSubListeners(Call& call);
   Expectation PubSubPatterns(Call& call);

@@ -307,10 +307,6 @@ Expectation SequentialModel::Copy(Call& call) {
 
 // --- OBJECT.
 
-Expectation SequentialModel::Object(Call& call) {
-  return ExecuteIn(ObjectCommands(), call, "object");
-}
-
 Expectation SequentialModel::ObjectEncoding(Call& call) {
   const Value* value = Peek(call.at(2), call.now_ms);
   if (value == nullptr) return call.Null();

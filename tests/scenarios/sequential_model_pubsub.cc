@@ -41,10 +41,8 @@ bool SequentialModel::OnlyListens(const Connection& connection) {
 std::optional<Expectation> SequentialModel::RefusalOfListener(const Call& call,
                                                               std::string_view name) {
   if (!OnlyListens(call.connection) || IsOneOf(kForListeners, name)) return std::nullopt;
-  std::string full(name);
-  if (name == "command" && call.count() > 1) full += "|" + Lower(call.at(1));
   return Error(
-      "ERR Can't execute '" + full +
+      "ERR Can't execute '" + std::string(name) +
       "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
       "context");
 }
@@ -146,10 +144,6 @@ const std::vector<SequentialModel::Command>& SequentialModel::PubSubCommands() {
       {"numpat", 2, &SequentialModel::PubSubPatterns},
   };
   return *commands;
-}
-
-Expectation SequentialModel::PubSub(Call& call) {
-  return ExecuteIn(PubSubCommands(), call, "pubsub");
 }
 
 Expectation SequentialModel::PubSubChannels(Call& call) {

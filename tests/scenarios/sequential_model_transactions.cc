@@ -25,28 +25,23 @@ bool SequentialModel::RunsInMulti(std::string_view name) {
   return std::ranges::find(kRunInMulti, name) != kRunInMulti.end();
 }
 
+std::optional<Expectation> SequentialModel::Refusal(
+    const Call& call, const std::expected<Named, Expectation>& named) const {
+  if (!named) return named.error();
+  const std::string name = call.word(0);
+  if (auto refusal = Prohibition(call, name)) return refusal;
+  if (auto refusal = RefusalOfListener(call, named->name)) return refusal;
+  if (call.connection.queues && name == "shutdown") {
+    return Error("ERR Command not allowed inside a transaction");
+  }
+  return std::nullopt;
+}
+
 Expectation SequentialModel::ExecuteOrQueue(Call& call) {
   Connection& connection = call.connection;
   const std::string name = call.word(0);
-  std::optional<Expectation> refusal = Refusal(Commands(), call.arguments, "");
-  if (!refusal && name == "client") refusal = Refusal(ClientCommands(), call.arguments, name);
-  if (!refusal && name == "config") refusal = Refusal(ConfigCommands(), call.arguments, name);
-  if (!refusal && name == "object") refusal = Refusal(ObjectCommands(), call.arguments, name);
-  if (!refusal && name == "pubsub") refusal = Refusal(PubSubCommands(), call.arguments, name);
-  if (!refusal && name == "slowlog") refusal = Refusal(SlowLogCommands(), call.arguments, name);
-  if (!refusal && name == "command" && call.count() > 1 && call.count() < 4 &&
-      call.word(1).starts_with("getkeys")) {
-    refusal = WrongArity("command|" + call.word(1));
-  }
-  if (!refusal) refusal = Prohibition(call, name);
-  if (!refusal) {
-    const bool leads_on = name == "client" || name == "config" || name == "object" ||
-                          name == "pubsub" || name == "slowlog";
-    refusal = RefusalOfListener(call, leads_on ? name + "|" + call.word(1) : name);
-  }
-  if (!refusal && connection.queues && name == "shutdown") {
-    refusal = Error("ERR Command not allowed inside a transaction");
-  }
+  const std::expected<Named, Expectation> named = Resolve(call.arguments);
+  std::optional<Expectation> refusal = Refusal(call, named);
   if (refusal) {
     connection.refused = connection.queues;
     if (name != "exec") return *std::move(refusal);
@@ -55,7 +50,7 @@ Expectation SequentialModel::ExecuteOrQueue(Call& call) {
     if (reason.starts_with("ERR ")) reason.remove_prefix(4);
     return Exact("-EXECABORT Transaction discarded because of: " + std::string(reason));
   }
-  if (!connection.queues || RunsInMulti(name)) return ExecuteIn(Commands(), call, "");
+  if (!connection.queues || RunsInMulti(name)) return (this->*named->command->execute)(call);
   connection.queued.push_back(call.arguments);
   return Exact("+QUEUED\r\n");
 }
@@ -108,7 +103,7 @@ Expectation SequentialModel::Exec(Call& call) {
              .arguments = arguments,
              .now_ms = call.now_ms,
              .monotonic_ms = call.monotonic_ms};
-    expectation.elements.push_back(ExecuteIn(Commands(), one, ""));
+    expectation.elements.push_back((this->*Resolve(arguments)->command->execute)(one));
   }
   return expectation;
 }
