@@ -11,7 +11,6 @@
 #include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -27,6 +26,7 @@
 #include "base/check.h"
 #include "base/loopback.h"
 #include "base/short_bytes.h"
+#include "bench/load/receive_ring.h"
 
 namespace orrery::bench {
 namespace {
@@ -41,8 +41,6 @@ struct Options {
   int64_t spin_us = 0;
 };
 
-constexpr unsigned kSqEntries = 4096;
-constexpr unsigned kCqEntries = 65'536;
 constexpr int kBacklog = 4096;
 constexpr rlim_t kDescriptorsMax = 65'536;
 // Large values are sent without a copy of ours, from as much memory as a server's values of the
@@ -137,10 +135,8 @@ class Floor {
   [[noreturn]] void Run();
 
  private:
-  io_uring_sqe* NextSqe();
   void ArmAccept();
   void ArmReceive(const Connection& connection);
-  void Recycle(unsigned buffer);
   void HandleAccept(const io_uring_cqe& cqe);
   void HandleReceive(Connection& connection, const io_uring_cqe& cqe);
   void HandleSend(Connection& connection, const io_uring_cqe& cqe);
@@ -158,10 +154,7 @@ class Floor {
   void Publish(Connection& publisher);
 
   const Options options_;
-  io_uring ring_{};
-  io_uring_buf_ring* buffer_ring_ = nullptr;
-  std::unique_ptr<char[]> buffers_;
-  unsigned recycled_ = 0;
+  ReceiveRing ring_;
   int listener_ = -1;
   std::vector<std::unique_ptr<Connection>> connections_;  // By descriptor.
   std::vector<Connection*> queued_;
@@ -175,7 +168,12 @@ class Floor {
 };
 
 Floor::Floor(const Options& options)
-    : options_(options), table_(options.table ? options.table_bits : 0) {
+    : options_(options),
+      ring_({.setup_flags = IORING_SETUP_TASKRUN_FLAG,
+             .cq_entries = 65'536,
+             .buffers = options.buffers,
+             .buffer_bytes = options.buffer_bytes}),
+      table_(options.table ? options.table_bits : 0) {
   const std::string value(options.value_bytes, 'x');
   const std::string bulk = "$" + std::to_string(value.size()) + "\r\n" + value + "\r\n";
   value_reply_ = bulk;
@@ -192,57 +190,16 @@ Floor::Floor(const Options& options)
   ORRERY_CHECK_MSG(bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0,
                    "the port is in use");
   ORRERY_CHECK(listen(listener_, kBacklog) == 0);
-
-  io_uring_params parameters{};
-  parameters.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
-                     IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
-  parameters.cq_entries = kCqEntries;
-  ORRERY_CHECK(io_uring_queue_init_params(kSqEntries, &ring_, &parameters) == 0);
-  ORRERY_CHECK(io_uring_register_ring_fd(&ring_) == 1);
-
-  void* const memory = mmap(nullptr, options.buffers * sizeof(io_uring_buf), PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  ORRERY_CHECK(memory != MAP_FAILED);
-  buffer_ring_ = static_cast<io_uring_buf_ring*>(memory);
-  io_uring_buf_reg registration{};
-  registration.ring_addr = reinterpret_cast<uintptr_t>(memory);
-  registration.ring_entries = options.buffers;
-  ORRERY_CHECK(io_uring_register_buf_ring(&ring_, &registration, 0) == 0);
-  io_uring_buf_ring_init(buffer_ring_);
-  buffers_ = std::make_unique_for_overwrite<char[]>(options.buffers * options.buffer_bytes);
-  for (unsigned buffer = 0; buffer < options.buffers; ++buffer) Recycle(buffer);
-}
-
-void Floor::Recycle(unsigned buffer) {
-  io_uring_buf_ring_add(buffer_ring_, buffers_.get() + buffer * options_.buffer_bytes,
-                        static_cast<unsigned>(options_.buffer_bytes), static_cast<uint16_t>(buffer),
-                        io_uring_buf_ring_mask(options_.buffers), static_cast<int>(recycled_++));
-  constexpr unsigned kAtOnce = 64;
-  if (recycled_ == kAtOnce)
-    io_uring_buf_ring_advance(buffer_ring_, static_cast<int>(std::exchange(recycled_, 0)));
-}
-
-io_uring_sqe* Floor::NextSqe() {
-  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-  while (sqe == nullptr) {
-    io_uring_submit(&ring_);
-    sqe = io_uring_get_sqe(&ring_);
-  }
-  return sqe;
 }
 
 void Floor::ArmAccept() {
-  io_uring_sqe* const sqe = NextSqe();
+  io_uring_sqe* const sqe = ring_.NextSqe();
   io_uring_prep_multishot_accept(sqe, listener_, nullptr, nullptr, SOCK_CLOEXEC);
   sqe->user_data = Tag(Operation::kAccept, listener_);
 }
 
 void Floor::ArmReceive(const Connection& connection) {
-  io_uring_sqe* const sqe = NextSqe();
-  io_uring_prep_recv_multishot(sqe, connection.descriptor, nullptr, 0, 0);
-  sqe->flags |= IOSQE_BUFFER_SELECT;
-  sqe->buf_group = 0;
-  sqe->user_data = Tag(Operation::kReceive, connection.descriptor);
+  ring_.ArmReceive(connection.descriptor, Tag(Operation::kReceive, connection.descriptor));
 }
 
 void Floor::Queue(Connection& connection) {
@@ -428,14 +385,11 @@ void Floor::HandleAccept(const io_uring_cqe& cqe) {
 }
 
 void Floor::HandleReceive(Connection& connection, const io_uring_cqe& cqe) {
-  const bool has_buffer = (cqe.flags & IORING_CQE_F_BUFFER) != 0;
-  const unsigned buffer = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
   if (cqe.res > 0) {
-    const std::string_view bytes(buffers_.get() + buffer * options_.buffer_bytes,
-                                 static_cast<size_t>(cqe.res));
+    const std::string_view bytes = ring_.Received(cqe);
     options_.table ? ParseForTable(connection, bytes) : Parse(connection, bytes);
   }
-  if (has_buffer) Recycle(buffer);
+  ring_.Recycle(cqe);
   if (cqe.res == 0 || (cqe.res < 0 && cqe.res != -ENOBUFS)) return Close(connection);
   if ((cqe.flags & IORING_CQE_F_MORE) == 0) ArmReceive(connection);
 }
@@ -456,7 +410,7 @@ void Floor::Send(Connection& connection) {
     connection.writing ^= 1;
     connection.output[connection.writing].clear();
   }
-  io_uring_sqe* const sqe = NextSqe();
+  io_uring_sqe* const sqe = ring_.NextSqe();
   io_uring_prep_send(sqe, connection.descriptor, bytes, size, MSG_WAITALL | MSG_NOSIGNAL);
   sqe->user_data = Tag(Operation::kSend, connection.descriptor);
   connection.sending_bytes = size;
@@ -475,30 +429,30 @@ void Floor::HandleSend(Connection& connection, const io_uring_cqe& cqe) {
 void Floor::Close(Connection& connection) {
   connection.closed = true;
   std::erase(subscribers_, &connection);
-  io_uring_sqe* const sqe = NextSqe();
+  io_uring_sqe* const sqe = ring_.NextSqe();
   io_uring_prep_close(sqe, connection.descriptor);
   sqe->user_data = Tag(Operation::kClose, connection.descriptor);
 }
 
 void Floor::Wait() {
   if (options_.spin_us > 0) {
-    io_uring_submit(&ring_);
+    io_uring_submit(ring_.get());
     timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     const int64_t end_ns = now.tv_sec * 1'000'000'000 + now.tv_nsec + options_.spin_us * 1000;
-    while (io_uring_cq_ready(&ring_) == 0) {
-      if ((__atomic_load_n(ring_.sq.kflags, __ATOMIC_ACQUIRE) &
+    while (io_uring_cq_ready(ring_.get()) == 0) {
+      if ((__atomic_load_n(ring_.get()->sq.kflags, __ATOMIC_ACQUIRE) &
            (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
-        io_uring_get_events(&ring_);
+        io_uring_get_events(ring_.get());
         continue;
       }
       __builtin_ia32_pause();
       clock_gettime(CLOCK_MONOTONIC, &now);
       if (now.tv_sec * 1'000'000'000 + now.tv_nsec > end_ns) break;
     }
-    if (io_uring_cq_ready(&ring_) > 0) return;
+    if (io_uring_cq_ready(ring_.get()) > 0) return;
   }
-  io_uring_submit_and_wait(&ring_, 1);
+  io_uring_submit_and_wait(ring_.get(), 1);
 }
 
 void Floor::Run() {
@@ -508,7 +462,7 @@ void Floor::Run() {
     unsigned head = 0;
     unsigned count = 0;
     io_uring_cqe* cqe = nullptr;
-    io_uring_for_each_cqe(&ring_, head, cqe) {
+    io_uring_for_each_cqe(ring_.get(), head, cqe) {
       ++count;
       const auto operation = static_cast<Operation>(cqe->user_data >> 32);
       const auto descriptor = static_cast<uint32_t>(cqe->user_data);
@@ -526,9 +480,8 @@ void Floor::Run() {
           break;
       }
     }
-    io_uring_cq_advance(&ring_, count);
-    if (recycled_ > 0)
-      io_uring_buf_ring_advance(buffer_ring_, static_cast<int>(std::exchange(recycled_, 0)));
+    io_uring_cq_advance(ring_.get(), count);
+    ring_.PublishRecycled();
     std::vector<Connection*> queued;
     queued.swap(queued_);
     for (Connection* connection : queued) {

@@ -11,7 +11,6 @@
 #include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -36,6 +35,7 @@
 #include "base/loopback.h"
 #include "base/prng.h"
 #include "base/units.h"
+#include "bench/load/receive_ring.h"
 
 namespace orrery::bench {
 namespace {
@@ -59,10 +59,6 @@ struct Options {
 };
 
 constexpr size_t kKeyDigits = 12;
-constexpr unsigned kSqEntries = 4096;
-constexpr unsigned kCqEntries = 32'768;
-constexpr unsigned kBuffers = 2048;
-constexpr size_t kBufferBytes = 16 * kKiB;
 constexpr rlim_t kDescriptorsMax = 65'536;
 constexpr std::string_view kSubscribe = "*2\r\n$9\r\nSUBSCRIBE\r\n$2\r\nch\r\n";
 constexpr size_t kSubscribedBytes = sizeof("*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n") - 1;
@@ -208,9 +204,6 @@ class Generator {
  private:
   static constexpr uint64_t kSend = uint64_t{1} << 32;
 
-  io_uring_sqe* NextSqe();
-  void SetUpRing();
-  void Recycle(unsigned buffer);
   std::string Key() const { return "key:" + std::string(kKeyDigits, '0'); }
   void Write(Connection& connection) const;
   uint64_t ReplyBytes() const;
@@ -224,10 +217,7 @@ class Generator {
 
   const Options options_;
   const size_t senders_;
-  io_uring ring_{};
-  io_uring_buf_ring* buffer_ring_ = nullptr;
-  std::unique_ptr<char[]> buffers_;
-  unsigned recycled_ = 0;
+  ReceiveRing ring_{{.cq_entries = 32'768, .buffers = 2048, .buffer_bytes = 16 * kKiB}};
   std::vector<Connection> connections_;  // The senders, then the subscribers.
   std::vector<int> idle_;
   double idle_bytes_ = 0;
@@ -246,7 +236,6 @@ Generator::Generator(const Options& options)
     : options_(options),
       // One at a time publishes, so that it is known what everybody gets.
       senders_(options.workload == Workload::kPublish ? 1 : options.connections) {
-  SetUpRing();
   const Usage before = ReadUsage(options.server);
   for (unsigned i = 0; i < options.idle; ++i) {
     idle_.push_back(Connect(options.port));
@@ -284,42 +273,6 @@ Generator::Generator(const Options& options)
   const std::string message =
       "*3\r\n" + Bulk("message") + Bulk("ch") + Bulk(std::string(options.value_bytes, 'x'));
   message_bytes_ = message.size() * subscribers;
-}
-
-void Generator::SetUpRing() {
-  io_uring_params parameters{};
-  parameters.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
-                     IORING_SETUP_DEFER_TASKRUN;
-  parameters.cq_entries = kCqEntries;
-  if (io_uring_queue_init_params(kSqEntries, &ring_, &parameters) != 0) Fail("no io_uring here");
-  io_uring_register_ring_fd(&ring_);
-  void* const memory = mmap(nullptr, kBuffers * sizeof(io_uring_buf), PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  ORRERY_CHECK(memory != MAP_FAILED);
-  buffer_ring_ = static_cast<io_uring_buf_ring*>(memory);
-  io_uring_buf_reg registration{};
-  registration.ring_addr = reinterpret_cast<uintptr_t>(memory);
-  registration.ring_entries = kBuffers;
-  ORRERY_CHECK(io_uring_register_buf_ring(&ring_, &registration, 0) == 0);
-  io_uring_buf_ring_init(buffer_ring_);
-  buffers_ = std::make_unique_for_overwrite<char[]>(kBuffers * kBufferBytes);
-  for (unsigned buffer = 0; buffer < kBuffers; ++buffer) Recycle(buffer);
-  io_uring_buf_ring_advance(buffer_ring_, static_cast<int>(std::exchange(recycled_, 0)));
-}
-
-void Generator::Recycle(unsigned buffer) {
-  io_uring_buf_ring_add(buffer_ring_, buffers_.get() + buffer * kBufferBytes, kBufferBytes,
-                        static_cast<uint16_t>(buffer), io_uring_buf_ring_mask(kBuffers),
-                        static_cast<int>(recycled_++));
-}
-
-io_uring_sqe* Generator::NextSqe() {
-  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-  while (sqe == nullptr) {
-    io_uring_submit(&ring_);
-    sqe = io_uring_get_sqe(&ring_);
-  }
-  return sqe;
 }
 
 void Generator::Write(Connection& connection) const {
@@ -393,11 +346,7 @@ char Generator::FirstByte() const {
 }
 
 void Generator::ArmReceive(size_t index) {
-  io_uring_sqe* const sqe = NextSqe();
-  io_uring_prep_recv_multishot(sqe, connections_[index].descriptor, nullptr, 0, 0);
-  sqe->flags |= IOSQE_BUFFER_SELECT;
-  sqe->buf_group = 0;
-  sqe->user_data = index;
+  ring_.ArmReceive(connections_[index].descriptor, index);
 }
 
 void Generator::Send(size_t index) {
@@ -410,7 +359,7 @@ void Generator::Send(size_t index) {
   }
   connection.received_bytes = 0;
   connection.sent_at = now_;
-  io_uring_sqe* const sqe = NextSqe();
+  io_uring_sqe* const sqe = ring_.NextSqe();
   io_uring_prep_send(sqe, connection.descriptor, connection.requests.data(),
                      connection.requests.size(), MSG_WAITALL | MSG_NOSIGNAL);
   sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
@@ -455,11 +404,8 @@ void Generator::Handle(const io_uring_cqe& cqe) {
   if (cqe.res < 0 && cqe.res != -ENOBUFS) {
     Fail("a receive failed, errno " + std::to_string(-cqe.res));
   }
-  if (cqe.res > 0) {
-    const unsigned buffer = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
-    HandleReply(index, {buffers_.get() + buffer * kBufferBytes, static_cast<size_t>(cqe.res)});
-    Recycle(buffer);
-  }
+  if (cqe.res > 0) HandleReply(index, ring_.Received(cqe));
+  ring_.Recycle(cqe);
   if ((cqe.flags & IORING_CQE_F_MORE) == 0) ArmReceive(index);
 }
 
@@ -474,17 +420,17 @@ void Generator::Run() {
   for (size_t i = 0; i < senders_; ++i) Send(i);
   Usage begin;
   while (options_.fill ? requests_done_ < options_.keys : now_ < end_at) {
-    io_uring_submit_and_wait(&ring_, 1);
+    io_uring_submit_and_wait(ring_.get(), 1);
     now_ = Now();
     unsigned head = 0;
     unsigned count = 0;
     io_uring_cqe* cqe = nullptr;
-    io_uring_for_each_cqe(&ring_, head, cqe) {
+    io_uring_for_each_cqe(ring_.get(), head, cqe) {
       ++count;
       Handle(*cqe);
     }
-    io_uring_cq_advance(&ring_, count);
-    io_uring_buf_ring_advance(buffer_ring_, static_cast<int>(std::exchange(recycled_, 0)));
+    io_uring_cq_advance(ring_.get(), count);
+    ring_.PublishRecycled();
     if (!measuring_ && !options_.fill && now_ >= measure_at) {
       measuring_ = true;
       begin = ReadUsage(options_.server);
