@@ -25,7 +25,7 @@ std::string Message(const std::string& channel, const std::string& text) {
 class ClientsOfShards {
  public:
   explicit ClientsOfShards(unsigned shards, const RouterOptions& options = {},
-                         const MailboxOptions& mailboxes = {})
+                           const MailboxOptions& mailboxes = {})
       : shards_(shards, options, mailboxes) {}
   ~ClientsOfShards() { shards_.Settle(); }
 

@@ -75,8 +75,8 @@ class Kernel {
   // an address. Others are those of bind(2) and chmod(2).
   virtual std::expected<int, Errno> ListenUnix(const UnixListenOptions& options) = 0;
 
-  // Removes the file of a UNIX socket, before the socket is closed; whoever comes then finds
-  // nobody. Nothing happens when it is gone.
+  // Removes the file of a UNIX socket; whoever comes then finds nobody. Nothing happens when it is
+  // gone, or has become that of another process.
   virtual void RemoveSocketFile(const std::string& path) = 0;
 
   // The port that a listening TCP socket is bound to. EAFNOSUPPORT: it is a UNIX socket.

@@ -1,8 +1,11 @@
 #include "runtime/ring/linux_kernel.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -85,21 +88,68 @@ std::expected<int, Errno> Bind(SocketAddress& address, bool shared) {
   return listener;
 }
 
-// Whether somebody listens at the socket file.
-bool IsAlive(SocketAddress& address) {
+// Nothing: the path is too long for an address.
+std::optional<SocketAddress> UnixAddress(const std::string& path) {
+  SocketAddress address;
+  auto& name = reinterpret_cast<sockaddr_un&>(address.storage);
+  name.sun_family = AF_UNIX;
+  address.bytes = sizeof name;
+  if (path.size() >= sizeof name.sun_path) return std::nullopt;
+  path.copy(name.sun_path, path.size());
+  return address;
+}
+
+enum class Listening : uint8_t { kNobody, kThisProcess, kOthers };
+
+// Who listens at the socket file.
+Listening WhoListens(SocketAddress& address) {
   const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (probe < 0) return true;
-  // Without permission, or with a full backlog, somebody may be there.
-  const bool refused = ::connect(probe, address.generic(), address.bytes) != 0 &&
-                       (errno == ECONNREFUSED || errno == ENOENT);
+  if (probe < 0) return Listening::kOthers;
+  Listening who = Listening::kOthers;
+  if (::connect(probe, address.generic(), address.bytes) == 0) {
+    // Of who called listen(2): unix(7).
+    ucred peer{};
+    socklen_t bytes = sizeof peer;
+    const bool known = ::getsockopt(probe, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0;
+    if (known && peer.pid == ::getpid()) who = Listening::kThisProcess;
+  } else if (errno == ECONNREFUSED || errno == ENOENT) {
+    // Otherwise, without permission or with a full backlog, somebody may be there.
+    who = Listening::kNobody;
+  }
   (void)::close(probe);
-  return !refused;
+  return who;
 }
 
 bool IsSocketFile(const std::string& path) {
   struct stat file{};
   return ::lstat(path.c_str(), &file) == 0 && S_ISSOCK(file.st_mode);
 }
+
+// While one lives, no other process that takes one changes socket files of the same folder: between
+// looking at a file and acting on that, or between bind(2) and listen(2), it does not become
+// another's. A folder that cannot be opened, or that is locked for long, goes unlocked.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::string& path) {
+    const size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    fd_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int tries = 0; fd_ >= 0 && tries < kTries; ++tries) {
+      if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
+      (void)::poll(nullptr, 0, kTryMs);
+    }
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+  ~FolderLock() {
+    if (fd_ >= 0) (void)::close(fd_);
+  }
+
+ private:
+  static constexpr int kTries = 1000;
+  static constexpr int kTryMs = 2;
+  int fd_;
+};
 
 std::optional<SocketAddress> ParseAddress(const std::string& text, uint16_t port) {
   SocketAddress address;
@@ -167,22 +217,21 @@ std::expected<std::vector<int>, Errno> LinuxKernel::ListenShared(const ListenOpt
 }
 
 std::expected<int, Errno> LinuxKernel::ListenUnix(const UnixListenOptions& options) {
-  SocketAddress address;
-  auto& name = reinterpret_cast<sockaddr_un&>(address.storage);
-  name.sun_family = AF_UNIX;
-  address.bytes = sizeof name;
-  if (options.path.size() >= sizeof name.sun_path) return std::unexpected(Errno(ENAMETOOLONG));
-  options.path.copy(name.sun_path, options.path.size());
-  if (IsSocketFile(options.path) && !IsAlive(address)) RemoveSocketFile(options.path);
+  std::optional<SocketAddress> address = UnixAddress(options.path);
+  if (!address) return std::unexpected(Errno(ENAMETOOLONG));
+  const FolderLock lock(options.path);
+  if (IsSocketFile(options.path) && WhoListens(*address) == Listening::kNobody) {
+    (void)::unlink(options.path.c_str());  // If that fails, so does bind(2).
+  }
   const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (listener < 0) return LastError();
-  const bool bound = ::bind(listener, address.generic(), address.bytes) == 0;
+  const bool bound = ::bind(listener, address->generic(), address->bytes) == 0;
   // Before listen(2): nobody connects with other permissions.
   if (!bound ||
       (options.permissions != 0 && ::chmod(options.path.c_str(), options.permissions) != 0) ||
       ::listen(listener, options.backlog) != 0) {
     const auto error = LastError();
-    if (bound) RemoveSocketFile(options.path);
+    if (bound) (void)::unlink(options.path.c_str());
     Close(listener);
     return error;
   }
@@ -190,6 +239,10 @@ std::expected<int, Errno> LinuxKernel::ListenUnix(const UnixListenOptions& optio
 }
 
 void LinuxKernel::RemoveSocketFile(const std::string& path) {
+  std::optional<SocketAddress> address = UnixAddress(path);
+  if (!address) return;
+  const FolderLock lock(path);
+  if (WhoListens(*address) == Listening::kOthers) return;
   (void)::unlink(path.c_str());  // Gone already, or not ours to remove: nothing follows from it.
 }
 

@@ -11,14 +11,17 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <barrier>
 #include <cerrno>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
+#include <thread>
 
 #include "base/loopback.h"
 #include "gtest/gtest.h"
@@ -129,8 +132,8 @@ TEST_F(LinuxKernelTest, SharesAPortWithItselfOnly) {
 
 class UnixListener : public LinuxKernelTest {
  protected:
-  UnixListener() { kernel_.RemoveSocketFile(path_); }
-  ~UnixListener() override { kernel_.RemoveSocketFile(path_); }
+  UnixListener() { ::unlink(path_.c_str()); }
+  ~UnixListener() override { ::unlink(path_.c_str()); }
 
   int Connect() {
     sockaddr_un address{};
@@ -177,6 +180,60 @@ TEST_F(UnixListener, ReplacesAFileThatNobodyListensAt) {
   kernel_.RemoveSocketFile(path_);
   kernel_.Close(*second);
   EXPECT_NE(::access(path_.c_str(), F_OK), 0);
+}
+
+// What another process runs: its own kernel, and its end.
+template <typename Body>
+pid_t Fork(Body body) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(body() ? 0 : 1);
+  return child;
+}
+bool Succeeds(pid_t child) {
+  int status = 0;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+// A server that ends must not take away the file of one that has replaced it meanwhile.
+TEST_F(UnixListener, LeavesTheFileOfAnotherProcessAlone) {
+  const auto listener = kernel_.ListenUnix({.path = path_});
+  ASSERT_TRUE(listener);
+  EXPECT_TRUE(Succeeds(Fork([&] {
+    kernel_.RemoveSocketFile(path_);
+    return ::access(path_.c_str(), F_OK) == 0;
+  })));
+  kernel_.Close(Connect());
+  kernel_.RemoveSocketFile(path_);
+  EXPECT_NE(::access(path_.c_str(), F_OK), 0);
+  kernel_.Close(*listener);
+}
+
+// All find the file of a server that was killed; one of them replaces it, and nobody takes its file
+// away while it has bound it and does not listen yet.
+TEST_F(UnixListener, OfManyThatStartAtOnceOneListens) {
+  constexpr int kRounds = 150;
+  constexpr int kServers = 8;
+  for (int round = 0; round < kRounds; ++round) {
+    const auto killed = kernel_.ListenUnix({.path = path_});
+    ASSERT_TRUE(killed) << killed.error().ToString();
+    kernel_.Close(*killed);
+    std::array<std::thread, kServers> servers;
+    std::array<int, kServers> listeners{};
+    std::barrier ready(kServers);
+    for (int number = 0; number < kServers; ++number) {
+      servers[number] = std::thread([&, number] {
+        LinuxKernel kernel;
+        ready.arrive_and_wait();
+        listeners[number] = kernel.ListenUnix({.path = path_, .permissions = 0700}).value_or(-1);
+      });
+    }
+    for (std::thread& server : servers) server.join();
+    EXPECT_EQ(std::ranges::count_if(listeners, [](int fd) { return fd >= 0; }), 1);
+    kernel_.Close(Connect());
+    for (const int fd : listeners) {
+      if (fd >= 0) kernel_.Close(fd);
+    }
+  }
 }
 
 TEST_F(UnixListener, LeavesOtherFilesAlone) {
