@@ -7,12 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
-#include <ostream>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/model_world.h"
+#include "runtime/benign_worlds.h"
 #include "runtime/ring/completion.h"
 #include "runtime/ring/submission_queue.h"
 #include "runtime/test_world.h"
@@ -20,15 +19,7 @@
 namespace orrery {
 namespace {
 
-struct WorldKind {
-  const char* name;
-  std::unique_ptr<TestWorld> (*make)();
-};
-
-// What GoogleTest prints of the parameter.
-void PrintTo(const WorldKind& kind, std::ostream* out) { *out << kind.name; }
-
-class BufferRingTest : public testing::TestWithParam<WorldKind> {
+class BufferRingTest : public testing::TestWithParam<BenignWorld> {
  protected:
   static constexpr uint16_t kGroup = 3;
   static constexpr UserData kReceiving{.operation = Operation::kTest, .slot = {1, 1}};
@@ -181,20 +172,7 @@ TEST_P(BufferRingTest, MistakesAreNoticed) {
   EXPECT_DEATH((void)BufferRing::Create(*ring_, kGroup + 1, 4, 0), "buffer_bytes");
 }
 
-template <model::TaskWork kTaskWork>
-std::unique_ptr<TestWorld> MakeModel() {
-  return std::make_unique<ModelWorld>(model::ModelOptions{.task_work = kTaskWork},
-                                      std::make_unique<model::BenignChoice>());
-}
-
-constexpr auto kDeferred = model::TaskWork::kDeferred;
-constexpr auto kPrompt = model::TaskWork::kPrompt;
-
-INSTANTIATE_TEST_SUITE_P(Kernels, BufferRingTest,
-                         testing::Values(WorldKind{"Linux", [] { return MakeLinuxWorld(0); }},
-                                         WorldKind{"ModelDeferred", MakeModel<kDeferred>},
-                                         WorldKind{"ModelPrompt", MakeModel<kPrompt>}),
-                         [](const auto& instance) { return std::string(instance.param.name); });
+INSTANTIATE_TEST_SUITE_P(Kernels, BufferRingTest, BenignWorlds(), NameOf);
 
 }  // namespace
 }  // namespace orrery

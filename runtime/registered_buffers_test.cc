@@ -9,28 +9,19 @@
 #include <cstring>
 #include <limits>
 #include <memory>
-#include <ostream>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "gtest/gtest.h"
-#include "runtime/model_world.h"
+#include "runtime/benign_worlds.h"
 #include "runtime/ring/completion.h"
 #include "runtime/test_world.h"
 
 namespace orrery {
 namespace {
 
-struct WorldKind {
-  const char* name;
-  std::unique_ptr<TestWorld> (*make)();
-};
-
-// What GoogleTest prints of the parameter.
-void PrintTo(const WorldKind& kind, std::ostream* out) { *out << kind.name; }
-
-class RegisteredBuffersTest : public testing::TestWithParam<WorldKind> {
+class RegisteredBuffersTest : public testing::TestWithParam<BenignWorld> {
  protected:
   static constexpr UserData kTag{.operation = Operation::kTest, .slot = {1, 1}};
 
@@ -156,15 +147,7 @@ TEST_P(RegisteredBuffersTest, PinsAreCounted) {
   EXPECT_EQ(buffers_->pins(1), 0U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, RegisteredBuffersTest,
-                         testing::Values(WorldKind{"Linux", [] { return MakeLinuxWorld(0); }},
-                                         WorldKind{
-                                             "Model",
-                                             [] {
-                                               return std::unique_ptr<TestWorld>(new ModelWorld(
-                                                   {}, std::make_unique<model::BenignChoice>()));
-                                             }}),
-                         [](const auto& instance) { return std::string(instance.param.name); });
+INSTANTIATE_TEST_SUITE_P(Kernels, RegisteredBuffersTest, BenignWorlds(), NameOf);
 
 }  // namespace
 }  // namespace orrery

@@ -17,6 +17,7 @@
 #include "kernel_model/choice.h"
 #include "kernel_model/model_kernel.h"
 #include "kernel_model/scripted_choice.h"
+#include "runtime/benign_worlds.h"
 #include "runtime/device/device_port.h"
 #include "runtime/device/requester.h"
 #include "runtime/metrics.h"
@@ -45,13 +46,6 @@ struct WorldKind {
   bool fixed_buffers;
 };
 void PrintTo(const WorldKind& kind, std::ostream* out) { *out << kind.name; }
-
-std::unique_ptr<TestWorld> MakeLinux() { return MakeLinuxWorld(0); }
-template <model::TaskWork kTaskWork>
-std::unique_ptr<TestWorld> MakeModel() {
-  return std::make_unique<ModelWorld>(model::ModelOptions{.task_work = kTaskWork},
-                                      std::make_unique<model::BenignChoice>());
-}
 
 // A port, a loop, a device and a file, in a world.
 class DeviceFixture : public testing::Test {
@@ -212,22 +206,23 @@ class DeviceLoopTest : public DeviceFixture, public testing::WithParamInterface<
  protected:
   void SetUp() override {
     options_.fixed_buffers = GetParam().fixed_buffers;
-    SetUpIn(GetParam().make(), GetParam().make == MakeLinux ? testing::TempDir() : "/");
+    SetUpIn(GetParam().make(), GetParam().make == MakeBenignLinux ? testing::TempDir() : "/");
   }
 };
 
 INSTANTIATE_TEST_SUITE_P(
     Kernels, DeviceLoopTest,
-    testing::Values(WorldKind{.name = "linux", .make = MakeLinux, .fixed_buffers = true},
-                    WorldKind{.name = "linux_plain", .make = MakeLinux, .fixed_buffers = false},
+    testing::Values(WorldKind{.name = "linux", .make = MakeBenignLinux, .fixed_buffers = true},
+                    WorldKind{
+                        .name = "linux_plain", .make = MakeBenignLinux, .fixed_buffers = false},
                     WorldKind{.name = "model",
-                              .make = MakeModel<model::TaskWork::kDeferred>,
+                              .make = MakeBenignModel<model::TaskWork::kDeferred>,
                               .fixed_buffers = true},
                     WorldKind{.name = "model_prompt",
-                              .make = MakeModel<model::TaskWork::kPrompt>,
+                              .make = MakeBenignModel<model::TaskWork::kPrompt>,
                               .fixed_buffers = true},
                     WorldKind{.name = "model_plain",
-                              .make = MakeModel<model::TaskWork::kDeferred>,
+                              .make = MakeBenignModel<model::TaskWork::kDeferred>,
                               .fixed_buffers = false}),
     [](const auto& parameters) { return std::string(parameters.param.name); });
 

@@ -21,6 +21,7 @@
 #include "kernel_model/choice.h"
 #include "kernel_model/model_kernel.h"
 #include "kernel_model/scripted_choice.h"
+#include "runtime/benign_worlds.h"
 #include "runtime/metrics.h"
 #include "runtime/model_world.h"
 #include "runtime/test_world.h"
@@ -45,13 +46,6 @@ struct WorldKind {
   bool linked_timeouts;
 };
 void PrintTo(const WorldKind& kind, std::ostream* out) { *out << kind.name; }
-
-std::unique_ptr<TestWorld> MakeLinux() { return MakeLinuxWorld(0); }
-template <model::TaskWork kTaskWork>
-std::unique_ptr<TestWorld> MakeModel() {
-  return std::make_unique<ModelWorld>(model::ModelOptions{.task_work = kTaskWork},
-                                      std::make_unique<model::BenignChoice>());
-}
 
 class LoopTest : public testing::TestWithParam<WorldKind> {
  protected:
@@ -133,7 +127,8 @@ class LoopTest : public testing::TestWithParam<WorldKind> {
     return {.socket = std::move(accepted.file), .peer = peer};
   }
   std::string FileName() {
-    return std::string(GetParam().make == MakeLinux ? testing::TempDir() : "/") + "loop_test_file";
+    return std::string(GetParam().make == MakeBenignLinux ? testing::TempDir() : "/") +
+           "loop_test_file";
   }
 
   LoopOptions options_{.entries = 8, .limits = {.finish = 0, .cancel = 100 * kSecond}};
@@ -469,11 +464,11 @@ TEST_P(LoopTest, AfterTheLimitWhatIsLeftIsCancelled) {
 }
 
 constexpr WorldKind kWorlds[] = {
-    {"Linux", MakeLinux, false},
-    {"LinuxLinked", MakeLinux, true},
-    {"Model", MakeModel<model::TaskWork::kDeferred>, false},
-    {"ModelLinked", MakeModel<model::TaskWork::kDeferred>, true},
-    {"PromptModel", MakeModel<model::TaskWork::kPrompt>, false},
+    {"Linux", MakeBenignLinux, false},
+    {"LinuxLinked", MakeBenignLinux, true},
+    {"Model", MakeBenignModel<model::TaskWork::kDeferred>, false},
+    {"ModelLinked", MakeBenignModel<model::TaskWork::kDeferred>, true},
+    {"PromptModel", MakeBenignModel<model::TaskWork::kPrompt>, false},
 };
 INSTANTIATE_TEST_SUITE_P(Worlds, LoopTest, testing::ValuesIn(kWorlds),
                          [](const auto& parameters) { return parameters.param.name; });

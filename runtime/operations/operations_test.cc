@@ -12,7 +12,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <ostream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +22,7 @@
 #include "kernel_model/choice.h"
 #include "kernel_model/model_kernel.h"
 #include "kernel_model/scripted_choice.h"
+#include "runtime/benign_worlds.h"
 #include "runtime/model_world.h"
 #include "runtime/test_world.h"
 
@@ -71,21 +71,7 @@ class Probe final : public RingOperation {
 // For deadlines that are to pass, but only after what a test does before: the machine may be busy.
 constexpr Nanoseconds kSoon = 100 * kMillisecond;
 
-struct WorldKind {
-  const char* name;
-  std::unique_ptr<TestWorld> (*make)();
-};
-void PrintTo(const WorldKind& kind, std::ostream* out) { *out << kind.name; }
-
-std::unique_ptr<TestWorld> MakeLinux() { return MakeLinuxWorld(0); }
-
-template <model::TaskWork kTaskWork>
-std::unique_ptr<TestWorld> MakeModel() {
-  return std::make_unique<ModelWorld>(model::ModelOptions{.task_work = kTaskWork},
-                                      std::make_unique<model::BenignChoice>());
-}
-
-class OperationsTest : public testing::TestWithParam<WorldKind> {
+class OperationsTest : public testing::TestWithParam<BenignWorld> {
  protected:
   void SetUp() override { SetUpWorld(GetParam().make(), {}, 8); }
 
@@ -513,13 +499,7 @@ TEST_P(OperationsTest, MultishotGoesOnUntilItsTerminal) {
   world_->kernel().Close(eventfd);
 }
 
-constexpr WorldKind kWorlds[] = {
-    {"Linux", MakeLinux},
-    {"Model", MakeModel<model::TaskWork::kDeferred>},
-    {"PromptModel", MakeModel<model::TaskWork::kPrompt>},
-};
-INSTANTIATE_TEST_SUITE_P(Worlds, OperationsTest, testing::ValuesIn(kWorlds),
-                         [](const auto& parameters) { return parameters.param.name; });
+INSTANTIATE_TEST_SUITE_P(Worlds, OperationsTest, BenignWorlds(), NameOf);
 
 // --- What only the model does when it is told to
 
