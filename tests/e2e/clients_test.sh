@@ -7,7 +7,6 @@ for tool in redis-cli redis-benchmark; do
   command -v "$tool" >/dev/null || fail "$tool is not installed (Debian package redis-tools; ./bazelw installs it)"
 done
 
-cli() { timeout 20 redis-cli -h 127.0.0.1 -p "$port" "$@"; }
 
 start_server
 expect "PING" "PONG" "$(cli PING)"
@@ -35,15 +34,6 @@ reply=$(timeout 10 cat <&3 | tr -d '\r')
 exec 3>&-
 expect "protocol error" "-ERR Protocol error: invalid bulk length" "$reply"
 
-# benchmark NAME OPTION...: no error, and a line for each test.
-benchmark() {
-  local name="$1"
-  shift
-  timeout 120 redis-benchmark -h 127.0.0.1 -p "$port" --csv "$@" >"$TEST_TMPDIR/benchmark" 2>&1 ||
-    fail "$name: exit status $?: $(cat "$TEST_TMPDIR/benchmark")"
-  grep -qi "error" "$TEST_TMPDIR/benchmark" && fail "$name: $(cat "$TEST_TMPDIR/benchmark")"
-  echo "$name: $(grep -c '^"[A-Z]' "$TEST_TMPDIR/benchmark") tests ran"
-}
 benchmark "pipeline 16" -t set,get -c 50 -P 16 -n 200000 -r 10000
 benchmark "pipeline 1" -t ping,set,get,incr,mset -c 50 -n 20000 -r 1000
 benchmark "large values" -t set,get -c 20 -n 2000 -d 100000

@@ -40,6 +40,18 @@ stop_server() {
   expect "exit status after SIGTERM" 0 "$status"
 }
 
+cli() { timeout 20 redis-cli -h 127.0.0.1 -p "$port" "$@"; }
+
+# benchmark NAME OPTION...: runs redis-benchmark; no error, and a line for each test.
+benchmark() {
+  local name="$1"
+  shift
+  timeout 120 redis-benchmark -h 127.0.0.1 -p "$port" --csv "$@" >"$TEST_TMPDIR/benchmark" 2>&1 ||
+    fail "$name: exit status $?: $(cat "$TEST_TMPDIR/benchmark")"
+  grep -qi "error" "$TEST_TMPDIR/benchmark" && fail "$name: $(cat "$TEST_TMPDIR/benchmark")"
+  echo "$name: $(grep -c '^"[A-Z]' "$TEST_TMPDIR/benchmark") tests ran"
+}
+
 cleanup() {
   [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null
 }

@@ -8,7 +8,6 @@ for tool in redis-cli redis-benchmark; do
   command -v "$tool" >/dev/null || fail "$tool is not installed (Debian package redis-tools; ./bazelw installs it)"
 done
 
-cli() { timeout 20 redis-cli -h 127.0.0.1 -p "$port" "$@"; }
 
 # As short as it can be: the path of a UNIX socket has 107 bytes at most.
 socket=$(mktemp -u /tmp/orreryXXXXXX)
@@ -45,15 +44,6 @@ for i in $(seq 3000); do echo "INCR counter:$((i % 7))"; done | cli >"$TEST_TMPD
 for i in $(seq 3000); do echo "$(((i - 1) / 7 + 1))"; done >"$TEST_TMPDIR/expected"
 sort -n "$TEST_TMPDIR/expected" | cmp - <(sort -n "$TEST_TMPDIR/replies") || fail "increments are lost or done twice"
 
-# benchmark NAME OPTION...: no error, and a line for each test.
-benchmark() {
-  local name="$1"
-  shift
-  timeout 120 redis-benchmark -h 127.0.0.1 -p "$port" --csv "$@" >"$TEST_TMPDIR/benchmark" 2>&1 ||
-    fail "$name: exit status $?: $(cat "$TEST_TMPDIR/benchmark")"
-  grep -qi "error" "$TEST_TMPDIR/benchmark" && fail "$name: $(cat "$TEST_TMPDIR/benchmark")"
-  echo "$name: $(grep -c '^"[A-Z]' "$TEST_TMPDIR/benchmark") tests ran"
-}
 benchmark "pipeline 16" --threads 2 -t set,get -c 50 -P 16 -n 100000 -r 10000
 benchmark "pipeline 1" --threads 2 -t ping,set,get,incr -c 50 -n 10000 -r 1000
 benchmark "large values" --threads 2 -t set,get -c 20 -n 1000 -d 100000 -r 100
