@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/element_of.h"
 
 namespace orrery {
 
@@ -106,13 +107,7 @@ class IntrusiveHashTable {
     }
   }
 
-  static T* Element(HashLink* link) {
-    // The link is the member kLink of a T, at the same offset in every T.
-    alignas(T) static constexpr unsigned char kProbe[sizeof(T)] = {};
-    const T* probe = reinterpret_cast<const T*>(kProbe);
-    const auto offset = reinterpret_cast<const unsigned char*>(&(probe->*kLink)) - kProbe;
-    return reinterpret_cast<T*>(reinterpret_cast<unsigned char*>(link) - offset);
-  }
+  static T* Element(HashLink* link) { return ElementOf<kLink, T>(link); }
 
   std::deque<HashLink*> buckets_;  // It grows without moving them.
   size_t size_ = 0;

@@ -8,6 +8,7 @@
 #include <cstddef>
 
 #include "base/check.h"
+#include "base/element_of.h"
 
 namespace orrery {
 
@@ -81,13 +82,7 @@ class IntrusiveList {
   }
 
  private:
-  static T* Element(ListLink* link) {
-    // The link is the member kLink of a T, at the same offset in every T.
-    alignas(T) static constexpr unsigned char kProbe[sizeof(T)] = {};
-    const T* probe = reinterpret_cast<const T*>(kProbe);
-    const auto offset = reinterpret_cast<const unsigned char*>(&(probe->*kLink)) - kProbe;
-    return reinterpret_cast<T*>(reinterpret_cast<unsigned char*>(link) - offset);
-  }
+  static T* Element(ListLink* link) { return ElementOf<kLink, T>(link); }
 
   ListLink head_;
   size_t size_ = 0;

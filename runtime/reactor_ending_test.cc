@@ -1,6 +1,5 @@
 // How connections and the reactor end: finished, aborted, lingering, stopped. A reply that a close
 // takes away, or a stop that waits for somebody for ever, shows here.
-#include <algorithm>
 #include <string>
 #include <vector>
 

@@ -2,14 +2,9 @@
 // the whole reactor, on Linux and on the fake kernel.
 #include "runtime/reactor.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <cerrno>
-#include <functional>
-#include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/shared_bytes.h"
