@@ -54,6 +54,28 @@ TEST(LoopThread, ManyThreadsThroughASmallQueue) {
   EXPECT_EQ(completed.load(), kThreads * kRequests * 4 / 5);
 }
 
+TEST(LoopThread, ABatchLargerThanTheQueueGoesThrough) {
+  LinuxKernel kernel;
+  auto loop = LoopThread::Start(kernel, {.entries = 4, .spin_turns = 2}, 4);
+  ASSERT_TRUE(loop.has_value()) << loop.error();
+  std::vector<std::thread> threads;
+  std::atomic<size_t> completed = 0;
+  for (int thread = 0; thread < 2; ++thread) {
+    threads.emplace_back([&completed, submitter = (*loop)->submitter()]() mutable {
+      for (int round = 0; round < 50; ++round) {
+        std::vector<Request> requests;
+        for (int request = 0; request < 37; ++request) requests.push_back(Nop());
+        for (Future& future : submitter.SubmitAll(requests)) {
+          future.Wait();
+          if (future.Take().ok()) ++completed;
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(completed.load(), 2U * 50 * 37);
+}
+
 TEST(LoopThread, WakesUpForEachLonelyRequest) {
   LinuxKernel kernel;
   auto loop = LoopThread::Start(kernel, {.entries = 8});

@@ -110,8 +110,15 @@ void Pending::Prepare() {
   CheckFailed(__FILE__, __LINE__, "request_.kind", "a request that needs no SQE");
 }
 
+void Pending::OnMore(const Completion& completion) {
+  if (request_.memory != nullptr) request_.memory->OnCompletion(completion);
+}
+
 RingOperation::Next Pending::OnTerminal(const Completion& completion) {
-  if (request_.kind == Request::Kind::kRaw) return Next::kDone;
+  if (request_.kind == Request::Kind::kRaw) {
+    if (request_.memory != nullptr) request_.memory->OnCompletion(completion);
+    return Next::kDone;
+  }
   if (request_.kind == Request::Kind::kClose) {
     // Whatever close(2) answers, EINTR included, the descriptor is gone.
     if (!completion.failed_with(ECANCELED)) request_.file.Forget();
@@ -150,6 +157,8 @@ RingOperation::Next Pending::Advance(uint32_t bytes) {
   return Next::kAgain;
 }
 
+// --- The end
+
 void Pending::OnDone(Outcome outcome, const std::expected<uint32_t, Errno>& result) {
   LoopCounters& counters = loop_->counters;
   Leave(outcome == Outcome::kCompleted  ? counters.completed
@@ -157,12 +166,12 @@ void Pending::OnDone(Outcome outcome, const std::expected<uint32_t, Errno>& resu
                                         : counters.cancelled);
   if (outcome == Outcome::kCompleted && result.has_value() && is_transfer()) {
     constexpr size_t kValueMax = std::numeric_limits<uint32_t>::max();
-    Deliver(outcome, static_cast<uint32_t>(std::min(moved_, kValueMax)));
+    Fill(outcome, static_cast<uint32_t>(std::min(moved_, kValueMax)));
   } else {
     const bool has_file = static_cast<bool>(result_.file);
-    Deliver(outcome, has_file ? std::expected<uint32_t, Errno>(0U) : result);
+    Fill(outcome, has_file ? std::expected<uint32_t, Errno>(0U) : result);
   }
-  Drop();
+  loop_->ended.PushBack(*this);
 }
 
 void Pending::OnReleased() {
@@ -179,16 +188,16 @@ void Pending::OnLost() {
   result_.outcome = Outcome::kLost;
   result_.value = std::unexpected(lost_error_);
   result_.bytes = moved_;
-  ready_.store(1, std::memory_order_release);
-  ready_.notify_all();
+  if (Tell()) progress_.notify_all();
 }
 
 void Pending::EndAs(Outcome outcome, Errno error) {
   ORRERY_CHECK(!active());
-  Deliver(outcome, std::unexpected(error));
+  Fill(outcome, std::unexpected(error));
+  if (Tell()) progress_.notify_all();
 }
 
-void Pending::Deliver(Outcome outcome, const std::expected<uint32_t, Errno>& value) {
+void Pending::Fill(Outcome outcome, const std::expected<uint32_t, Errno>& value) {
   result_.outcome = outcome;
   result_.value = value;
   result_.bytes = moved_;
@@ -196,9 +205,36 @@ void Pending::Deliver(Outcome outcome, const std::expected<uint32_t, Errno>& val
   result_.memory = std::move(request_.memory);
   // Who uses the file may find itself its only user again as soon as the result is there.
   request_.file = SharedFile();
+}
+
+bool Pending::Tell() {
   // Release: whoever sees it sees the result.
-  ready_.store(1, std::memory_order_release);
-  ready_.notify_all();
+  return progress_.exchange(kReady, std::memory_order_release) == kAwaited;
+}
+
+void Pending::TellAll(Loop& loop) {
+  List awaited;
+  while (Pending* const pending = loop.ended.front()) {
+    loop.ended.Remove(*pending);
+    if (pending->Tell()) {
+      awaited.PushBack(*pending);
+    } else {
+      pending->Drop();
+    }
+  }
+  while (Pending* const pending = awaited.front()) {
+    awaited.Remove(*pending);
+    pending->progress_.notify_all();
+    Add(loop.counters.callers_woken, 1);
+    pending->Drop();
+  }
+}
+
+void Pending::Wait() {
+  uint32_t seen = kUnderWay;
+  // Acquire, here and below: who sees that it is ready sees the result.
+  if (progress_.compare_exchange_strong(seen, kAwaited, std::memory_order_acquire)) seen = kAwaited;
+  for (; seen != kReady; seen = progress_.load(std::memory_order_acquire)) progress_.wait(seen);
 }
 
 }  // namespace orrery

@@ -27,6 +27,7 @@ class Pending final : public RingOperation {
     Operations& operations;
     DeadlineBy deadline_by;
     List& active;
+    List& ended;  // Their callers are to be told: TellAll().
     LoopCounters& counters;
   };
 
@@ -43,8 +44,8 @@ class Pending final : public RingOperation {
   void Drop();
 
   // --- For the caller.
-  bool ready() const { return ready_.load(std::memory_order_acquire) != 0; }
-  void Wait() const { ready_.wait(0, std::memory_order_acquire); }
+  bool ready() const { return progress_.load(std::memory_order_acquire) == kReady; }
+  void Wait();
   Result& result() { return result_; }
 
   // --- For the loop.
@@ -54,6 +55,9 @@ class Pending final : public RingOperation {
   [[nodiscard]] bool Start(Loop& loop);
   // Nobody will take the result. REQUIRES: started, and not ended.
   void GiveUp();
+  // Tells the callers of what has ended, and lets go of it. Nobody is woken before all are told, so
+  // that who wakes up finds all of its results, and is woken once.
+  static void TellAll(Loop& loop);
   // The request as it was submitted. REQUIRES: not started.
   Request TakeBack() { return std::move(request_); }
   // Tells the caller an end without the kernel; the loop's share of it stays. REQUIRES: not active,
@@ -69,6 +73,7 @@ class Pending final : public RingOperation {
  private:
   ~Pending() override = default;
 
+  void OnMore(const Completion& completion) override;
   Next OnTerminal(const Completion& completion) override;
   void OnDone(Outcome outcome, const std::expected<uint32_t, Errno>& result) override;
   void OnReleased() override;
@@ -78,7 +83,9 @@ class Pending final : public RingOperation {
   // The rest of a transfer that has moved `bytes`: whether there is any.
   Next Advance(uint32_t bytes);
   bool is_transfer() const;
-  void Deliver(Outcome outcome, const std::expected<uint32_t, Errno>& value);
+  void Fill(Outcome outcome, const std::expected<uint32_t, Errno>& value);
+  // The result is there. Whether somebody waits for it, and has to be woken.
+  [[nodiscard]] bool Tell();
   // It is the loop's no more, but for its share.
   void Leave(std::atomic<uint64_t>& counter);
 
@@ -90,7 +97,11 @@ class Pending final : public RingOperation {
   bool taken_ = false;
   bool polls_ = false;  // What is in flight is a poll, after EAGAIN.
   Errno lost_error_{ECANCELED};
-  std::atomic<uint32_t> ready_{0};
+  // From the submission to the result, for who waits.
+  static constexpr uint32_t kUnderWay = 0;
+  static constexpr uint32_t kAwaited = 1;
+  static constexpr uint32_t kReady = 2;
+  std::atomic<uint32_t> progress_{kUnderWay};
   std::atomic<uint32_t> users_{2};
 };
 

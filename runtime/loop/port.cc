@@ -71,6 +71,9 @@ void Port::Register(Metrics& metrics) const {
                      count(counters_.leaked));
   metrics.AddCounter("orrery_loop_wakes_rung_total", "Rings of the eventfd.",
                      count(counters_.wakes_rung));
+  metrics.AddCounter("orrery_loop_callers_woken_total",
+                     "Callers that were blocked until their result was there.",
+                     count(counters_.callers_woken));
   metrics.AddCounter("orrery_loop_wakes_saved_total",
                      "Publications that found the loop awake, or rung already.",
                      [this] { return wakes_saved(); });
@@ -90,12 +93,6 @@ void Port::Published() {
   if (!waker_.Publish()) return;
   counters_.wakes_rung.fetch_add(1, std::memory_order_relaxed);
   kernel_.SignalEventFd(eventfd_);
-}
-
-Pushed Port::TryPush(Pending& pending) {
-  const Pushed answer = queue_.TryPush(&pending);
-  if (answer == Pushed::kYes) Published();
-  return answer;
 }
 
 void Port::Ask(Pending& pending, uint32_t what) {
@@ -169,10 +166,11 @@ Submitter::~Submitter() {
   if (port_) port_->DropSubmitter();
 }
 
-std::optional<Future> Submitter::TrySubmit(Request& request) {
+std::optional<Future> Submitter::TryEnqueue(Request& request, bool& untold) {
   auto* const pending = new Pending(std::move(request), port_->kernel());
   switch (port_->TryPush(*pending)) {
     case Pushed::kYes:
+      untold = true;
       break;
     case Pushed::kFull:
       request = pending->TakeBack();
@@ -187,13 +185,38 @@ std::optional<Future> Submitter::TrySubmit(Request& request) {
   return Future(port_, *pending);
 }
 
-Future Submitter::Submit(Request request) {
+Future Submitter::Enqueue(Request& request, bool& untold) {
   for (;;) {
     // Before the attempt: room that comes after it changes the number.
     const uint32_t epoch = port_->room_epoch();
-    if (std::optional<Future> future = TrySubmit(request)) return *std::move(future);
+    if (std::optional<Future> future = TryEnqueue(request, untold)) return *std::move(future);
+    // A loop that sleeps over a full queue makes no room.
+    if (std::exchange(untold, false)) port_->Published();
     port_->AwaitRoom(epoch);
   }
+}
+
+std::optional<Future> Submitter::TrySubmit(Request& request) {
+  bool untold = false;
+  std::optional<Future> future = TryEnqueue(request, untold);
+  if (untold) port_->Published();
+  return future;
+}
+
+Future Submitter::Submit(Request request) {
+  bool untold = false;
+  Future future = Enqueue(request, untold);
+  if (untold) port_->Published();
+  return future;
+}
+
+std::vector<Future> Submitter::SubmitAll(std::span<Request> requests) {
+  std::vector<Future> futures;
+  futures.reserve(requests.size());
+  bool untold = false;
+  for (Request& request : requests) futures.push_back(Enqueue(request, untold));
+  if (untold) port_->Published();
+  return futures;
 }
 
 }  // namespace orrery

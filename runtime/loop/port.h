@@ -13,8 +13,10 @@
 #include <cstdint>
 #include <expected>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/errno.h"
 #include "base/units.h"
@@ -44,6 +46,7 @@ struct LoopCounters {
   std::atomic<uint64_t> cancelled{0};
   std::atomic<uint64_t> leaked{0};
   std::atomic<uint64_t> wakes_rung{0};
+  std::atomic<uint64_t> callers_woken{0};  // Of those that were blocked in Future::Wait().
 };
 
 class Port;
@@ -99,7 +102,8 @@ class Port {
   // --- For submitters and futures.
   void AddSubmitter() { submitters_.fetch_add(1, std::memory_order_relaxed); }
   void DropSubmitter();
-  Pushed TryPush(Pending& pending);
+  // Published() must follow, before the thread blocks.
+  Pushed TryPush(Pending& pending) { return queue_.TryPush(&pending); }
   // Until there may be room, as of `epoch`.
   uint32_t room_epoch() const { return room_epoch_.load(std::memory_order_acquire); }
   void AwaitRoom(uint32_t epoch) const { room_epoch_.wait(epoch, std::memory_order_acquire); }
@@ -183,6 +187,9 @@ class Submitter {
 
   // Waits, blocking the thread, while the queue is full. It is no part of a simulation.
   Future Submit(Request request);
+  // All of them, in order, with one ring of the loop at most, unless the queue becomes full: then
+  // it waits, as Submit() does. The requests are taken over.
+  std::vector<Future> SubmitAll(std::span<Request> requests);
   // Nothing, and `request` is as it was: the queue is full.
   std::optional<Future> TrySubmit(Request& request);
 
@@ -191,6 +198,10 @@ class Submitter {
   void Shutdown(const ShutdownLimits& limits) { port_->RequestShutdown(limits); }
 
  private:
+  // Set `untold` when there is something in the queue of which the loop has to be told.
+  std::optional<Future> TryEnqueue(Request& request, bool& untold);
+  Future Enqueue(Request& request, bool& untold);
+
   PortShare port_;
 };
 

@@ -22,15 +22,22 @@
 #include "base/units.h"
 #include "runtime/loop/shared_file.h"
 #include "runtime/operations/operations.h"
+#include "runtime/ring/completion.h"
 
 namespace orrery {
 
 using Buffer = std::vector<std::byte>;
 
-// What a raw request's SQE points at: it lives until the kernel is through with it.
+// What a raw request's SQE points at, and who hears of each completion. It lives until the kernel
+// is through with it.
 class RequestMemory {
  public:
   virtual ~RequestMemory() = default;
+  // Each CQE of the request, in order; all but the last have more() (of a multishot; of a zero-copy
+  // send, whose last is the notification). Also when the caller has given up: what it hands over, a
+  // descriptor or a provided buffer, is this object's to keep or to give back. Called on the loop's
+  // thread, which it must not block; Submitter::TrySubmit() does not.
+  virtual void OnCompletion(const Completion&) {}
 };
 
 struct Request {
@@ -76,9 +83,11 @@ struct Request {
   static Request Poll(SharedFile file, uint32_t events);
   // Completes at `time`: absolute, monotonic.
   static Request Timeout(Nanoseconds time);
-  // Anything: an SQE, prepared by liburing's helpers, and what it points at. Its result is the last
-  // CQE's. Refused flags: see RingOperation::sqe(). `cancel_if_given_up`: whether nothing is lost
-  // when it is cancelled because nobody waits for it any more.
+  // Anything: an SQE, prepared by liburing's helpers, and what it points at. A multishot goes on,
+  // with one place and one deadline, until it is cancelled or the kernel ends it; `memory` hears of
+  // each completion. The result is the last one's. Refused flags: see RingOperation::sqe().
+  // `cancel_if_given_up`: whether nothing is lost when it is cancelled because nobody waits for it
+  // any more.
   static Request Raw(const io_uring_sqe& sqe, std::unique_ptr<RequestMemory> memory,
                      bool cancel_if_given_up);
 

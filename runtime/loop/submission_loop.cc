@@ -51,6 +51,7 @@ SubmissionLoop::SubmissionLoop(Port& port, const LoopOptions& options, std::uniq
           .operations = *operations_,
           .deadline_by = options.linked_timeouts ? DeadlineBy::kLinkedTimeout : DeadlineBy::kWheel,
           .active = active_,
+          .ended = ended_,
           .counters = port.counters_},
       wake_(*operations_, port.eventfd_) {}
 
@@ -67,7 +68,10 @@ SubmissionLoop::~SubmissionLoop() {
 EnterRequest SubmissionLoop::Turn() {
   ORRERY_CHECK(!finished());
   if (std::exchange(armed_, false)) port_->waker_.Disarm();
+  const uint64_t completions_before = operations_->counters().completions;
   operations_->BeginTurn();
+  worked_ = operations_->counters().completions != completions_before || !ended_.empty();
+  Pending::TellAll(pending_loop_);
   // Before taking what there is, so that TryArm() notices what comes later.
   const bool connected = port_->waker_.Look();
   TakeAsked();
@@ -76,12 +80,23 @@ EnterRequest SubmissionLoop::Turn() {
   TakeRequests();
   if (phase_ < Phase::kEnding) wake_.Arm();
   StepShutdown();
+  // What has ended without the kernel.
+  Pending::TellAll(pending_loop_);
   EnterRequest request = operations_->EndTurn(finished(), NextDeadline());
-  if (request.min_complete > 0) {
-    armed_ = port_->waker_.TryArm();
-    if (!armed_) request.min_complete = 0;
-  }
+  if (request.min_complete > 0 && !TrySleep()) request.min_complete = 0;
   return request;
+}
+
+bool SubmissionLoop::TrySleep() {
+  if (worked_) spins_left_ = options_.spin_turns;
+  if (spins_left_ > 0) {
+    // Entering without waiting, and not watching the CQ: late completions appear in Enter only
+    // (fact V3).
+    --spins_left_;
+    return false;
+  }
+  armed_ = port_->waker_.TryArm();
+  return armed_;
 }
 
 void SubmissionLoop::OnEntered(const EnterResult& result) {
@@ -106,6 +121,7 @@ void SubmissionLoop::Log(std::string_view line) {
 
 void SubmissionLoop::TakeAsked() {
   for (Pending* pending = port_->TakeAsked(); pending != nullptr;) {
+    worked_ = true;
     Pending* const next = pending->next_asked;
     // From here on it may be listed again.
     const uint32_t asks = pending->asks.fetch_and(~Pending::kListed, std::memory_order_acq_rel);
@@ -150,7 +166,9 @@ void SubmissionLoop::TakeRequests() {
     }
   }
   ORRERY_MARK_IF(active_.size() == waiters_max_, "loop.all-waiters-taken");
-  if (taken) port_->AnnounceRoom();
+  if (!taken) return;
+  worked_ = true;
+  port_->AnnounceRoom();
 }
 
 // --- The end
@@ -201,6 +219,7 @@ void SubmissionLoop::Leak(std::string_view reason, Errno error) {
     ++kinds[NameOf(pending->request().kind)];
   }
   operations_->Lose();
+  Pending::TellAll(pending_loop_);
   port_->queue_.Close();
   port_->AnnounceRoom();
   RefuseQueued(error);

@@ -47,6 +47,10 @@ struct LoopOptions {
   uint32_t waiters_max = 0;
   // Deadlines are kept by the kernel, each by a second SQE, instead of by the loop.
   bool linked_timeouts = false;
+  // After a turn that had something to do, so many turns only look before one may sleep: what comes
+  // meanwhile is met awake. For a loop that has a processor for itself; on a shared one it only
+  // keeps away who would submit.
+  uint32_t spin_turns = 0;
   // IORING_SETUP_IOPOLL. Refused, with the reason.
   bool io_poll = false;
   // When the last submitter is gone.
@@ -90,6 +94,8 @@ class SubmissionLoop {
 
   void TakeAsked();
   void TakeRequests();
+  // Announces the sleep, unless it is too early for one.
+  [[nodiscard]] bool TrySleep();
   void BeginShutdown();
   void StepShutdown();
   // Nothing is under way, and nothing can come.
@@ -109,6 +115,7 @@ class SubmissionLoop {
   uint32_t waiters_max_;
   std::unique_ptr<Operations> operations_;
   Pending::List active_;
+  Pending::List ended_;
   Pending::Loop pending_loop_;
   WakePoll wake_;
   Phase phase_ = Phase::kRunning;
@@ -116,6 +123,8 @@ class SubmissionLoop {
   Nanoseconds phase_ends_at_ = kNever;
   Nanoseconds cancel_limit_ = kNever;
   bool armed_ = false;
+  bool worked_ = false;  // The turn had something to do.
+  uint32_t spins_left_ = 0;
 };
 
 }  // namespace orrery

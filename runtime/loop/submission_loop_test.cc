@@ -22,8 +22,10 @@
 #include "kernel_model/model_kernel.h"
 #include "kernel_model/scripted_choice.h"
 #include "runtime/benign_worlds.h"
+#include "runtime/buffer_ring.h"
 #include "runtime/metrics.h"
 #include "runtime/model_world.h"
+#include "runtime/ring/completion.h"
 #include "runtime/test_world.h"
 
 namespace orrery {
@@ -254,6 +256,121 @@ TEST_P(LoopTest, ARawRequestKeepsItsMemory) {
   kernel().Close(static_cast<int>(result.value.value()));
 }
 
+// --- Raw multishots
+
+// What was heard of a request, which survives it.
+struct Heard {
+  std::vector<Completion> completions;
+  bool gone = false;  // The memory is destroyed: the kernel is through with it.
+
+  size_t count() const { return completions.size(); }
+  // Whether all but the last say that more will come.
+  bool ends_once() const {
+    for (const Completion& each : completions) {
+      if (each.more() != (&each != &completions.back())) return false;
+    }
+    return !completions.empty();
+  }
+};
+
+class Hearing final : public RequestMemory {
+ public:
+  explicit Hearing(Heard& heard) : heard_(heard) {}
+  ~Hearing() override { heard_.gone = true; }
+  void OnCompletion(const Completion& completion) override {
+    heard_.completions.push_back(completion);
+  }
+
+ private:
+  Heard& heard_;
+};
+
+TEST_P(LoopTest, ARawMultishotAcceptHandsOverEachConnection) {
+  Heard heard;
+  io_uring_sqe sqe{};
+  io_uring_prep_multishot_accept(&sqe, listener_.descriptor(), nullptr, nullptr, SOCK_CLOEXEC);
+  Future future = Submit(Request::Raw(sqe, std::make_unique<Hearing>(heard), true));
+  for (size_t connected = 1; connected <= 5; ++connected) {
+    (void)world_->Connect(port_number_);
+    EXPECT_TRUE(RunUntil([&] { return heard.count() == connected; }));
+    EXPECT_TRUE(heard.completions.back().more());
+    kernel().Close(static_cast<int>(heard.completions.back().value()));
+  }
+  EXPECT_FALSE(future.ready());
+  EXPECT_EQ(port_->counters().pending.load(), 1U) << "one place for all of them";
+  future.Cancel();
+  Result result = Await(std::move(future));
+  EXPECT_EQ(result.outcome, Outcome::kCancelled);
+  EXPECT_EQ(heard.count(), 6U);
+  EXPECT_TRUE(heard.ends_once());
+  EXPECT_TRUE(heard.completions.back().failed_with(ECANCELED));
+  EXPECT_FALSE(heard.gone);
+  result.memory.reset();
+  EXPECT_TRUE(heard.gone);
+}
+
+TEST_P(LoopTest, ARawMultishotPollEndsAtItsDeadline) {
+  Pair pair = Connect();
+  Heard heard;
+  io_uring_sqe sqe{};
+  io_uring_prep_poll_multishot(&sqe, pair.socket.descriptor(), POLLIN);
+  Future future =
+      Submit(Request::Raw(sqe, std::make_unique<Hearing>(heard), true).Before(In(5 * kSoon)));
+  for (size_t sent = 1; sent <= 3; ++sent) {
+    EXPECT_EQ(world_->Send(pair.peer, "x"), 1U);
+    EXPECT_TRUE(RunUntil([&] { return heard.count() >= sent; }));
+  }
+  Result result = Await(std::move(future));
+  EXPECT_EQ(result.outcome, Outcome::kTimedOut);
+  EXPECT_EQ(result.value.error(), ETIME);
+  EXPECT_TRUE(heard.ends_once());
+  for (const Completion& each : heard.completions) {
+    EXPECT_TRUE(!each.more() || each.value() == POLLIN);
+  }
+}
+
+TEST_P(LoopTest, ARawMultishotReceiveGoesOnToTheEndOfTheStream) {
+  constexpr uint16_t kGroup = 7;
+  auto buffers = BufferRing::Create(loop_->ring(), kGroup, 8, 4);
+  ASSERT_TRUE(buffers.has_value());
+  Pair pair = Connect();
+  Heard heard;
+  io_uring_sqe sqe{};
+  io_uring_prep_recv_multishot(&sqe, pair.socket.descriptor(), nullptr, 0, 0);
+  sqe.flags |= IOSQE_BUFFER_SELECT;
+  sqe.buf_group = kGroup;
+  Future future = Submit(Request::Raw(sqe, std::make_unique<Hearing>(heard), true));
+  EXPECT_EQ(world_->Send(pair.peer, "0123456789"), 10U);
+  EXPECT_TRUE(RunUntil([&] { return heard.count() >= 3; }));
+  world_->ShutdownWrite(pair.peer);
+  Result result = Await(std::move(future));
+  EXPECT_EQ(result.value, 0U) << "the end of the stream";
+  EXPECT_TRUE(heard.ends_once());
+  std::string received;
+  for (const Completion& each : heard.completions) {
+    if (each.buffer()) received += (*buffers)->Take(*each.buffer(), each.value());
+  }
+  EXPECT_EQ(received, "0123456789");
+}
+
+// Who gives up hears no more of it; what the kernel hands over meanwhile is not lost.
+TEST_P(LoopTest, ARawMultishotThatIsGivenUpIsHeardToItsEnd) {
+  Heard heard;
+  {
+    io_uring_sqe sqe{};
+    io_uring_prep_multishot_accept(&sqe, listener_.descriptor(), nullptr, nullptr, SOCK_CLOEXEC);
+    const Future future = Submit(Request::Raw(sqe, std::make_unique<Hearing>(heard), true));
+    Turn();
+    (void)world_->Connect(port_number_);
+  }
+  EXPECT_TRUE(RunUntil([&] { return heard.gone; }));
+  EXPECT_TRUE(heard.ends_once());
+  EXPECT_EQ(port_->counters().cancelled.load(), 1U);
+  for (const Completion& each : heard.completions) {
+    if (each.ok()) kernel().Close(static_cast<int>(each.value()));
+  }
+}
+
 // --- Deadlines, cancels, giving up
 
 TEST_P(LoopTest, ADeadlineIsATimeoutAndKeepsTheCount) {
@@ -417,6 +534,41 @@ TEST_P(LoopTest, AnAwakeLoopIsNotRungAndASleepingOneIs) {
   EXPECT_EQ(port_->wakes_saved(), 1U);
   EXPECT_TRUE(Await(std::move(first)).ok());
   EXPECT_TRUE(Await(std::move(second)).ok());
+}
+
+TEST_P(LoopTest, ABatchIsRungForOnce) {
+  const auto& rung = port_->counters().wakes_rung;
+  Turn();
+  const uint64_t before = rung.load();
+  std::vector<Request> requests(5);  // Timeouts that have passed.
+  std::vector<Future> futures = submitter_.SubmitAll(requests);
+  ASSERT_EQ(futures.size(), 5U);
+  EXPECT_EQ(rung.load(), before + 1);
+  EXPECT_EQ(port_->wakes_saved(), 0U) << "it was published once";
+  for (Future& future : futures) EXPECT_TRUE(Await(std::move(future)).ok());
+}
+
+TEST_P(LoopTest, ASpinningLoopIsNotRung) {
+  options_.spin_turns = 3;
+  MakeLoop();
+  const auto sleeps = [this] {
+    EnterRequest request = loop_->Turn();
+    const bool would = request.min_complete > 0;
+    request.min_complete = 0;
+    loop_->OnEntered(loop_->ring().Enter(request));
+    return would;
+  };
+  for (int round = 0; round < 2; ++round) {
+    Future future = Submit(Request::Timeout(0));
+    EXPECT_FALSE(sleeps()) << "it is taken";
+    EXPECT_FALSE(sleeps()) << "it ends, and this is the first of three looks";
+    ASSERT_TRUE(future.ready());
+    EXPECT_TRUE(future.Take().ok());
+    EXPECT_FALSE(sleeps());
+  }
+  EXPECT_EQ(port_->counters().wakes_rung.load(), 0U);
+  EXPECT_FALSE(sleeps());
+  EXPECT_TRUE(sleeps());
 }
 
 TEST_P(LoopTest, MetricsAreReadable) {
