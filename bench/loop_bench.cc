@@ -2,10 +2,11 @@
 // engine that the loop stands on, in one run: NOPs, and 4 KiB reads from a file in the page cache.
 //
 // "plain": one thread, liburing's own calls, a queue depth kept. "operations": one thread, the same
-// through runtime/operations. "loop": a thread submits to a loop on another thread, waits for the
-// oldest of so many futures, takes those that are ready, and submits as many again. Rounds of the
-// three take turns; printed are medians. Wall time and processor time (of all threads) an operation
-// in nanoseconds, and for the loop how many operations there were for each ring of the eventfd.
+// through runtime/operations. "each" and "batch": a thread submits to a loop on another thread,
+// waits for the oldest of so many futures, takes those that are ready, and submits as many again:
+// each by itself, or all together. Rounds of the four take turns; printed are medians. Wall time
+// and processor time (of all threads) an operation in nanoseconds; for those with a loop also how
+// often the eventfd was rung, the caller woken and a thread switched out, for an operation.
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <liburing.h>
@@ -40,25 +41,32 @@ constexpr Nanoseconds kRoundTime = 150 * kMillisecond;
 
 enum class Work : uint8_t { kNop, kRead };
 
+// Of an operation.
 struct Cost {
   double wall_ns = 0;
   double cpu_ns = 0;
-  double per_ring = 0;  // Operations for each ring of the eventfd; 0: none was rung.
+  double rings = 0;
+  double wakes = 0;
+  double switches = 0;
 };
 
-Nanoseconds CpuTime() {
+rusage Usage() {
   rusage usage{};
   ORRERY_CHECK(::getrusage(RUSAGE_SELF, &usage) == 0);
+  return usage;
+}
+Nanoseconds CpuTimeOf(const rusage& usage) {
   const auto of = [](const timeval& time) {
     return time.tv_sec * kSecond + time.tv_usec * kMicrosecond;
   };
   return of(usage.ru_utime) + of(usage.ru_stime);
 }
+int64_t SwitchesOf(const rusage& usage) { return usage.ru_nvcsw + usage.ru_nivcsw; }
 
 // A round: calls `some`, which does a number of operations and says how many, until the time is up.
 template <typename Some>
 Cost Measure(LinuxKernel& kernel, Some some) {
-  const Nanoseconds cpu = CpuTime();
+  const rusage before = Usage();
   const Nanoseconds start = kernel.MonotonicNow();
   Nanoseconds now = start;
   uint64_t operations = 0;
@@ -66,8 +74,13 @@ Cost Measure(LinuxKernel& kernel, Some some) {
     for (int batch = 0; batch < 16; ++batch) operations += some();
     now = kernel.MonotonicNow();
   }
-  return {.wall_ns = static_cast<double>(now - start) / static_cast<double>(operations),
-          .cpu_ns = static_cast<double>(CpuTime() - cpu) / static_cast<double>(operations)};
+  const rusage after = Usage();
+  const auto each = [operations](int64_t all) {
+    return static_cast<double>(all) / static_cast<double>(operations);
+  };
+  return {.wall_ns = each(now - start),
+          .cpu_ns = each(CpuTimeOf(after) - CpuTimeOf(before)),
+          .switches = each(SwitchesOf(after) - SwitchesOf(before))};
 }
 
 void Prepare(io_uring_sqe* sqe, Work work, int fd, std::byte* buffer, uint64_t number) {
@@ -75,7 +88,7 @@ void Prepare(io_uring_sqe* sqe, Work work, int fd, std::byte* buffer, uint64_t n
   io_uring_prep_read(sqe, fd, buffer, kBlockBytes, number % kBlocks * kBlockBytes);
 }
 
-// --- The three
+// --- The four
 
 class Plain {
  public:
@@ -178,12 +191,14 @@ class Engine {
 
 class Loop {
  public:
-  Loop(LinuxKernel& kernel, Work work, unsigned depth, const SharedFile& file)
+  Loop(LinuxKernel& kernel, Work work, unsigned depth, const SharedFile& file, bool batch)
       : work_(work),
         file_(file),
+        batch_(batch),
         thread_(LoopThread::Start(kernel, {.entries = depth}, 2 * depth).value()),
         submitter_(thread_->submitter()) {
-    for (unsigned count = 0; count < depth; ++count) Submit(Buffer(kBlockBytes));
+    for (unsigned count = 0; count < depth; ++count) Prepare(Buffer(kBlockBytes));
+    Submit();
   }
 
   // Takes what is there, and submits as much again.
@@ -193,34 +208,42 @@ class Loop {
       Result result = futures_.front().Take();
       futures_.pop_front();
       ORRERY_CHECK(result.ok());
-      free_.push_back(std::move(result.buffer));
+      Prepare(std::move(result.buffer));
     }
-    const uint64_t count = free_.size();
-    for (Buffer& buffer : free_) Submit(std::move(buffer));
-    free_.clear();
+    const uint64_t count = requests_.size();
+    Submit();
     return count;
   }
 
-  uint64_t rung() { return submitter_.port().counters().wakes_rung.load(); }
+  const LoopCounters& counters() { return submitter_.port().counters(); }
 
  private:
-  void Submit(Buffer buffer) {
+  void Prepare(Buffer buffer) {
     if (work_ == Work::kRead) {
       const uint64_t offset = number_++ % kBlocks * kBlockBytes;
-      futures_.push_back(submitter_.Submit(Request::ReadAt(file_, std::move(buffer), offset)));
+      requests_.push_back(Request::ReadAt(file_, std::move(buffer), offset));
     } else {
       io_uring_sqe sqe{};
       io_uring_prep_nop(&sqe);
-      futures_.push_back(submitter_.Submit(Request::Raw(sqe, nullptr, true)));
+      requests_.push_back(Request::Raw(sqe, nullptr, true));
     }
+  }
+  void Submit() {
+    if (batch_) {
+      for (Future& future : submitter_.SubmitAll(requests_)) futures_.push_back(std::move(future));
+    } else {
+      for (Request& each : requests_) futures_.push_back(submitter_.Submit(std::move(each)));
+    }
+    requests_.clear();
   }
 
   const Work work_;
   const SharedFile& file_;
+  const bool batch_;
   std::unique_ptr<LoopThread> thread_;
   Submitter submitter_;
   std::deque<Future> futures_;
-  std::vector<Buffer> free_;
+  std::vector<Request> requests_;
   uint64_t number_ = 0;
 };
 
@@ -232,10 +255,29 @@ double MedianOf(std::vector<Cost> costs, double Cost::* what) {
   return costs[costs.size() / 2].*what;
 }
 
+Cost MeasureLoop(LinuxKernel& kernel, Work work, unsigned depth, const SharedFile& file,
+                 bool batch) {
+  Loop subject(kernel, work, depth, file, batch);
+  const LoopCounters& counters = subject.counters();
+  const uint64_t rings = counters.wakes_rung.load();
+  const uint64_t wakes = counters.callers_woken.load();
+  uint64_t count = 0;
+  Cost cost = Measure(kernel, [&] {
+    const uint64_t some = subject.Some();
+    count += some;
+    return some;
+  });
+  cost.rings = static_cast<double>(counters.wakes_rung.load() - rings) / static_cast<double>(count);
+  cost.wakes =
+      static_cast<double>(counters.callers_woken.load() - wakes) / static_cast<double>(count);
+  return cost;
+}
+
 void Compare(LinuxKernel& kernel, Work work, unsigned depth, const SharedFile& file) {
   std::vector<Cost> plain;
   std::vector<Cost> operations;
-  std::vector<Cost> loop;
+  std::vector<Cost> each;
+  std::vector<Cost> batch;
   for (int round = 0; round < kRounds; ++round) {
     {
       Plain subject(work, depth, file.descriptor());
@@ -245,25 +287,19 @@ void Compare(LinuxKernel& kernel, Work work, unsigned depth, const SharedFile& f
       Engine subject(kernel, work, depth, file.descriptor());
       operations.push_back(Measure(kernel, [&subject] { return subject.Some(); }));
     }
-    Loop subject(kernel, work, depth, file);
-    uint64_t count = 0;
-    const uint64_t rung = subject.rung();
-    loop.push_back(Measure(kernel, [&] {
-      const uint64_t some = subject.Some();
-      count += some;
-      return some;
-    }));
-    const uint64_t rings = subject.rung() - rung;
-    if (rings > 0) {
-      loop.back().per_ring = static_cast<double>(count) / static_cast<double>(rings);
-    }
+    each.push_back(MeasureLoop(kernel, work, depth, file, false));
+    batch.push_back(MeasureLoop(kernel, work, depth, file, true));
   }
   fmt::print("| {} | {} |", work == Work::kNop ? "NOP" : "4 KiB read", depth);
-  for (const auto* costs : {&plain, &operations, &loop}) {
+  for (const auto* costs : {&plain, &operations, &each, &batch}) {
     fmt::print(" {:.0f} | {:.0f} |", MedianOf(*costs, &Cost::wall_ns),
                MedianOf(*costs, &Cost::cpu_ns));
   }
-  fmt::print(" {:.1f} |\n", MedianOf(loop, &Cost::per_ring));
+  for (const auto* costs : {&each, &batch}) {
+    fmt::print(" {:.3f} | {:.3f} | {:.3f} |", MedianOf(*costs, &Cost::rings),
+               MedianOf(*costs, &Cost::wakes), MedianOf(*costs, &Cost::switches));
+  }
+  fmt::print("\n");
 }
 
 int Run() {
@@ -279,8 +315,9 @@ int Run() {
   }
   fmt::print(
       "| what | depth | plain, wall ns | CPU ns | operations, wall ns | CPU ns |"
-      " loop, wall ns | CPU ns | operations a ring |\n"
-      "|---|---|---|---|---|---|---|---|---|\n");
+      " each, wall ns | CPU ns | batch, wall ns | CPU ns |"
+      " each, rings | wakes | switches | batch, rings | wakes | switches |\n"
+      "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
   for (const Work work : {Work::kNop, Work::kRead}) {
     for (const unsigned depth : {1U, 32U, 256U}) Compare(kernel, work, depth, file);
   }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mark.h"
 
 namespace orrery {
 namespace {
@@ -111,6 +112,7 @@ void Pending::Prepare() {
 }
 
 void Pending::OnMore(const Completion& completion) {
+  ORRERY_MARK("loop.more-to-come");
   if (request_.memory != nullptr) request_.memory->OnCompletion(completion);
 }
 

@@ -106,6 +106,7 @@ TEST(BoundedQueueInterleavings, TwoProducersThatFillIt) {
 TEST(BoundedQueueInterleavings, PositionsWrap) {
   ExpectExact("1 producer, 3 items, at the wrap", QueueCase(1, 3, 2, ~size_t{0}), true);
   ExpectExact("2 producers, 1 item each, at the wrap", QueueCase(2, 1, 2, ~size_t{0}), false);
+  ExpectExact("2 producers, 2 items each, at the wrap", QueueCase(2, 2, 2, ~size_t{0}), true);
 }
 
 }  // namespace

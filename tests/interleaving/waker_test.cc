@@ -148,6 +148,11 @@ TEST(WakerInterleavings, OnePublisherOfThreeItems) {
 TEST(WakerInterleavings, TwoPublishers) {
   ExpectAllRight("2 publishers, 1 item each", ExploreWaker<TracedWaker>(2, 1));
 }
+// The longest test here, some ten seconds of a processor: the smallest case in which each publisher
+// may find that the other one rings.
+TEST(WakerInterleavings, TwoPublishersOfTwoItems) {
+  ExpectAllRight("2 publishers, 2 items each", ExploreWaker<TracedWaker>(2, 2));
+}
 
 // The sequence leaves the word between Look() and TryArm(), and takes no bit along.
 TEST(WakerInterleavings, TheSequenceWraps) {

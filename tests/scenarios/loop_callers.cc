@@ -55,6 +55,22 @@ std::byte CallerByte(uint64_t peer, uint64_t position) { return AnyByte(2 * peer
 
 // --- Callers
 
+// What a multishot needs: its file is open as long as the kernel has it.
+class LoopCaller::Hearing final : public RequestMemory {
+ public:
+  Hearing(LoopCaller& caller, uint64_t number, Kind kind, SharedFile file)
+      : caller_(caller), number_(number), kind_(kind), file_(std::move(file)) {}
+  void OnCompletion(const Completion& completion) override {
+    caller_.Hear(number_, kind_, completion);
+  }
+
+ private:
+  LoopCaller& caller_;
+  const uint64_t number_;
+  const Kind kind_;
+  const SharedFile file_;
+};
+
 LoopCaller::LoopCaller(CallerScript script, Port& port, LoopCircumstances& circumstances,
                        std::map<uint64_t, StreamState>& streams)
     : script_(std::move(script)),
@@ -169,6 +185,9 @@ std::optional<Request> LoopCaller::MakeRequest(const CallerStep& step, Nanosecon
     return Request::Timeout(under_way.time);
   }
   if (step.kind == Kind::kAccept) return Request::Accept(circumstances_.listener, SOCK_CLOEXEC);
+  if (step.kind == Kind::kAcceptAll) {
+    return MakeMultishot(step, circumstances_.listener, under_way.number);
+  }
   if (UsesFile(step.kind)) {
     if (file_busy_ || (!file_ && step.kind != Kind::kOpen)) return std::nullopt;
     file_busy_ = true;
@@ -188,6 +207,9 @@ std::optional<Request> LoopCaller::MakeRequest(const CallerStep& step, Nanosecon
   if (connection == nullptr) return std::nullopt;
   under_way.peer = connection->peer;
   if (step.kind == Kind::kPoll) return Request::Poll(connection->file, POLLIN);
+  if (step.kind == Kind::kPollAll) {
+    return MakeMultishot(step, connection->file, under_way.number);
+  }
   if (step.kind == Kind::kClose) {
     SharedFile file = std::move(connection->file);
     connections_.erase(connections_.begin() + (connection - connections_.data()));
@@ -208,6 +230,49 @@ std::optional<Request> LoopCaller::MakeRequest(const CallerStep& step, Nanosecon
   return step.kind == Kind::kReceive
              ? Request::Receive(connection->file, Buffer(step.bytes))
              : Request::ReceiveExactly(connection->file, Buffer(step.bytes));
+}
+
+Request LoopCaller::MakeMultishot(const CallerStep& step, const SharedFile& file, uint64_t number) {
+  io_uring_sqe sqe{};
+  if (step.kind == Kind::kAcceptAll) {
+    io_uring_prep_multishot_accept(&sqe, file.descriptor(), nullptr, nullptr, SOCK_CLOEXEC);
+  } else {
+    io_uring_prep_poll_multishot(&sqe, file.descriptor(), POLLIN);
+  }
+  return Request::Raw(sqe, std::make_unique<Hearing>(*this, number, step.kind, file), true);
+}
+
+void LoopCaller::Hear(uint64_t number, Kind kind, const Completion& completion) {
+  circumstances_.log.Note("heard", kFirstCallerInNotes + script_.caller,
+                          static_cast<int64_t>(number), completion.more() ? 1 : 0);
+  const auto [last, is_first] = heard_.try_emplace(number, completion);
+  if (!is_first && !last->second.more()) Fail(number, "multishot/end", "heard after its end");
+  last->second = completion;
+  if (kind == Kind::kAcceptAll && completion.ok()) {
+    Accepted(SharedFile(circumstances_.kernel, static_cast<int>(completion.value())));
+  }
+}
+
+void LoopCaller::CheckHeard(const UnderWay& request, const Result& result) {
+  if (result.memory == nullptr) Fail(request, "buffer", "a multishot's memory did not come back");
+  const auto last = heard_.find(request.number);
+  if (last == heard_.end()) {
+    // One that ended in the queue.
+    if (result.outcome == Outcome::kCompleted) Fail(request, "multishot/end", "it was not heard");
+    return;
+  }
+  const Completion& completion = last->second;
+  if (completion.more()) return Fail(request, "multishot/end", "more was to come");
+  if (result.outcome == Outcome::kCompleted && completion.ok() != result.value.has_value()) {
+    Fail(request, "multishot/end", "the result is not the last completion's");
+  }
+}
+
+void LoopCaller::Accepted(SharedFile file) {
+  const auto ends = circumstances_.kernel.Ends(file.descriptor());
+  const auto peer = ends ? PeerIn(ends->peer) : std::nullopt;
+  // One that has gone already is of no use.
+  if (peer.has_value() && !left_) connections_.push_back({.peer = *peer, .file = std::move(file)});
 }
 
 LoopCaller::Connection* LoopCaller::AnyConnection(uint64_t which) {
@@ -253,11 +318,10 @@ void LoopCaller::Harvest(size_t index, Nanoseconds now) {
   }
 }
 
-void LoopCaller::Fail(const UnderWay& request, std::string_view invariant,
-                      const std::string& detail) {
+void LoopCaller::Fail(uint64_t number, std::string_view invariant, const std::string& detail) {
   circumstances_.log.OnViolation(invariant, "caller " + std::to_string(script_.caller) +
-                                                ", request " + std::to_string(request.number) +
-                                                ": " + detail);
+                                                ", request " + std::to_string(number) + ": " +
+                                                detail);
 }
 
 void LoopCaller::Check(const UnderWay& request, Result& result, Nanoseconds now) {
@@ -285,14 +349,8 @@ void LoopCaller::Check(const UnderWay& request, Result& result, Nanoseconds now)
     Fail(request, "early", "a timeout completed before its time");
   }
   if (kind == Kind::kOpen && result.ok()) file_ = std::move(result.file);
-  if (kind == Kind::kAccept && result.ok()) {
-    const auto ends = circumstances_.kernel.Ends(result.file.descriptor());
-    const auto peer = ends ? PeerIn(ends->peer) : std::nullopt;
-    // One that has gone already is of no use.
-    if (peer.has_value() && !left_) {
-      connections_.push_back({.peer = *peer, .file = std::move(result.file)});
-    }
-  }
+  if (kind == Kind::kAccept && result.ok()) Accepted(std::move(result.file));
+  if (kind == Kind::kAcceptAll || kind == Kind::kPollAll) CheckHeard(request, result);
 }
 
 void LoopCaller::CheckOutcome(const UnderWay& request, const Result& result, Nanoseconds now) {

@@ -4,8 +4,8 @@
 // What is checked of every request: it has one result, which comes at some time; its outcome has a
 // reason (a deadline that has passed, a cancel, a shutdown); its buffer is the one that was handed
 // over; bytes that were received are the next ones that the peer sent, bytes that were read are
-// those that were written, and a timeout is not early. A peer checks that it reads exactly what was
-// said to be sent.
+// those that were written, and a timeout is not early. Of a multishot each completion is heard, and
+// nothing after the last. A peer checks that it reads exactly what was said to be sent.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,7 @@
 #include "kernel_model/model_kernel.h"
 #include "runtime/loop/port.h"
 #include "runtime/loop/request.h"
+#include "runtime/ring/completion.h"
 #include "sim/event_log.h"
 #include "sim/world.h"
 #include "tests/scenarios/loop_workload.h"
@@ -73,6 +74,7 @@ class LoopCaller final : public sim::Actor {
   std::string Describe() const;
 
  private:
+  class Hearing;
   struct Connection {
     uint64_t peer = 0;
     SharedFile file;
@@ -97,6 +99,11 @@ class LoopCaller final : public sim::Actor {
   void Submit(const CallerStep& step, Nanoseconds now);
   // Nothing: the step makes no sense now.
   std::optional<Request> MakeRequest(const CallerStep& step, Nanoseconds now, UnderWay& under_way);
+  Request MakeMultishot(const CallerStep& step, const SharedFile& file, uint64_t number);
+  // A completion of a multishot, also of one that was given up.
+  void Hear(uint64_t number, CallerStep::Kind kind, const Completion& completion);
+  void CheckHeard(const UnderWay& request, const Result& result);
+  void Accepted(SharedFile file);
   void Harvest(size_t index, Nanoseconds now);
   void Check(const UnderWay& request, Result& result, Nanoseconds now);
   void CheckOutcome(const UnderWay& request, const Result& result, Nanoseconds now);
@@ -108,7 +115,10 @@ class LoopCaller final : public sim::Actor {
   void Release(const UnderWay& request);
   Connection* ConnectionOf(uint64_t peer);
   Connection* AnyConnection(uint64_t which);
-  void Fail(const UnderWay& request, std::string_view invariant, const std::string& detail);
+  void Fail(const UnderWay& request, std::string_view invariant, const std::string& detail) {
+    Fail(request.number, invariant, detail);
+  }
+  void Fail(uint64_t number, std::string_view invariant, const std::string& detail);
 
   const CallerScript script_;
   Port& port_;
@@ -121,6 +131,8 @@ class LoopCaller final : public sim::Actor {
   bool hurry_ = false;
   bool left_ = false;
   std::vector<UnderWay> under_way_;
+  // The last completion that was heard of a multishot, by its number.
+  std::map<uint64_t, Completion> heard_;
   std::vector<Connection> connections_;
   SharedFile file_;
   bool file_busy_ = false;

@@ -359,7 +359,10 @@ sim::Plan LoopScenario::Draw(uint64_t seed) const {
   const bool tight = rare_prng.Chance(1, 8);
   if (tight) TightenLinked(rare_prng, plan.configuration);
   Prng workload_prng(Combine(seed, kWorkloadSequence));
-  WriteLoopWorkload(GenerateLoopWorkload(workload_prng, tight), plan.workload);
+  LoopWorkload workload = GenerateLoopWorkload(workload_prng, tight);
+  Prng multishot_prng(Combine(seed, 6));
+  if (multishot_prng.Chance(1, 4)) AddMultishots(multishot_prng, tight, workload);
+  WriteLoopWorkload(workload, plan.workload);
   return plan;
 }
 

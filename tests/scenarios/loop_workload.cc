@@ -18,7 +18,7 @@ using sim::Json;
 constexpr uint64_t kBytesMax = 16 * kMiB;
 constexpr uint64_t kNumberMax = 1000;
 
-constexpr std::array<std::pair<CallerStep::Kind, std::string_view>, 18> kCallerNames = {{
+constexpr std::array<std::pair<CallerStep::Kind, std::string_view>, 20> kCallerNames = {{
     {CallerStep::Kind::kNop, "nop"},
     {CallerStep::Kind::kTimeout, "timeout"},
     {CallerStep::Kind::kAccept, "accept"},
@@ -37,6 +37,8 @@ constexpr std::array<std::pair<CallerStep::Kind, std::string_view>, 18> kCallerN
     {CallerStep::Kind::kAwait, "await"},
     {CallerStep::Kind::kWait, "wait"},
     {CallerStep::Kind::kLeave, "leave"},
+    {CallerStep::Kind::kAcceptAll, "accept_all"},
+    {CallerStep::Kind::kPollAll, "poll_all"},
 }};
 
 constexpr std::array<std::pair<PeerStep::Kind, std::string_view>, 5> kPeerNames = {{
@@ -201,6 +203,22 @@ std::string ReadItem(const Json& item, std::map<uint64_t, CallerScript>& callers
 
 LoopWorkload GenerateLoopWorkload(Prng& prng, bool all_deadlines) {
   return Generator(prng, all_deadlines).Generate();
+}
+
+void AddMultishots(Prng& prng, bool all_deadlines, LoopWorkload& workload) {
+  for (CallerScript& script : workload.callers) {
+    for (uint64_t count = prng.Between(1, 3); count > 0; --count) {
+      CallerStep step;
+      step.kind = prng.Chance(1, 2) ? CallerStep::Kind::kAcceptAll : CallerStep::Kind::kPollAll;
+      step.which = prng.Below(4);
+      if (all_deadlines || prng.Chance(3, 4)) {
+        const uint64_t bits = prng.Between(4, 26);
+        step.duration = static_cast<Nanoseconds>(1 + prng.Below(uint64_t{1} << bits));
+      }
+      const auto at = static_cast<ptrdiff_t>(prng.Below(script.steps.size() + 1));
+      script.steps.insert(script.steps.begin() + at, step);
+    }
+  }
 }
 
 void WriteLoopWorkload(const LoopWorkload& workload, std::vector<Json>& items) {

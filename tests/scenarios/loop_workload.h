@@ -38,6 +38,8 @@ struct CallerStep {
     kAwait,           // or waits for all of them.
     kWait,            // Does nothing for a while.
     kLeave,           // Is no submitter any more.
+    kAcceptAll,       // Multishot requests, raw: one needs nothing,
+    kPollAll,         // one a connection.
   };
   Kind kind = Kind::kNop;
   // Which of its connections, or of its requests under way: modulo those that there are.
@@ -81,6 +83,8 @@ struct LoopWorkload {
 
 // `all_deadlines`: every request that may have one has one.
 LoopWorkload GenerateLoopWorkload(Prng& prng, bool all_deadlines);
+// Has the callers make multishot requests, too.
+void AddMultishots(Prng& prng, bool all_deadlines, LoopWorkload& workload);
 
 void WriteLoopWorkload(const LoopWorkload& workload, std::vector<sim::Json>& items);
 // The error names the item, counted from 1.

@@ -17,7 +17,8 @@ TEST(LoopWorkload, ComesBackFromItsLines) {
   std::set<CallerStep::Kind> kinds;
   for (uint64_t seed = 0; seed < 100; ++seed) {
     Prng prng(seed);
-    const LoopWorkload workload = GenerateLoopWorkload(prng, seed % 2 == 0);
+    LoopWorkload workload = GenerateLoopWorkload(prng, seed % 2 == 0);
+    AddMultishots(prng, seed % 2 == 0, workload);
     sim::Plan plan;
     plan.scenario = "loop";
     WriteLoopWorkload(workload, plan.workload);
@@ -30,7 +31,7 @@ TEST(LoopWorkload, ComesBackFromItsLines) {
       for (const CallerStep& step : script.steps) kinds.insert(step.kind);
     }
   }
-  EXPECT_EQ(kinds.size(), 18U) << "some step is never drawn";
+  EXPECT_EQ(kinds.size(), 20U) << "some step is never drawn";
 }
 
 TEST(LoopWorkload, WhatIsWrongHasAReason) {
