@@ -1,7 +1,8 @@
 // A static-file server over HTTP/1.1, for browsers and curl: GET and HEAD, ranges, keep-alive.
 //
-// A file is sent piece by piece from one buffer, so a connection costs the same whatever it asks
-// for. A slow or silent client meets a deadline. Names with ".." are refused; links are followed.
+// A file is sent piece by piece from one buffer, and a request is limited, so a connection costs
+// the same whatever it asks for. A slow or silent client meets a deadline. Names with ".." are
+// refused; links are followed.
 #pragma once
 
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <expected>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,29 +30,23 @@
 
 namespace orrery::examples::file_server {
 
-inline constexpr size_t kHeadBytesMax = 8 * kKiB;
-inline constexpr Nanoseconds kRequestMax =
-    30 * kSecond;                                       // From the last answer to a request's end.
-inline constexpr Nanoseconds kPieceMax = 30 * kSecond;  // For the client to take a piece.
+// From the last answer to a request's end; and for the client to take a piece.
+inline constexpr Nanoseconds kRequestMax = 30 * kSecond;
+inline constexpr Nanoseconds kPieceMax = 30 * kSecond;
 inline constexpr Nanoseconds kLinger = 2 * kSecond;
 
-// The next request's head, out of `input`, which keeps what came after it. None: the stream has
-// ended, or time is up, or it is too long.
-inline coro::Task<std::optional<std::string>> ReadHead(coro::IoContext& io,
-                                                       coro::Connection& connection,
-                                                       std::string& input) {
+// The next request, out of `input`, which keeps what came after it. The error is the status to
+// answer; empty: the stream has ended, or time is up.
+inline coro::Task<std::expected<http::Request, std::string_view>> ReadRequest(
+    coro::IoContext& io, coro::Connection& connection, std::string& input) {
   const Nanoseconds deadline = io.now() + kRequestMax;
   std::array<char, 2 * kKiB> buffer;
   for (;;) {
-    const size_t end = input.find("\r\n\r\n");
-    if (end != std::string::npos) {
-      std::string head = input.substr(0, end + 2);
-      input.erase(0, end + 4);
-      co_return head;
-    }
-    if (input.size() > kHeadBytesMax) co_return std::nullopt;
+    auto request = http::Request::Take(input);
+    if (!request) co_return std::unexpected(request.error());
+    if (request->has_value()) co_return **std::move(request);
     const auto count = co_await connection.ReadSome(buffer, deadline);
-    if (!count || *count == 0) co_return std::nullopt;
+    if (!count || *count == 0) co_return std::unexpected(std::string_view());
     input.append(buffer.data(), *count);
   }
 }
@@ -115,9 +111,8 @@ inline coro::Task<> ServeOne(coro::IoContext& io, const std::string& root,
                              coro::Connection connection) {
   std::string input;
   for (bool again = true; again;) {
-    const std::optional<std::string> head = co_await ReadHead(io, connection, input);
-    if (!head) break;
-    const auto request = http::Request::Parse(*head);
+    const auto request = co_await ReadRequest(io, connection, input);
+    if (!request && request.error().empty()) break;
     if (!request) {
       (void)co_await SendStatus(io, connection, request.error(), "Connection: close\r\n");
       break;

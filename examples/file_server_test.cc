@@ -60,16 +60,18 @@ TEST_P(FileServer, SendsTheFileOrSaysThatItCannot) {
   ask(get + "Range: bytes=100-1099\r\n\r\n", part);
   ask(get + "\r\n" + get + "Range: bytes=100-1099\r\n\r\n", all + part);  // A pipeline.
   ask("GET /missing HTTP/1.1\r\n\r\n", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
-  ask("nonsense\r\n\r\n",
-      "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+  const std::string refused = "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  ask("nonsense\r\n\r\n", "HTTP/1.1 400 Bad Request" + refused);
+  ask("GET /" + std::string(5000, 'x'), "HTTP/1.1 414 URI Too Long" + refused);
+  ask(get + std::string(50'000, 'x'), "HTTP/1.1 431 Request Header Fields Too Large" + refused);
   (void)world.AddPeer(80, get + "\r\n", {.vanishes_after = world.prng().Below(20)});
 
   ASSERT_TRUE(world.RunUntilPeersLeave()) << world.Story();
   for (const auto& [peer, answer] : wanted) {
     const std::string& received = peer->received();
     // A disk or a table of descriptors with faults: a 503, or an end in the middle.
-    const bool refused = received.find("HTTP/1.1 503") != std::string::npos;
-    ASSERT_TRUE(refused || answer.starts_with(received)) << world.Story();
+    const bool unavailable = received.find("HTTP/1.1 503") != std::string::npos;
+    ASSERT_TRUE(unavailable || answer.starts_with(received)) << world.Story();
   }
   ASSERT_TRUE(world.Stop(SIGTERM)) << world.Story();
   ASSERT_EQ(world.program().status(), 0) << world.Story();

@@ -141,6 +141,18 @@ std::expected<Request, std::string_view> Request::Parse(std::string_view head) {
   return request;
 }
 
+std::expected<std::optional<Request>, std::string_view> Request::Take(std::string& input) {
+  if (std::min(input.find("\r\n"), input.size()) > kLineBytesMax) return Error("414 URI Too Long");
+  const size_t end = input.find("\r\n\r\n");
+  if (std::min(end, input.size()) > kHeadBytesMax) {
+    return Error("431 Request Header Fields Too Large");
+  }
+  if (end == input.npos) return std::nullopt;
+  auto request = Parse(std::string_view(input).substr(0, end + 2));
+  input.erase(0, end + 4);
+  return request;
+}
+
 std::string FileHead(const Request& request, const Part& part, uint64_t file_bytes) {
   std::string head =
       request.range.whole() ? "HTTP/1.1 200 OK\r\n" : "HTTP/1.1 206 Partial Content\r\n";

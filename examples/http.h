@@ -2,6 +2,7 @@
 // of an answer. Values only: no I/O.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <optional>
@@ -27,6 +28,10 @@ struct Range {
   std::optional<Part> PartOf(uint64_t file_bytes) const;
 };
 
+// What a request may take, before it is refused: its first line, and all of its head.
+inline constexpr size_t kLineBytesMax = 4096;
+inline constexpr size_t kHeadBytesMax = 8192;
+
 struct Request {
   std::string method;  // GET or HEAD.
   std::string path;    // Decoded; begins with '/', has no ".." and no NUL.
@@ -36,6 +41,10 @@ struct Request {
   // `head` is all lines, each with its CR LF, without the empty one. The error is the status to
   // answer, "400 Bad Request"; the connection has to end then.
   static std::expected<Request, std::string_view> Parse(std::string_view head);
+  // The next one out of `input`, which keeps what came after it; none: it is not all there yet.
+  // Errors are Parse()'s, and "414 URI Too Long" and "431 Request Header Fields Too Large", which
+  // come as soon as a limit is passed.
+  static std::expected<std::optional<Request>, std::string_view> Take(std::string& input);
 };
 
 // The head of an answer with that part of a file of `file_bytes`.

@@ -34,6 +34,33 @@ TEST(Http, SaysWhetherAnotherRequestFollows) {
   EXPECT_TRUE(Request::Parse("GET / HTTP/1.0\r\nconnection: keep-alive\r\n")->keep_alive);
 }
 
+TEST(Http, TakesRequestsOneByOne) {
+  std::string input = "GET /a HTTP/1.1\r\nx: y\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c";
+  EXPECT_EQ((*Request::Take(input))->path, "/a");
+  EXPECT_EQ((*Request::Take(input))->path, "/b");
+  EXPECT_EQ(*Request::Take(input), std::nullopt);
+  EXPECT_EQ(input, "GET /c");
+  input = "nonsense\r\n\r\n";
+  EXPECT_EQ(Request::Take(input).error(), "400 Bad Request");
+}
+
+TEST(Http, RefusesWhatIsTooLongAsSoonAsItIs) {
+  const std::string line = "GET /" + std::string(kLineBytesMax - 14, 'x') + " HTTP/1.1";
+  std::string input = line + "\r\n\r\n";
+  EXPECT_TRUE(Request::Take(input).value().has_value());
+  input = line + "y\r\n\r\n";
+  EXPECT_EQ(Request::Take(input).error(), "414 URI Too Long");
+  input = std::string(kLineBytesMax, 'x');
+  EXPECT_EQ(*Request::Take(input), std::nullopt);
+  input += 'x';
+  EXPECT_EQ(Request::Take(input).error(), "414 URI Too Long");
+  input = "GET / HTTP/1.1\r\nx: ";
+  input.append(kHeadBytesMax - input.size(), 'y');
+  EXPECT_EQ(*Request::Take(input), std::nullopt);
+  input += "y\r\n\r\n";
+  EXPECT_EQ(Request::Take(input).error(), "431 Request Header Fields Too Large");
+}
+
 TEST(Http, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(Request::Parse("POST / HTTP/1.1\r\n").error(), "405 Method Not Allowed");
   EXPECT_EQ(Request::Parse("GET / HTTP/3\r\n").error(), "400 Bad Request");

@@ -3,11 +3,11 @@
 //   Task<> Serve(Connection connection) {
 //     std::array<char, 4096> buffer;
 //     while (const auto count = co_await connection.ReadSome(buffer)) {
-//       if (*count == 0) break;                                    // The peer has ended its
-//       stream. const std::string_view data(buffer.data(), *count); if (const auto sent = co_await
-//       connection.WriteAll(data); !sent) break;
+//       if (*count == 0) break;  // The peer has ended its stream.
+//       const std::string_view data(buffer.data(), *count);
+//       if (const auto sent = co_await connection.WriteAll(data); !sent) break;
 //     }
-//   }                                                              // Closed here.
+//   }  // Closed here.
 //
 // Each function starts when it is awaited, and what it was given must be there until then; a frame
 // keeps it. `deadline`, ETIME and ECANCELED are as in io_context.h. Other errors are the kernel's:
