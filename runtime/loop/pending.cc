@@ -177,7 +177,7 @@ void Pending::OnDone(Outcome outcome, const std::expected<uint32_t, Errno>& resu
 }
 
 void Pending::OnReleased() {
-  Leave(loop_->counters.cancelled);
+  Leave(loop_->counters.given_up);
   Drop();
 }
 

@@ -64,8 +64,12 @@ void Port::Register(Metrics& metrics) const {
                      count(counters_.completed));
   metrics.AddCounter("orrery_loop_timed_out_total", "Requests that their deadline ended.",
                      count(counters_.timed_out));
-  metrics.AddCounter("orrery_loop_cancelled_total", "Requests that were cancelled or given up.",
+  metrics.AddCounter("orrery_loop_cancelled_total", "Requests that were cancelled.",
                      count(counters_.cancelled));
+  metrics.AddCounter(
+      "orrery_loop_given_up_total",
+      "Requests that ended, in whatever way, when nobody wanted the result any more.",
+      count(counters_.given_up));
   metrics.AddCounter("orrery_loop_leaked_total",
                      "Requests whose memory was left to the kernel for ever.",
                      count(counters_.leaked));

@@ -38,12 +38,14 @@ struct ShutdownLimits {
   Nanoseconds cancel = kNever;
 };
 
-// What the loop counts, readable on any thread.
+// What the loop counts, readable on any thread. A request that has been taken ends as one of the
+// five below `pending`; one that is still in the queue may end as cancelled, or given up, too.
 struct LoopCounters {
   std::atomic<uint64_t> pending{0};  // Taken from the queue, and not ended.
   std::atomic<uint64_t> completed{0};
   std::atomic<uint64_t> timed_out{0};
   std::atomic<uint64_t> cancelled{0};
+  std::atomic<uint64_t> given_up{0};  // Nobody wanted the result, whatever it was.
   std::atomic<uint64_t> leaked{0};
   std::atomic<uint64_t> wakes_rung{0};
   std::atomic<uint64_t> callers_woken{0};  // Of those that were blocked in Future::Wait().

@@ -143,8 +143,10 @@ void SubmissionLoop::TakeAsked() {
 }
 
 void SubmissionLoop::CancelQueued(Pending& pending, Errno error) {
+  const bool given_up = (pending.asks.load(std::memory_order_acquire) & Pending::kGiveUp) != 0;
   pending.EndAs(Outcome::kCancelled, error);
-  port_->counters_.cancelled.fetch_add(1, std::memory_order_relaxed);
+  LoopCounters& counters = port_->counters_;
+  (given_up ? counters.given_up : counters.cancelled).fetch_add(1, std::memory_order_relaxed);
 }
 
 void SubmissionLoop::TakeRequests() {

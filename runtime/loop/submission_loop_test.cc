@@ -365,7 +365,7 @@ TEST_P(LoopTest, ARawMultishotThatIsGivenUpIsHeardToItsEnd) {
   }
   EXPECT_TRUE(RunUntil([&] { return heard.gone; }));
   EXPECT_TRUE(heard.ends_once());
-  EXPECT_EQ(port_->counters().cancelled.load(), 1U);
+  EXPECT_EQ(port_->counters().given_up.load(), 1U);
   for (const Completion& each : heard.completions) {
     if (each.ok()) kernel().Close(static_cast<int>(each.value()));
   }
@@ -432,6 +432,8 @@ TEST_P(LoopTest, WhoGivesUpHasReadsCancelledAndWritesFinished) {
     Turn();
   }
   EXPECT_TRUE(RunUntil([this] { return port_->counters().pending.load() == 0; }));
+  EXPECT_EQ(port_->counters().given_up.load(), 3U) << "the send, which was finished, as well";
+  EXPECT_EQ(port_->counters().cancelled.load(), 0U);
   PeerInput input;
   EXPECT_TRUE(RunUntil([&] {
     world_->Receive(pair.peer, input, 100);
