@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "runtime/pending_output.h"
 #include "server/client.h"
@@ -14,6 +15,7 @@
 #include "server/lock_table.h"
 #include "server/reply_writer.h"
 #include "server/resp_parser.h"
+#include "server/slow_log.h"
 
 namespace orrery::server {
 
@@ -48,6 +50,8 @@ struct CommandErrand : Errand {
   Command command;
   // The keys that it waits for.
   LockRequest lock{*this};
+  // It was slow: for the log of its home, where its client is. Otherwise null.
+  std::unique_ptr<SlowCommand> slow;
 
  private:
   static constexpr size_t kBlocksKept = 2;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
+#include <utility>
 
 #include "base/check.h"
 #include "base/short_bytes.h"
@@ -50,14 +52,13 @@ void KeepIfSlow(const CommandCall& call, Nanoseconds took) {
   ServerContext& server = call.server;
   const int64_t from_us = server.config.slow_from_us;  // The call may have changed it.
   if (from_us < 0 || took / kMicrosecond < from_us) return;
-  Client& client = call.client;
-  if (client.address.empty()) server.host->FindAddresses(client);
-  server.slow_log.Add({.at_us = server.now_us,
-                       .took = took,
-                       .arguments = KeptArguments(call.arguments),
-                       .client_address = client.address,
-                       .client_name = client.names != nullptr ? client.names->name : ""},
-                      server.config.slow_commands_max);
+  SlowCommand command{
+      .at_us = server.now_us, .took = took, .arguments = KeptArguments(call.arguments)};
+  if (server.slow_visit != nullptr) {
+    *server.slow_visit = std::make_unique<SlowCommand>(std::move(command));
+  } else {
+    KeepSlow(std::move(command), &call.client, server);
+  }
 }
 
 // Calls the handler, if need be with a look at the clock before and after.
@@ -77,6 +78,15 @@ void RunHandler(CommandCall& call) {
 }
 
 }  // namespace
+
+void KeepSlow(SlowCommand command, Client* client, ServerContext& server) {
+  if (client != nullptr) {
+    if (client->address.empty()) server.host->FindAddresses(*client);
+    command.client_address = client->address;
+    if (client->names != nullptr) command.client_name = client->names->name;
+  }
+  server.slow_log.Add(std::move(command), server.config.slow_commands_max);
+}
 
 void RunCommand(CommandCall& call) {
   ServerContext& server = call.server;

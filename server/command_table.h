@@ -15,6 +15,7 @@
 #include "server/reply_writer.h"
 #include "server/resp_parser.h"
 #include "server/server_context.h"
+#include "server/slow_log.h"
 
 namespace orrery::server {
 
@@ -155,6 +156,8 @@ inline HashedKey CommandCall::first_key() const {
 // Runs a command whose arguments are known to be right: calls its handler, counts it and, once in a
 // while, times it.
 void RunCommand(CommandCall& call);
+// Puts a slow command into the shard's log. `client` may be null: it has gone.
+void KeepSlow(SlowCommand command, Client* client, ServerContext& server);
 
 class CommandTable {
  public:

@@ -271,7 +271,9 @@ void Router::RunErrand(CommandErrand& errand, uint64_t first_key_hash) {
   visitor_.no_touch = errand.no_touch;
   ReplyWriter reply(errand.reply, errand.version, server_.stats.errors);
   reply.set_muted(errand.muted);
+  server_.slow_visit = &errand.slow;
   Execute(errand.command, errand.spec, first_key_hash, visitor_, server_, reply);
+  server_.slow_visit = nullptr;
   errand.command.Clear();  // Bodies are counted on this thread.
   errand.reply.ForEachBody([&](SharedBytes& body) { body = Lend(std::move(body), errand.router); });
   errand.returning = true;
@@ -293,6 +295,9 @@ void LentBody::OnReturned() { borrower->GiveBack(*this); }
 void Router::ComeHome(CommandErrand& errand) {
   --away_;
   --peers_[errand.target].away;
+  if (errand.slow != nullptr) [[unlikely]] {
+    KeepSlow(std::move(*std::exchange(errand.slow, nullptr)), errand.client, server_);
+  }
   errand.returning = false;
   errand.complete = true;
   if (errand.client != nullptr) {

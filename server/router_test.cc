@@ -74,6 +74,24 @@ TEST_F(RouterTest, AProtocolErrorIsTheLastReply) {
   EXPECT_EQ(session_.last_end(), ProcessEnd::kClosing);
 }
 
+TEST_F(RouterTest, ASlowCommandIsLoggedWhereItsClientIs) {
+  session_.Run("CLIENT SETNAME me");
+  session_.Run("CONFIG SET slowlog-log-slower-than 0");
+  session_.Run("SET " + there_ + " value");
+  const auto& commands = shards_[0].server().context.slow_log.commands();
+  ASSERT_FALSE(commands.empty());
+  EXPECT_EQ(commands.front().arguments, (std::vector<std::string>{"SET", there_, "value"}));
+  EXPECT_EQ(commands.front().client_name, "me");
+  EXPECT_TRUE(shards_[1].server().context.slow_log.commands().empty());
+  {
+    RoutedSession leaves(shards_, 0);
+    leaves.Send("GET " + there_ + "\r\n");
+  }
+  shards_.Settle();
+  EXPECT_EQ(commands.front().arguments, (std::vector<std::string>{"GET", there_}));
+  EXPECT_EQ(commands.front().client_name, "");
+}
+
 TEST_F(RouterTest, KeysOfOneShardGoTogether) {
   const std::string second = shards_.KeyOf(1, "other");
   EXPECT_EQ(session_.Run("MSET " + there_ + " a " + second + " b"), "+OK\r\n");

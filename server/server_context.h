@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "base/prng.h"
@@ -130,6 +131,8 @@ struct ServerContext {
   ServerIdentity identity = {};
   ServerStats stats = {};
   SlowLog slow_log = {};
+  // While a command of another shard's client runs: where it goes if it was slow.
+  std::unique_ptr<SlowCommand>* slow_visit = nullptr;
   RateMeter rates = {};
   uint32_t calls_to_timed_one = ServerStats::kTimedOneIn;
   uint32_t connected_clients = 0;

@@ -20,8 +20,9 @@ struct SlowCommand {
   int64_t at_us = 0;  // Unix time.
   Nanoseconds took = 0;
   std::vector<std::string> arguments;
-  std::string client_address;
-  std::string client_name;
+  // Of a client that had gone when this was known: nothing.
+  std::string client_address = {};
+  std::string client_name = {};
 };
 
 class SlowLog {
