@@ -74,7 +74,8 @@ Attempt TryAccept(RingCore& ring, Request& request) {
     // Facts A9, A10: in a slot, or lost.
     const uint64_t number = connection.number;
     const int fd = Install(ring, request, accepted, named);
-    if (fd >= 0) machine.Emit(EventKind::kAccepted, number, fd);
+    const bool in_slot = request.file_index != 0;
+    if (fd >= 0) machine.Emit(EventKind::kAccepted, number, fd, in_slot ? 1 : 0);
     const bool more = !file.listener->queue.empty();
     const bool hinted = more && machine.Choose(Site::kNotEmptyHint, file.number, 2) == 0;
     const uint32_t flags = hinted ? IORING_CQE_F_SOCK_NONEMPTY : 0;

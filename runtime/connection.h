@@ -121,9 +121,11 @@ class Connection {
   bool receive_cancel_sent_ = false;  // For the receive in flight.
   bool receive_asked_ = false;        // How far the receive in flight has come is asked for.
   bool in_place_in_flight_ = false;   // The receive in flight writes into body_.
-  bool send_cancel_sent_ = false;     // For the send in flight.
-  size_t drained_bytes_ = 0;          // Input discarded while finishing.
-  bool flush_clock_ = false;          // Which of the reactor's clocks the deadline is of.
+  // So many receives more take one buffer each: a body has come, and another may follow.
+  uint8_t single_receives_ = 0;
+  bool send_cancel_sent_ = false;  // For the send in flight.
+  size_t drained_bytes_ = 0;       // Input discarded while finishing.
+  bool flush_clock_ = false;       // Which of the reactor's clocks the deadline is of.
   Nanoseconds linger_deadline_ = kNever;
   Nanoseconds last_progress_ = 0;
 

@@ -20,6 +20,9 @@ namespace {
 // Enter.
 constexpr size_t kIovecsPerEnter = 8192;
 
+// After a body: the end of its line by itself, and some commands, one of which may bring another.
+constexpr uint8_t kSingleReceives = 4;
+
 // A source is named by the operation, and a listener by its number.
 constexpr UserData SourceTag(Operation operation, size_t number = 0) {
   return {.operation = operation,
@@ -90,6 +93,7 @@ Reactor::Reactor(Ring& ring, Kernel& kernel, Application& application,
       options_(options),
       submission_(ring),
       connections_(options.connections_max),
+      free_slots_(options.fixed_files),
       iovecs_(std::max<size_t>(kIovecsPerEnter, options.iovecs_max)),
       messages_(ring.memory().sq.ring_entries) {
   events_.reserve(kEventsMax);
@@ -294,7 +298,9 @@ void Reactor::Emit(ConnectionEvent::Kind kind, Connection& connection, std::stri
 
 void Reactor::HandleAccept(Source& listener, const Completion& completion) {
   if (!completion.more()) listener.in_flight = false;
+  const bool fixed = std::exchange(listener.holds_slot, false);
   if (!completion.ok()) {
+    if (fixed) ++free_slots_;
     if (stopping_) return;
     // EMFILE, ENFILE and the like last: accepting again at once would spin. A connection that
     // closes ends the pause.
@@ -305,7 +311,11 @@ void Reactor::HandleAccept(Source& listener, const Completion& completion) {
   }
   const auto number = static_cast<int>(completion.value());
   if (listener.handed_out) return application_.OnAccepted(number);
-  Connection* const connection = Open({.number = number, .fixed = options_.fixed_files > 0});
+  if (options_.fixed_files > 0 && !fixed) {
+    ORRERY_MARK("accept.beside-a-full-table");
+    ++counters_.accepted_beside_table;
+  }
+  Connection* const connection = Open({.number = number, .fixed = fixed});
   if (connection != nullptr) Emit(ConnectionEvent::Kind::kOpened, *connection);
 }
 
@@ -328,6 +338,7 @@ Connection* Reactor::Open(File file) {
 void Reactor::CloseNow(File file) {
   if (!file.fixed) return kernel_.Close(file.number);
   ORRERY_CHECK(UpdateFixedFile(ring_, static_cast<unsigned>(file.number), -1).has_value());
+  ++free_slots_;
 }
 
 void Reactor::HandleWaker(const Completion& completion) {
@@ -342,7 +353,9 @@ void Reactor::HandleWaker(const Completion& completion) {
 void Reactor::HandleReceive(Connection& connection, const Completion& completion) {
   if (connection.in_place_in_flight_) return HandleReceiveInPlace(connection, completion);
   const std::string_view data = TakeBuffer(completion);
+  [[maybe_unused]] const bool single = connection.single_receives_ > 0;
   if (!data.empty()) {
+    if (connection.single_receives_ > 0) --connection.single_receives_;
     counters_.received_bytes += data.size();
     connection.last_progress_ = now_;
     if (connection.open()) {
@@ -356,7 +369,7 @@ void Reactor::HandleReceive(Connection& connection, const Completion& completion
   // F_MORE alone says whether the receive lives on: one that has brought data may have ended as
   // well (fact O5).
   if (completion.more()) return;
-  ORRERY_MARK_IF(!data.empty(), "receive.ended-with-data");
+  ORRERY_MARK_IF(!data.empty() && !single, "receive.ended-with-data");
   HandleReceiveEnd(connection, completion);
 }
 
@@ -482,6 +495,7 @@ void Reactor::HandleClose(Connection& connection, const Completion& completion) 
                    "a connection's descriptor was closed by somebody else");
   connection.clear_in_flight(Operation::kClose);
   connection.phase_ = Phase::kClosed;
+  if (connection.file().fixed) ++free_slots_;
   counters_.copied_bytes += connection.output_.copied_bytes();
   counters_.borrowed_bytes += connection.output_.borrowed_bytes();
   counters_.unsent_bytes += connection.output_.size_bytes();
@@ -544,12 +558,18 @@ bool Reactor::ArmSource(Source& source, bool end, UserData tag, UserData cancel_
   return queued;
 }
 
-bool Reactor::SubmitAccept(const Source& listener, UserData tag) {
+bool Reactor::SubmitAccept(Source& listener, UserData tag) {
   const File file = File::Descriptor(listener.descriptor);
-  if (options_.fixed_files > 0 && !listener.handed_out) {
-    return submission_.AcceptMultishotFixed(file, tag);
+  if (options_.fixed_files == 0 || listener.handed_out) {
+    return submission_.AcceptMultishot(file, SOCK_CLOEXEC, tag);
   }
-  return submission_.AcceptMultishot(file, SOCK_CLOEXEC, tag);
+  if (free_slots_ == 0) {
+    return submission_.Accept(file, SOCK_CLOEXEC, tag);
+  }
+  if (!submission_.AcceptFixed(file, tag)) return false;
+  --free_slots_;
+  listener.holds_slot = true;
+  return true;
 }
 
 bool Reactor::CloseSource(Source& source) {
@@ -611,8 +631,12 @@ bool Reactor::ArmReceive(Connection& connection) {
   const File socket = connection.file();
   const UserData tag = Tag(connection, Operation::kReceive);
   if (!connection.receives_in_place()) {
+    // A multishot would take half a megabyte of another body in one go (fact M9), all of it to be
+    // copied, and then be cancelled.
     return Submitted(connection, Operation::kReceive,
-                     submission_.ReceiveMultishot(socket, kBufferGroup, tag));
+                     connection.single_receives_ > 0
+                         ? submission_.ReceiveBuffer(socket, kBufferGroup, tag)
+                         : submission_.ReceiveMultishot(socket, kBufferGroup, tag));
   }
   // All of the room at once: what is missing is known, and nothing can be done before it is there.
   const bool queued = submission_.Receive(socket, connection.body_->Room(), MSG_WAITALL, tag);
@@ -766,6 +790,7 @@ std::optional<SharedBytes> Reactor::TakeBody(Connection& connection) {
   ORRERY_CHECK(!connection.in_place_in_flight_);
   SharedBytes body = std::move(*connection.body_).Take();
   connection.body_.reset();
+  connection.single_receives_ = kSingleReceives;
   return body;
 }
 

@@ -62,7 +62,7 @@ struct ReactorOptions {
   unsigned buffers = 1024;           // Provided buffers for receiving; a power of two.
   size_t buffer_bytes = 16 * kKiB;
   // Connections are accepted into this many slots of the ring's fixed-file table, and have no
-  // descriptors. Who comes when it is full is disconnected by the kernel. 0: no table.
+  // descriptors then. Who comes when none is free is not lost: it gets a descriptor. 0: no table.
   unsigned fixed_files = 0;
   // A chunk's iovecs: at most IOV_MAX, above which the kernel refuses the send.
   unsigned iovecs_max = 1024;
@@ -136,6 +136,8 @@ struct ReactorCounters {
   uint64_t accepted = 0;
   uint64_t accept_failures = 0;      // Accepts that met a limit.
   uint64_t connections_refused = 0;  // Closed at once: connections_max.
+  // Have descriptors, because no slot of the fixed-file table was free when their accept began.
+  uint64_t accepted_beside_table = 0;
   uint64_t received_bytes = 0;
   uint64_t sent_bytes = 0;
   // Of connections that have ended: what their output was, by how it came there, and what of it was
@@ -239,13 +241,15 @@ class Reactor {
   using StarvedList = IntrusiveList<Connection, &Connection::starved_link_>;
   using LingerList = IntrusiveList<Connection, &Connection::linger_link_>;
 
-  // A multishot operation on a descriptor that is not a connection's: the listener's accept, the
-  // waker's poll.
+  // An operation on a descriptor that is not a connection's: the listener's accept, the waker's
+  // poll. Multishot, but for an accept where there is a table: one that finds no slot loses its
+  // connection (fact A10), so each has a slot before it is submitted.
   struct Source {
     int descriptor = -1;
     bool handed_out = false;  // Of a listener: its connections.
     bool lent = false;
     bool in_flight = false;
+    bool holds_slot = false;  // Of the fixed-file table: for the accept in flight.
     bool cancel_in_flight = false;
     bool cancel_sent = false;
     Nanoseconds retry_at = 0;  // Not armed before.
@@ -278,7 +282,7 @@ class Reactor {
   void ArmSources();
   // False: the submission queue is full; the same for all below.
   [[nodiscard]] bool ArmSource(Source& source, bool end, UserData tag, UserData cancel_tag);
-  [[nodiscard]] bool SubmitAccept(const Source& listener, UserData tag);
+  [[nodiscard]] bool SubmitAccept(Source& listener, UserData tag);
   [[nodiscard]] bool Arm(Connection& connection);
   [[nodiscard]] bool ArmReceive(Connection& connection);
   [[nodiscard]] bool ArmSend(Connection& connection);
@@ -337,6 +341,7 @@ class Reactor {
   LingerList flushing_;
   LingerList lingering_;
   std::vector<Source> listeners_;
+  unsigned free_slots_;  // Of the fixed-file table, that no accept in flight holds.
   Source waker_;
   bool source_refused_ = false;
   bool stopping_ = false;

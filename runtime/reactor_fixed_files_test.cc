@@ -1,5 +1,5 @@
 // Connections in the ring's fixed-file table, through the whole reactor, on Linux and on the fake
-// kernel: slots come back, and a full table refuses and recovers.
+// kernel: slots come back, and who finds the table full is served on a descriptor.
 #include <cerrno>
 #include <string>
 #include <vector>
@@ -44,19 +44,45 @@ TEST_P(FixedFilesTest, HalfClosedResetAndAborted) {
   EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0; }));
 }
 
-TEST_P(FixedFilesExactTest, AFullTableRefusesAndRecovers) {
+TEST_P(FixedFilesExactTest, WhoFindsTheTableFullHasADescriptor) {
   SetUpWorld(Slots(2));
-  const std::vector<Peer> peers = ConnectAll(2);
-  const Peer refused = Connect();
-  const PeerInput input = ReadToTheEnd(refused);
-  EXPECT_EQ(input.bytes, "");
-  EXPECT_TRUE(RunUntil([this] { return reactor_->counters().accept_failures == 1; }));
-  EXPECT_EQ(Exchange(peers[0], "still here", 10), "still here");
+  const std::vector<Peer> peers = ConnectAll(3);
+  EXPECT_EQ(connection(0).descriptor(), -1);
+  EXPECT_EQ(connection(1).descriptor(), -1);
+  EXPECT_GE(connection(2).descriptor(), 0);
+  for (const Peer peer : peers) EXPECT_EQ(Exchange(peer, "hello", 5), "hello");
   world_->Close(peers[1]);
-  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 1; }));
-  const Peer next = Connect();
-  EXPECT_EQ(Exchange(next, "hello", 5), "hello");
-  EXPECT_EQ(reactor_->connections(), 2U);
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 2; }));
+  // The accept that waits for the next one began while the table was full.
+  const std::vector<Peer> later = ConnectAll(2);
+  EXPECT_GE(connection(3).descriptor(), 0);
+  EXPECT_EQ(connection(4).descriptor(), -1);
+  for (const Peer peer : later) EXPECT_EQ(Exchange(peer, "hello", 5), "hello");
+  EXPECT_EQ(reactor_->counters().accepted_beside_table, 2U);
+  EXPECT_EQ(reactor_->counters().accept_failures, 0U);
+}
+
+TEST_P(FixedFilesTest, NobodyOfACrowdIsLost) {
+  SetUpWorld(Slots(3));
+  std::vector<Peer> peers;
+  for (int count = 0; count < 12; ++count) peers.push_back(Connect());
+  for (const Peer peer : peers) EXPECT_EQ(Exchange(peer, "hello", 5), "hello");
+  EXPECT_EQ(reactor_->connections(), 12U);
+  EXPECT_GE(reactor_->counters().accepted_beside_table, 9U);
+}
+
+TEST_P(FixedFilesExactTest, AListenerThatWaitsHoldsASlot) {
+  SetUpWorld(Slots(1));
+  const auto other = world_->kernel().Listen({});
+  ASSERT_TRUE(other.has_value());
+  world_->Prepare(*other);
+  const uint16_t port = world_->kernel().LocalPort(*other).value();
+  reactor_->Listen(*other);
+  const Peer peer = world_->Connect(port);
+  EXPECT_EQ(Exchange(peer, "hello", 5), "hello");
+  EXPECT_GE(connection(0).descriptor(), 0);
+  EXPECT_EQ(Exchange(Connect(), "hello", 5), "hello");
+  EXPECT_EQ(connection(1).descriptor(), -1);
 }
 
 TEST_P(FixedFilesExactTest, AboveTheLimitOfConnectionsTheirSlotsComeBack) {

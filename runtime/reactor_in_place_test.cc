@@ -1,7 +1,10 @@
 // Bodies received in their own memory, through the whole reactor, on Linux and on the fake kernel:
 // whenever the change of the receive comes, no byte is lost, doubled or put elsewhere.
+#include <liburing.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <expected>
 #include <memory>
 #include <optional>
 #include <string>
@@ -99,6 +102,55 @@ TEST_P(InPlaceTest, ALargeBodyComesAndTheStreamGoesOn) {
   EXPECT_TRUE(received_ == stream);
 }
 
+class InPlaceExactTest : public InPlaceTest {};
+
+// Counts what is cancelled.
+class CancelCounter final : public Ring {
+ public:
+  CancelCounter(std::unique_ptr<Ring> ring, int& cancels)
+      : ring_(std::move(ring)), cancels_(cancels) {
+    memory_ = ring_->memory();
+  }
+
+  EnterResult Enter(const EnterRequest& request) override {
+    const io_uring_sq& sq = memory_.sq;
+    for (unsigned index = *sq.khead; index != *sq.ktail; ++index) {
+      if (sq.sqes[index & *sq.kring_mask].opcode == IORING_OP_ASYNC_CANCEL) ++cancels_;
+    }
+    return ring_->Enter(request);
+  }
+  std::expected<unsigned, Errno> Register(unsigned opcode, const void* argument,
+                                          unsigned count) override {
+    return ring_->Register(opcode, argument, count);
+  }
+
+ private:
+  std::unique_ptr<Ring> ring_;
+  int& cancels_;
+};
+
+TEST_P(InPlaceExactTest, ABodySoonBehindAnotherNeedsNoCancel) {
+  int cancels = 0;
+  wrap_ring_ = [&cancels](std::unique_ptr<Ring> ring) {
+    return std::make_unique<CancelCounter>(std::move(ring), cancels);
+  };
+  SetUpBodies({}, 4'000'000);
+  const std::vector<Peer> peers = ConnectAll(1);
+  const std::string stream = Stream(1);
+  for (size_t count = 1; count <= 5; ++count) {
+    Send(peers[0], stream, ~size_t{0});
+    EXPECT_TRUE(RunUntil([&] { return bodies_ == count; }));
+    EXPECT_EQ(cancels, 1);
+  }
+  // What comes otherwise is received by a multishot again, which the next body ends.
+  const auto bodies = std::exchange(echo_.on_event, nullptr);
+  for (int count = 0; count < 5; ++count) EXPECT_EQ(Exchange(peers[0], "hello", 5), "hello");
+  echo_.on_event = bodies;
+  Send(peers[0], stream, ~size_t{0});
+  EXPECT_TRUE(RunUntil([&] { return bodies_ == 6; }));
+  EXPECT_EQ(cancels, 2);
+}
+
 TEST_P(InPlaceTest, OneSubmissionEntryIsEnough) {
   Options options;
   options.ring = {.sq_entries = 1, .cq_entries = 2};
@@ -177,6 +229,7 @@ TEST_P(InPlaceTest, FinishedOrAbortedInTheMiddle) {
   EXPECT_TRUE(RunUntil([this] { return session(0).closed && session(1).closed; }));
 }
 
+INSTANTIATE_TEST_SUITE_P(Kernels, InPlaceExactTest, ExactWorlds(), NameOf);
 INSTANTIATE_TEST_SUITE_P(Kernels, InPlaceTest, AllWorlds(), NameOf);
 
 }  // namespace

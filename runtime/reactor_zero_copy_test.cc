@@ -7,8 +7,10 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/prng.h"
 #include "base/shared_bytes.h"
 #include "gtest/gtest.h"
 #include "runtime/reactor_fixture.h"
@@ -187,6 +189,59 @@ TEST_P(ZeroCopyTest, OneSubmissionEntryIsEnough) {
     for (size_t index = 0; index < 3; ++index) reactor_->Flush(connection(index));
   });
   ReadAllOf(peers[0], 2000);
+}
+
+// Replies, partial reads and ends in any order, from slabs with room for little.
+TEST_P(ZeroCopyTest, WhateverIsSentReadAndEndedStreamsAreExactAndNothingIsHeld) {
+  Options options = ZeroCopyFrom(500);
+  options.reactor.zero_copy.slab = {.slots = 4, .iovecs = 6, .guards = 3};
+  options.reactor.zero_copy.copy_slots = 3;
+  options.reactor.zero_copy.copy_bytes = 100;
+  options.world.socket_buffer_bytes = 65'536;
+  SetUpWorld(options);
+  Prng prng(1);
+  for (int round = 0; round < 24; ++round) {
+    const size_t index = echo_.sessions.size();
+    const Peer peer = ConnectAll(1)[0];
+    std::string expected;
+    PeerInput input;
+    for (uint64_t steps = prng.Between(1, 16); steps > 0; --steps) {
+      const uint64_t kind = prng.Below(3);
+      if (kind == 0) {
+        const size_t bytes = size_t{1} << prng.Below(18);
+        const SharedBytes body = SharedBytes::Copy(Pattern(bytes, expected.size()));
+        bodies_.push_back(body);
+        expected += "header" + std::string(body.view());
+        InTurn([&] {
+          connection(index).output().Append("header");
+          connection(index).output().AppendBody(body);
+          reactor_->Flush(connection(index));
+        });
+      } else if (kind == 1) {
+        world_->Receive(peer, input, prng.Between(1, 100'000));
+        ASSERT_TRUE(std::string_view(expected).starts_with(input.bytes)) << round;
+      } else {
+        Turn();
+      }
+    }
+    const uint64_t end = prng.Below(5);
+    if (end == 0) {
+      world_->Reset(peer);
+      continue;
+    }
+    if (end == 1) InTurn([&] { reactor_->Abort(connection(index)); });
+    if (end == 2) InTurn([&] { reactor_->Finish(connection(index)); });
+    if (end > 1) {
+      ASSERT_TRUE(RunUntil([&] {
+        world_->Receive(peer, input, ~size_t{0});
+        return input.bytes.size() >= expected.size();
+      })) << round;
+      ASSERT_TRUE(input.bytes == expected) << round;
+    }
+    world_->Close(peer);
+  }
+  EXPECT_TRUE(RunUntil([this] { return reactor_->connections() == 0 && all_let_go(); }));
+  EXPECT_GT(zero_copy_sends(), 0U);
 }
 
 // A peer that never reads must not keep a stopped server alive. In a child, for what is given up is

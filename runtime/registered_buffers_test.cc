@@ -3,6 +3,7 @@
 #include "runtime/registered_buffers.h"
 
 #include <liburing.h>
+#include <sys/uio.h>
 
 #include <array>
 #include <cerrno>
@@ -16,6 +17,7 @@
 #include "gtest/gtest.h"
 #include "runtime/benign_worlds.h"
 #include "runtime/ring/completion.h"
+#include "runtime/send_slab.h"
 #include "runtime/test_world.h"
 
 namespace orrery {
@@ -144,6 +146,21 @@ TEST_P(RegisteredBuffersTest, PinsAreCounted) {
     EXPECT_EQ(buffers_->pins(1), 1U);
     EXPECT_DEATH(buffers_.reset(), "still in use");
   }
+  EXPECT_EQ(buffers_->pins(1), 0U);
+}
+
+TEST_P(RegisteredBuffersTest, AZeroCopySendHoldsARegionUntilItsNotification) {
+  buffers_ = Register().value();
+  SendSlab<RegisteredBuffers::Pin> slab({.slots = 1});
+  std::array pins = {buffers_->PinRegion(1)};
+  const iovec part = {.iov_base = memory_.data(), .iov_len = 10};
+  const auto message = slab.Allocate({}, {&part, 1}, pins, {});
+  ASSERT_TRUE(message.has_value());
+  slab.Begin(message->handle);
+  EXPECT_EQ(slab.Advance(message->handle, 10, true),
+            SendSlab<RegisteredBuffers::Pin>::Progress::kDone);
+  EXPECT_EQ(buffers_->pins(1), 1U);
+  slab.Notify(message->handle);
   EXPECT_EQ(buffers_->pins(1), 0U);
 }
 

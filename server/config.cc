@@ -144,9 +144,9 @@ Error SetClientsMax(ServerConfig& config, std::string_view value) {
   constexpr int64_t kMax = std::numeric_limits<uint32_t>::max();
   ServerConfig wanted;
   if (auto error = SetInteger<&ServerConfig::clients_max, 1, kMax>(wanted, value)) return error;
-  if (wanted.clients_max > kClientsMaxHighest) {
+  if (wanted.clients_max > config.clients_possible) {
     return "The operating system is not able to handle the specified number of clients, try with " +
-           std::to_string(kClientsMaxHighest);
+           std::to_string(config.clients_possible);
   }
   config.clients_max = wanted.clients_max;
   return std::nullopt;

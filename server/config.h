@@ -39,6 +39,8 @@ struct ServerConfig {
   uint32_t unix_permissions = 0;
   // Connections served at once; one more is refused with Redis's error.
   uint32_t clients_max = 10'000;
+  // The most that this may be set to: there are descriptors, or slots, for so many. No parameter.
+  uint32_t clients_possible = kClientsMaxHighest;
   // The longest bulk that is read, and the longest value that a command may build.
   uint64_t bulk_bytes_max = 512 * kMiB;
   // By ClientClass.

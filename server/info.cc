@@ -261,6 +261,8 @@ void WriteStats(ServerContext& server, const ShardFigures& all, InfoWriter& info
   info.Field("client_query_buffer_limit_disconnections", stats.cut_off_for_input);
   info.Field("client_output_buffer_limit_disconnections", stats.cut_off_for_output);
   info.Field("protocol_errors", stats.protocol_errors);
+  // Ours: what of all output was copied, and not borrowed from values.
+  info.Field("output_copied_bytes", all.output_copied_bytes);
 }
 
 void WriteReplication(ServerContext& server, const ShardFigures&, InfoWriter& info) {

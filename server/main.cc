@@ -140,16 +140,28 @@ void TellWithoutEffect(const ConfigOptions& options) {
   fmt::print(stderr, "orrery-server: {}: without effect here:{}\n", options.path(), names);
 }
 
-// No more clients than there are descriptors for: they would wait, and never be told why.
-void FitClients(Kernel& kernel, ShardOptions& options) {
+// No more clients than there are descriptors for: they would wait, and never be told why. And where
+// there are fixed-file tables, no more than these have slots for.
+void FitClients(Kernel& kernel, unsigned shards, ShardOptions& options) {
   constexpr uint64_t kOtherDescriptors = 64;
   const auto descriptors = kernel.RaiseDescriptorLimit();
-  if (!descriptors || options.reactor.fixed_files > 0) return;
-  const uint64_t clients = *descriptors > kOtherDescriptors ? *descriptors - kOtherDescriptors : 1;
-  if (options.config.clients_max <= clients) return;
-  fmt::print(stderr, "orrery-server: maxclients is {}: {} descriptors may be open (ulimit -n)\n",
-             clients, *descriptors);
-  options.config.clients_max = static_cast<uint32_t>(clients);
+  const uint64_t slots = uint64_t{options.reactor.fixed_files} * shards;
+  uint64_t clients = kClientsMaxHighest;
+  std::string why;
+  if (slots > 0) {
+    clients = std::min(clients, slots);
+    why = fmt::format("the fixed-file tables have {} slots", slots);
+  } else if (descriptors) {
+    clients =
+        std::clamp<uint64_t>(*descriptors, kOtherDescriptors + 1, clients + kOtherDescriptors) -
+        kOtherDescriptors;
+    why = fmt::format("{} descriptors may be open (ulimit -n)", *descriptors);
+  }
+  ServerConfig& config = options.config;
+  config.clients_possible = static_cast<uint32_t>(clients);
+  if (config.clients_max <= clients) return;
+  fmt::print(stderr, "orrery-server: maxclients is {}: {}\n", clients, why);
+  config.clients_max = config.clients_possible;
 }
 
 int Serve(const ServeOptions& options, Kernel& kernel) {
@@ -321,7 +333,7 @@ int Main(int argc, char** argv, Host& host) {
   }
   const auto kernel = host.Open();
   if (!kernel) return Fail(kernel.error());
-  FitClients(**kernel, options);
+  FitClients(**kernel, serve.threads.shards, options);
   return Serve(serve, **kernel);
 }
 

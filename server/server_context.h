@@ -83,6 +83,9 @@ class ServerHost {
   // Fills in the client's addresses, if they can be had.
   virtual void FindAddresses(Client& client) = 0;
   virtual ClientMemory MemoryOf(const Client& client) const = 0;
+  // Bytes of output that were copied, since the start: all but the bodies that are borrowed.
+  // O(clients).
+  virtual uint64_t CopiedOutputBytes() const = 0;
   virtual ProcessUsage Usage() = 0;
   // For how long a command takes; the time of all else is ServerContext's.
   virtual Nanoseconds MonotonicNow() = 0;

@@ -479,6 +479,14 @@ ClientMemory Shard::MemoryOf(const Client& client) const {
           .output_bytes = session.connection.output().size_bytes()};
 }
 
+uint64_t Shard::CopiedOutputBytes() const {
+  uint64_t bytes = reactor_->counters().copied_bytes;
+  for (const std::unique_ptr<Session>& session : sessions_) {
+    if (session != nullptr) bytes += session->connection.output().copied_bytes();
+  }
+  return bytes;
+}
+
 size_t Shard::input_memory_bytes() const {
   size_t bytes = 0;
   for (const std::unique_ptr<Session>& session : sessions_) {

@@ -172,6 +172,7 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   void Shutdown() override;
   bool Push(Client& client, PushMessage& message) override;
   void FindAddresses(Client& client) override;
+  uint64_t CopiedOutputBytes() const override;
   ProcessUsage Usage() override { return kernel_.Usage(); }
   Nanoseconds MonotonicNow() override { return kernel_.MonotonicNow(); }
 

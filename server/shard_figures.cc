@@ -29,6 +29,7 @@ void ShardFigures::Read(ServerContext& shard) {
     client_output_bytes_max = std::max<uint64_t>(client_output_bytes_max, memory.output_bytes);
     clients_memory_bytes += memory.total_bytes();
   }
+  if (shard.host != nullptr) output_copied_bytes = shard.host->CopiedOutputBytes();
   memory_bytes = keyspace.memory_bytes();
   memory_bytes_max = std::max(shard.peak_memory_bytes, memory_bytes);
   memory_bytes_at_start = shard.identity.memory_bytes_at_start;
@@ -54,6 +55,7 @@ void ShardFigures::Add(const ShardFigures& other) {
   client_input_bytes_max = std::max(client_input_bytes_max, other.client_input_bytes_max);
   client_output_bytes_max = std::max(client_output_bytes_max, other.client_output_bytes_max);
   clients_memory_bytes += other.clients_memory_bytes;
+  output_copied_bytes += other.output_copied_bytes;
   memory_bytes += other.memory_bytes;
   memory_bytes_max += other.memory_bytes_max;
   memory_bytes_at_start += other.memory_bytes_at_start;

@@ -23,7 +23,8 @@ struct ShardFigures {
   uint64_t client_input_bytes_max = 0;
   uint64_t client_output_bytes_max = 0;
   uint64_t clients_memory_bytes = 0;
-  uint64_t memory_bytes = 0;  // Of the keys, and of the table that holds them.
+  uint64_t output_copied_bytes = 0;  // Since the start.
+  uint64_t memory_bytes = 0;         // Of the keys, and of the table that holds them.
   uint64_t memory_bytes_max = 0;
   uint64_t memory_bytes_at_start = 0;
   uint64_t table_bytes = 0;

@@ -1,6 +1,8 @@
 // A host of commands that does nothing, for tests: each overrides what it wants to see.
 #pragma once
 
+#include <cstdint>
+
 #include "base/units.h"
 #include "server/server_context.h"
 
@@ -14,6 +16,7 @@ class TestingHost : public ServerHost {
   void Shutdown() override {}
   void FindAddresses(Client&) override {}
   ClientMemory MemoryOf(const Client&) const override { return {}; }
+  uint64_t CopiedOutputBytes() const override { return 0; }
   ProcessUsage Usage() override { return {}; }
   Nanoseconds MonotonicNow() override { return 0; }
 };

@@ -126,6 +126,15 @@ bool SubmissionQueue::Receive(File socket, std::span<std::byte> bytes, int flags
   return Tag(sqe, socket, user_data);
 }
 
+bool SubmissionQueue::ReceiveBuffer(File socket, uint16_t buffer_group, UserData user_data) {
+  io_uring_sqe* sqe = Acquire();
+  if (sqe == nullptr) return false;
+  io_uring_prep_recv(sqe, socket.number, nullptr, 0, 0);
+  sqe->flags |= IOSQE_BUFFER_SELECT;
+  sqe->buf_group = buffer_group;
+  return Tag(sqe, socket, user_data);
+}
+
 bool SubmissionQueue::ReceiveMultishot(File socket, uint16_t buffer_group, UserData user_data) {
   io_uring_sqe* sqe = Acquire();
   if (sqe == nullptr) return false;
@@ -149,10 +158,13 @@ bool SubmissionQueue::AcceptMultishot(File listener, int flags, UserData user_da
   return Tag(sqe, listener, user_data);
 }
 
-bool SubmissionQueue::AcceptMultishotFixed(File listener, UserData user_data) {
+bool SubmissionQueue::AcceptFixed(File listener, UserData user_data) {
   io_uring_sqe* sqe = Acquire();
   if (sqe == nullptr) return false;
-  io_uring_prep_multishot_accept_direct(sqe, listener.number, nullptr, nullptr, 0);
+  // Prepared as an ordinary one: liburing 2.3 adds one to IORING_FILE_INDEX_ALLOC, which makes it
+  // no slot at all.
+  io_uring_prep_accept(sqe, listener.number, nullptr, nullptr, 0);
+  sqe->file_index = IORING_FILE_INDEX_ALLOC;
   return Tag(sqe, listener, user_data);
 }
 

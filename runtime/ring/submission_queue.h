@@ -87,6 +87,8 @@ class SubmissionQueue {
   // One receive into memory of the caller's.
   [[nodiscard]] bool Receive(File socket, std::span<std::byte> bytes, int flags,
                              UserData user_data);
+  // One receive into a provided buffer of `buffer_group`.
+  [[nodiscard]] bool ReceiveBuffer(File socket, uint16_t buffer_group, UserData user_data);
   // Receives into provided buffers of `buffer_group` until it ends: one CQE a buffer, the last
   // without F_MORE.
   [[nodiscard]] bool ReceiveMultishot(File socket, uint16_t buffer_group, UserData user_data);
@@ -94,9 +96,9 @@ class SubmissionQueue {
   // Accepted sockets get `flags` (SOCK_CLOEXEC, SOCK_NONBLOCK).
   [[nodiscard]] bool Accept(File listener, int flags, UserData user_data);
   [[nodiscard]] bool AcceptMultishot(File listener, int flags, UserData user_data);
-  // Accepts into free slots of the fixed-file table: the results are slots. When none is free, the
-  // connection is lost and the operation ends with ENFILE.
-  [[nodiscard]] bool AcceptMultishotFixed(File listener, UserData user_data);
+  // Accepts into a free slot of the fixed-file table, which is the result. ENFILE: none was free,
+  // and the connection is lost (fact A10).
+  [[nodiscard]] bool AcceptFixed(File listener, UserData user_data);
 
   // Completes with ETIME after `duration`, or with 0 after `completions` other completions if not
   // 0. Relative, monotonic. `duration` must live until Enter has consumed the SQE.

@@ -207,9 +207,11 @@ TEST_F(SubmissionQueueTest, EveryOperationHasItsOpcodeAndItsTag) {
   take(queue_.Send(file, bytes, 0, kId));
   take(queue_.SendMessage(file, message, 0, kId));
   take(queue_.Receive(file, bytes, 0, kId));
+  take(queue_.ReceiveBuffer(file, 1, kId));
   take(queue_.ReceiveMultishot(file, 1, kId));
   take(queue_.Accept(file, SOCK_CLOEXEC, kId));
   take(queue_.AcceptMultishot(file, SOCK_CLOEXEC, kId));
+  take(queue_.AcceptFixed(file, kId));
   take(queue_.Timeout(duration, 0, kId));
   take(queue_.Cancel(kId, kId));
   take(queue_.Shutdown(file, SHUT_WR, kId));
@@ -220,9 +222,10 @@ TEST_F(SubmissionQueueTest, EveryOperationHasItsOpcodeAndItsTag) {
   EXPECT_EQ(seen,
             (std::vector<int>{IORING_OP_NOP, IORING_OP_READ, IORING_OP_WRITE, IORING_OP_WRITEV,
                               IORING_OP_SEND, IORING_OP_SENDMSG, IORING_OP_RECV, IORING_OP_RECV,
-                              IORING_OP_ACCEPT, IORING_OP_ACCEPT, IORING_OP_TIMEOUT,
-                              IORING_OP_ASYNC_CANCEL, IORING_OP_SHUTDOWN, IORING_OP_CLOSE,
-                              IORING_OP_MSG_RING, IORING_OP_MSG_RING, IORING_OP_POLL_ADD}));
+                              IORING_OP_RECV, IORING_OP_ACCEPT, IORING_OP_ACCEPT, IORING_OP_ACCEPT,
+                              IORING_OP_TIMEOUT, IORING_OP_ASYNC_CANCEL, IORING_OP_SHUTDOWN,
+                              IORING_OP_CLOSE, IORING_OP_MSG_RING, IORING_OP_MSG_RING,
+                              IORING_OP_POLL_ADD}));
 }
 
 TEST_F(SubmissionQueueTest, SparseTableAndItsUpdate) {

@@ -36,7 +36,7 @@ constexpr auto kOnlyInRedis = std::to_array<std::string_view>({
 // And only ours.
 constexpr auto kOnlyInOurs = std::to_array<std::string_view>(
     {"server_name", "protocol_errors", "client_query_buffer_limit_disconnections",
-     "client_output_buffer_limit_disconnections"});
+     "client_output_buffer_limit_disconnections", "output_copied_bytes"});
 
 // Counters that the same commands bring to the same.
 constexpr auto kSameCounters = std::to_array<std::string_view>({

@@ -1,5 +1,6 @@
 // What would break: memory for what was only announced, or a copy of every large reply that a slow
-// reader has not taken. Looks at the process from outside: its resident memory.
+// reader has not taken. Looks at the process from outside: its resident memory, and what it says
+// that it has copied.
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -7,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -83,6 +85,16 @@ class LargeValuesTest : public testing::Test {
     ASSERT_EQ(wire->Exchange("PING\r\n", 1), std::vector<std::string>{"+PONG\r\n"});
   }
 
+  // What the server has copied of all that it has sent, or has to send.
+  uint64_t CopiedBytes() {
+    constexpr std::string_view kField = "output_copied_bytes:";
+    const std::unique_ptr<Wire> wire = server_->Connect();
+    const std::vector<std::string> info = wire->Exchange("INFO stats\r\n", 1);
+    const size_t at = info.empty() ? std::string::npos : info[0].find(kField);
+    EXPECT_NE(at, std::string::npos);
+    return at == std::string::npos ? 0 : std::strtoull(&info[0][at + kField.size()], nullptr, 10);
+  }
+
   std::unique_ptr<ServerProcess> server_;
 };
 
@@ -110,6 +122,7 @@ TEST_F(LargeValuesTest, RepliesToASlowReaderAreNotCopied) {
   ASSERT_TRUE(peer.Send(SetOf("k", value.size()) + value + "\r\n"));
   ASSERT_EQ(peer.Receive(5), "+OK\r\n");
   const size_t before = ResidentBytes(server_->pid());
+  const uint64_t copied_before = CopiedBytes();
 
   std::string gets;
   for (size_t i = 0; i < kReplies; ++i) gets += "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
@@ -117,6 +130,8 @@ TEST_F(LargeValuesTest, RepliesToASlowReaderAreNotCopied) {
   ASSERT_EQ(peer.Receive(1), "$");
   Settle();
   EXPECT_LT(ResidentBytes(server_->pid()), before + kGrowthMax);
+  const uint64_t copied_at_first = CopiedBytes();
+  EXPECT_GT(copied_at_first, copied_before);
 
   const std::string reply = "$" + std::to_string(value.size()) + "\r\n" + value + "\r\n";
   size_t position = 1;
@@ -135,6 +150,11 @@ TEST_F(LargeValuesTest, RepliesToASlowReaderAreNotCopied) {
   }
   EXPECT_EQ(position, kReplies * reply.size());
   EXPECT_LT(resident_most, before + kGrowthMax);
+  // Headers and line ends, and the replies to those who ask.
+  const uint64_t copied_later = CopiedBytes() - copied_at_first;
+  EXPECT_GT(copied_later, 0U);
+  EXPECT_LT(copied_later, 64 * kKiB);
+  RecordProperty("copied_bytes", std::to_string(copied_later));
 }
 
 }  // namespace

@@ -211,6 +211,32 @@ TEST_F(LimitsTest, ShutdownEndsTheServerAndItsClients) {
   }
 }
 
+TEST_F(LimitsTest, WhoFindsTheTableOfFilesFullIsToldSo) {
+  // More clients than there are slots for are not served.
+  const auto server = ServerProcess::StartOrrery({"--fixed-files", "2", "--maxclients", "100"});
+  ASSERT_NE(server, nullptr);
+  std::vector<std::unique_ptr<Wire>> clients;
+  for (int count = 0; count < 2; ++count) {
+    clients.push_back(server->Connect());
+    EXPECT_EQ(Ask(*clients.back(), {"PING"}), "+PONG\r\n");
+  }
+  EXPECT_EQ(Ask(*clients[0], {"CONFIG", "GET", "maxclients"}),
+            "*2\r\n$10\r\nmaxclients\r\n$1\r\n2\r\n");
+  EXPECT_EQ(Ask(*clients[0], {"CONFIG", "SET", "maxclients", "3"}),
+            "-ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating "
+            "system is not able to handle the specified number of clients, try with 2\r\n");
+  for (int count = 0; count < 5; ++count) {
+    EXPECT_EQ(server->Connect()->Exchange("", 1),
+              std::vector<std::string>{"-ERR max number of clients reached\r\n"});
+  }
+  clients.pop_back();
+  std::string answer;
+  for (int tries = 0; tries < 100 && answer != "+PONG\r\n"; ++tries) {
+    answer = Ask(*server->Connect(), {"PING"});
+  }
+  EXPECT_EQ(answer, "+PONG\r\n");
+}
+
 TEST_F(LimitsTest, PasswordsAndLimitsHoldOnAllShards) {
   const auto server = ServerProcess::StartOrrery({"--shards", "4", "--requirepass", "secret"});
   ASSERT_NE(server, nullptr);
