@@ -14,7 +14,9 @@ std::span<const Scenario* const> AllScenarios() {
   static const LoopScenario loop;
   static const DeviceScenario device;
   static const ShardsScenario shards;
-  static constexpr std::array<const Scenario*, 4> kScenarios = {&server, &loop, &device, &shards};
+  static const ValuesScenario values;
+  static constexpr std::array<const Scenario*, 5> kScenarios = {&server, &loop, &device, &shards,
+                                                                &values};
   return kScenarios;
 }
 

@@ -303,13 +303,14 @@ void DrawZeroCopy(Prng& prng, sim::Configuration& configuration, WorkloadOptions
   set("copy_bytes", PowerOfTwo(prng, 0, 9));
 }
 
-// In some worlds connections have slots of a fixed-file table. There are more than clients: of who
-// finds it full the server never learns.
+// In some worlds connections have slots of a fixed-file table: all of them, or a few, and then the
+// others have descriptors.
 void DrawFixedFiles(Prng& prng, sim::Configuration& configuration) {
-  constexpr int64_t kSlots = 1000;
-  if (prng.Chance(1, 4) && configuration["descriptors_max"] >= kSlots) {
-    configuration["fixed_files"] = kSlots;
-  }
+  constexpr uint64_t kForAll = 1000;
+  if (!prng.Chance(1, 4)) return;
+  const bool few = configuration["descriptors_max"] < static_cast<int64_t>(kForAll);
+  configuration["fixed_files"] =
+      static_cast<int64_t>(few || prng.Chance(1, 2) ? prng.Between(1, 4) : kForAll);
 }
 
 // Large values come in more completions than are taken at once.

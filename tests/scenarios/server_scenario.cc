@@ -27,6 +27,7 @@
 #include "tests/scenarios/server_drawing.h"
 #include "tests/scenarios/server_participants.h"
 #include "tests/scenarios/server_setup.h"
+#include "tests/scenarios/values_drawing.h"
 #include "tests/scenarios/workload.h"
 
 namespace orrery::scenarios {
@@ -55,7 +56,8 @@ class KernelWatcher final : public model::Observer {
     log_.OnEvent(event);
     switch (event.kind) {
       case model::EventKind::kAccepted:
-        connections_by_file_[event.a] = event.entity;
+        connections_by_file_[{.number = static_cast<int>(event.a), .fixed = event.b != 0}] =
+            event.entity;
         judge_.admission().OnAccepted(event.entity);
         break;
       case model::EventKind::kClosed:
@@ -83,7 +85,7 @@ class KernelWatcher final : public model::Observer {
 
   // The server has taken in a client, whose connection is `file`.
   void OnClient(const server::Client& client, const File& file) {
-    const auto found = connections_by_file_.find(file.number);
+    const auto found = connections_by_file_.find(file);
     ORRERY_CHECK_MSG(found != connections_by_file_.end(),
                      "the server has a client that was never accepted");
     connections_by_client_[client.id] = found->second;
@@ -117,8 +119,12 @@ class KernelWatcher final : public model::Observer {
   sim::EventLog& log_;
   Judge& judge_;
   LimitsJudge& limits_;
-  // By descriptor, or by slot of the fixed-file table; of each, the last.
-  std::map<int64_t, uint64_t> connections_by_file_;
+  struct FileOrder {
+    bool operator()(const File& one, const File& other) const {
+      return std::pair(one.fixed, one.number) < std::pair(other.fixed, other.number);
+    }
+  };
+  std::map<File, uint64_t, FileOrder> connections_by_file_;  // Of each, the last.
   std::map<uint64_t, uint64_t> connections_by_client_;
   uint64_t submitted_ = 0;
   uint64_t received_bytes_ = 0;
@@ -408,6 +414,14 @@ class ServerRun {
 }  // namespace
 
 sim::Plan ServerScenario::Draw(uint64_t seed) const { return DrawServerPlan(name(), seed); }
+
+sim::Plan ValuesScenario::Draw(uint64_t seed) const { return DrawValuesPlan(name(), seed); }
+
+std::expected<RunResult, std::string> ValuesScenario::Run(const sim::Plan& plan,
+                                                          sim::RecordingChoice& choice,
+                                                          sim::EventLog& log) const {
+  return ServerScenario().Run(plan, choice, log);
+}
 
 std::expected<RunResult, std::string> ServerScenario::Run(const sim::Plan& plan,
                                                           sim::RecordingChoice& choice,

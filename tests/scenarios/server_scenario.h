@@ -27,4 +27,17 @@ class ServerScenario final : public Scenario {
                                             sim::EventLog& log) const override;
 };
 
+// The scenario "values": the same run, of values of one byte to 8 MiB, that the server receives in
+// place or not, sends without copies or not, to clients in a fixed-file table or not.
+class ValuesScenario final : public Scenario {
+ public:
+  std::string_view name() const override { return "values"; }
+  std::string_view description() const override {
+    return "the whole server, with values of one byte to 8 MiB in and out, under faults";
+  }
+  sim::Plan Draw(uint64_t seed) const override;
+  std::expected<RunResult, std::string> Run(const sim::Plan& plan, sim::RecordingChoice& choice,
+                                            sim::EventLog& log) const override;
+};
+
 }  // namespace orrery::scenarios
