@@ -78,7 +78,8 @@ Taken TakeDatagram(Machine& machine, const Request& request, size_t room, Each e
   }
   size_t copied = 0;
   each(bytes, [&](std::byte* address, size_t count) {
-    std::copy_n(datagram.bytes.data() + copied, count, address);
+    // An empty datagram, or an empty piece, may have no memory at all.
+    if (count > 0) std::memcpy(address, datagram.bytes.data() + copied, count);
     copied += count;
   });
   // Fact E1: what does not fit is gone.
