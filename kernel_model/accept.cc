@@ -67,7 +67,7 @@ Attempt TryAccept(RingCore& ring, Request& request) {
         TellAddress(Tcp::FarPort(connection), request.peer_address, request.peer_address_bytes);
     OpenFile& accepted = machine.NewStream(connection);
     accepted.options = file.options;  // sk_clone_lock()
-    machine.tcp.ApplyOptions(accepted);
+    Tcp::ApplyOptions(accepted);
     if ((static_cast<uint32_t>(request.argument) & SOCK_NONBLOCK) != 0) {
       accepted.open_flags |= O_NONBLOCK;
     }
