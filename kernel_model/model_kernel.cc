@@ -187,7 +187,7 @@ std::expected<void, Errno> ModelKernel::SetSocketOption(int socket, int level, i
     return known.level == level && known.option == option;
   });
   file->options.push_back({.level = level, .option = option, .value = value});
-  if (file->kind == FileKind::kStream) machine_->tcp.ApplyOptions(*file);
+  if (file->kind == FileKind::kStream) Tcp::ApplyOptions(*file);
   return {};
 }
 
