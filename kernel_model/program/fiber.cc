@@ -77,7 +77,7 @@ class Context {
     auto** const end = reinterpret_cast<void**>(memory + bytes);  // Aligned: whole pages.
     end[-1] = nullptr;
     end[-2] = reinterpret_cast<void*>(entry);
-    top_ = end - 8;
+    top_ = static_cast<void*>(end - 8);
   }
   void SwitchTo(const Context& other) { orrery_switch_stacks(&top_, other.top_); }
 

@@ -189,7 +189,6 @@ using orrery::model::Caller;
 using orrery::model::GetCqe;
 using orrery::model::GetCqeInTime;
 using orrery::model::kRegisteredDescriptor;
-using orrery::model::ModelRing;
 using orrery::model::Program;
 using orrery::model::Publish;
 using orrery::model::Register;

@@ -342,8 +342,10 @@ ssize_t write(int fd, const void* bytes, size_t count) {
 }
 
 // What read() and recv() are called where the size of the memory is known.
+// NOLINTBEGIN(bugprone-reserved-identifier, readability-identifier-naming): the C library's names.
 ssize_t __read_chk(int fd, void* bytes, size_t count, size_t room);
 ssize_t __recv_chk(int fd, void* bytes, size_t count, size_t room, int flags);
+// NOLINTEND(bugprone-reserved-identifier, readability-identifier-naming)
 ssize_t __read_chk(int fd, void* bytes, size_t count, size_t room) {
   ORRERY_CHECK(count <= room);
   return read(fd, bytes, count);
@@ -482,15 +484,15 @@ sighandler_t signal(int number, sighandler_t handler) noexcept {
 
 void exit(int status) noexcept {
   if (Program* const program = Caller()) program->Exit(status);
-  static auto* const real = Real<decltype(exit)>("exit");
-  real(status);
+  static auto* const kReal = Real<decltype(exit)>("exit");
+  kReal(status);
   __builtin_unreachable();
 }
 
 void _exit(int status) {
   if (Program* const program = Caller()) program->Exit(status);
-  static auto* const real = Real<decltype(_exit)>("_exit");
-  real(status);
+  static auto* const kReal = Real<decltype(_exit)>("_exit");
+  kReal(status);
   __builtin_unreachable();
 }
 

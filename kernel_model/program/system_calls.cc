@@ -106,7 +106,7 @@ int SystemCalls::Accept(int fd, sockaddr* address, socklen_t* bytes, int flags) 
   Connection& connection = *machine_.tcp.Accept(*file);
   OpenFile& accepted = machine_.NewStream(connection);
   accepted.options = file->options;  // Fact A1.
-  machine_.tcp.ApplyOptions(accepted);
+  Tcp::ApplyOptions(accepted);
   if ((flags & SOCK_NONBLOCK) != 0) accepted.open_flags |= O_NONBLOCK;
   const int accepted_fd = machine_.InsertDescriptor(accepted);
   machine_.Emit(EventKind::kAccepted, connection.number, accepted_fd);

@@ -36,7 +36,7 @@ class Probe final : public RingOperation {
 
   int ended() const { return done + released + lost; }
   // Of one that has completed.
-  std::string_view error() const { return result ? "none" : name_; }
+  std::string_view error() const { return result ? std::string_view("none") : name_; }
 
   std::function<bool(const Completion&)> again;  // Whether there is more to do.
   std::function<void()> on_done;
