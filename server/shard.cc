@@ -315,13 +315,12 @@ void Shard::Continue(Client& client) {
   Session& session = SessionOf(client);
   Connection& connection = session.connection;
   if (!connection.open()) return;
+  if (!OutputFits(session)) return CutOff(session, CutReason::kOutput);
   if (session.finishing) {
     FinishWhenReplied(connection, session);
   } else if (connection.reads_paused() || !session.input.empty() || session.end_of_input ||
              client.closing) {
     Resume(connection, session);
-  } else if (!OutputFits(session)) {
-    return CutOff(session, CutReason::kOutput);
   }
   reactor_->Flush(connection);
 }

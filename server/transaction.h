@@ -59,6 +59,8 @@ struct TransactionPart final : Errand {
   size_t key_count = 0;
   LockRequest lock;
   bool whole = false;  // The locks are on all keys of the shard.
+  // The time by which it has looked at them, in Unix milliseconds.
+  int64_t looked_ms = 0;
   // What the client watches here; `changed` says whether it has.
   std::vector<KeyWatch*> watches;
   bool changed = false;

@@ -296,6 +296,7 @@ void Transactor::OnLocked(TransactionPart& part) {
 }
 
 void Transactor::Look(TransactionPart& part) {
+  part.looked_ms = server_.now_ms;
   if (!IsGuest(part)) return;
   for (KeyImage& image : part.images()) {
     if (image.need != KeyNeed::kNothing) image.Take(server_.keyspace, server_.now_ms);
@@ -345,6 +346,11 @@ Client& Transactor::ClientOf(Transaction& transaction) {
 
 void Transactor::Run(Transaction& transaction) {
   using Kind = Transaction::Kind;
+  // The latest time that any of its shards has read is the time of all: what one has seen expire
+  // has expired.
+  transaction.ForEachPart([this](const TransactionPart& part) {
+    server_.now_ms = std::max(server_.now_ms, part.looked_ms);
+  });
   Client& client = ClientOf(transaction);
   ReplyWriter reply(transaction.reply, client.version, server_.stats.errors);
   reply.set_muted(transaction.muted || transaction.client == nullptr);

@@ -313,6 +313,35 @@ TEST_F(CheckerTest, KeysThatNothingLinksAreJudgedApart) {
   ExpectRight();
 }
 
+TEST_F(CheckerTest, KeysExpireByTheTimesOfTheOperations) {
+  const auto do_at = [this](int64_t clock_ms, Arguments arguments, std::string reply) {
+    const size_t call = Call(1, std::move(arguments));
+    history_.Hint(call, clock_ms);
+    Return(call, std::move(reply));
+  };
+  do_at(1000, {"SET", "a", "1", "PX", "10"}, kOk);
+  do_at(1010, {"GET", "a"}, Bulk("1"));
+  do_at(1005, {"PTTL", "a"}, Number(5));
+  do_at(1011, {"GET", "a"}, kNull);
+  ExpectRight();
+  do_at(1011, {"EXISTS", "a"}, Number(1));
+  ExpectWrong();
+}
+
+TEST_F(CheckerTest, AWatchedKeyThatHasExpiredMayAbort) {
+  for (const bool aborts : {true, false}) {
+    history_ = {};
+    const size_t set = Call(1, {"SET", "a", "1", "PX", "10"});
+    history_.Hint(set, 1000);
+    Return(set, kOk);
+    const size_t watch = Watch(1, "a");
+    const size_t exec = CallExec(1, {{"GET", "a"}}, {watch});
+    history_.Hint(exec, 1011);
+    aborts ? history_.ReturnAborted(exec) : Return(exec, kNull);
+    ExpectRight();
+  }
+}
+
 TEST_F(CheckerTest, WhatIsTooMuchIsNotDecided) {
   std::vector<size_t> calls;
   for (uint64_t client = 0; client < 12; ++client) {

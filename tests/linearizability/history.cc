@@ -34,6 +34,12 @@ void History::ReturnAborted(size_t index) {
   operation.returned = now_++;
 }
 
+void History::Hint(size_t index, int64_t clock_ms) {
+  Operation& operation = operations_.at(index);
+  operation.hint = now_++;
+  operation.clock_ms = clock_ms;
+}
+
 Operation& History::Unreturned(size_t index) {
   ORRERY_CHECK_OP(index, <, operations_.size());
   Operation& operation = operations_[index];

@@ -39,6 +39,9 @@ struct Operation {
   bool guards = false;          // A WATCH that guards a transaction; set by the history.
   // When it seems to have taken effect. Not trusted: it only says what to try first.
   uint64_t hint = kNever;
+  // The Unix time by which it went, where that matters to it, in milliseconds. Who tells the
+  // history is believed.
+  int64_t clock_ms = 0;
 
   bool answered() const { return returned != kNever; }
 };
@@ -50,8 +53,8 @@ class History {
   size_t Call(Operation operation);
   // The operation has these replies. REQUIRES: it was called and has not returned.
   void Return(size_t index, std::vector<std::string> replies);
-  // Somebody has seen it, or the last part of it, take effect just now.
-  void Hint(size_t index) { operations_.at(index).hint = now_++; }
+  // Somebody has seen it take effect just now, by this time.
+  void Hint(size_t index, int64_t clock_ms);
   // The transaction's reply was nil.
   void ReturnAborted(size_t index);
 

@@ -20,10 +20,14 @@ bool SharesKey(const Footprint& one, const Footprint& other) {
   return false;
 }
 
+// An operation on all keys is seen when it begins, and takes effect some time after that: whether
+// it is tried first as early as that, or as late as it returned.
+enum class Guess : uint8_t { kEarly, kLate };
+
 class Searcher {
  public:
-  Searcher(const std::vector<Operation>& operations, const std::vector<size_t>& part)
-      : operations_(operations) {
+  Searcher(const std::vector<Operation>& operations, const std::vector<size_t>& part, Guess guess)
+      : operations_(operations), guess_(guess) {
     for (const size_t index : part) AddNode(index);
     OrderConnections();
     for (const Node& node : nodes_) answered_left_ += node.answered ? 1 : 0;
@@ -97,8 +101,9 @@ class Searcher {
     node.index = index;
     node.called = operation.called;
     node.returned = operation.returned;
-    node.likely = operation.hint != kNever ? operation.hint : operation.returned;
     node.footprint = FootprintOf(operation);
+    const bool guessed = node.footprint.all_keys && guess_ == Guess::kLate;
+    node.likely = operation.hint == kNever || guessed ? operation.returned : operation.hint;
     node.reads = BitsOf(node.footprint);
     for (const size_t watch : operation.watches) {
       node.reads |= BitsOf(FootprintOf(operations_[watch]));
@@ -270,6 +275,7 @@ class Searcher {
   static constexpr size_t kNobody = SIZE_MAX;
 
   const std::vector<Operation>& operations_;
+  const Guess guess_;
   std::map<std::string_view, size_t> key_numbers_;
   std::vector<Node> nodes_;  // In the order of their calls.
   size_t first_left_ = 0;    // Nobody before it is left.
@@ -286,7 +292,11 @@ class Searcher {
 
 SearchResult Search(const std::vector<Operation>& operations, const std::vector<size_t>& part,
                     uint64_t steps_max) {
-  return Searcher(operations, part).Run(steps_max);
+  const SearchResult early = Searcher(operations, part, Guess::kEarly).Run(steps_max / 2);
+  if (early.outcome != Outcome::kOutOfBudget) return early;
+  SearchResult late = Searcher(operations, part, Guess::kLate).Run(steps_max - early.steps);
+  late.steps += early.steps;
+  return late;
 }
 
 }  // namespace orrery::linearizability

@@ -9,9 +9,6 @@
 namespace orrery::linearizability {
 namespace {
 
-// What operations do does not depend on time: keys that expire are not in these histories.
-constexpr scenarios::Moment kNow = {.wall_ms = 1'700'000'000'000, .monotonic_ms = 0};
-
 bool Names(const Footprint& footprint, std::string_view key) {
   return footprint.all_keys ||
          std::find(footprint.keys.begin(), footprint.keys.end(), key) != footprint.keys.end();
@@ -34,7 +31,9 @@ bool Store::Apply(size_t index, bool aborted) {
 }
 
 bool Store::ApplyTransaction(const Operation& operation, bool aborted) {
-  const Watched watched = WorstOf(operation.watches);
+  Watched watched = WorstOf(operation.watches);
+  // Where keys expire is up to the clocks of several shards, which do not read them at once.
+  if (watched == Watched::kUntouched && HasExpired(operation)) watched = Watched::kWritten;
   for (const size_t watch : operation.watches) watched_.erase(watch);
   if (aborted) return watched != Watched::kUntouched;
   return watched != Watched::kChanged && Execute(operation);
@@ -55,7 +54,7 @@ bool Store::Execute(const Operation& operation) {
   connection.protocol = operation.protocol;
   for (size_t at = 0; at < operation.commands.size(); ++at) {
     const scenarios::Expectation expected =
-        model_.Execute(connection, operation.commands[at], kNow);
+        model_.Execute(connection, operation.commands[at], {.wall_ms = operation.clock_ms});
     if (operation.answered() && !expected.Matches(operation.replies[at])) return false;
   }
   if (before.empty()) return true;
@@ -74,6 +73,15 @@ Store::Watched Store::WorstOf(const std::vector<size_t>& watches) const {
   Watched worst = Watched::kUntouched;
   for (const size_t watch : watches) worst = std::max(worst, watched_.at(watch));
   return worst;
+}
+
+bool Store::HasExpired(const Operation& transaction) const {
+  for (const size_t watch : transaction.watches) {
+    for (const std::string_view key : FootprintOf((*operations_)[watch]).keys) {
+      if (model_.HasExpired(std::string(key), transaction.clock_ms)) return true;
+    }
+  }
+  return false;
 }
 
 uint64_t Store::Fingerprint() const {

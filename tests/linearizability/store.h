@@ -38,6 +38,8 @@ class Store {
   bool ApplyTransaction(const Operation& operation, bool aborted);
   bool Execute(const Operation& operation);
   Watched WorstOf(const std::vector<size_t>& watches) const;
+  // Whether a key that it watches has expired.
+  bool HasExpired(const Operation& transaction) const;
 
   const std::vector<Operation>* operations_;
   scenarios::SequentialModel model_;

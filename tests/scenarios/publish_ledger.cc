@@ -84,6 +84,15 @@ PublishLedger::Finding PublishLedger::OnPublished(size_t number, int64_t receive
                                      " must and " + std::to_string(may) + " may get it"};
 }
 
+PublishLedger::Finding PublishLedger::OnNotPublished(size_t number) {
+  messages_[number].refused = true;
+  for (const Subscription& subscription : subscriptions_) {
+    if (!subscription.received.contains(number)) continue;
+    return Breach{"publish-stray", Describe(subscription, number) + " was not published"};
+  }
+  return std::nullopt;
+}
+
 PublishLedger::Finding PublishLedger::OnMessage(uint64_t connection, TopicKind kind,
                                                 const std::string& topic,
                                                 const std::string& channel,
@@ -132,8 +141,8 @@ bool PublishLedger::MustGet(const Subscription& subscription, const Message& mes
 }
 
 bool PublishLedger::MayGet(const Subscription& subscription, const Message& message) {
-  return IsAbout(subscription, message) && subscription.asked < message.replied &&
-         subscription.ended > message.sent;
+  return !message.refused && IsAbout(subscription, message) &&
+         subscription.asked < message.replied && subscription.ended > message.sent;
 }
 
 std::string PublishLedger::Describe(const Subscription& subscription, size_t message) const {

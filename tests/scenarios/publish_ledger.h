@@ -50,6 +50,8 @@ class PublishLedger {
   // --- Messages. Returns the message's number.
   size_t OnPublishSent(uint64_t publisher, const std::string& channel, const std::string& payload);
   [[nodiscard]] Finding OnPublished(size_t message, int64_t receivers);
+  // It was not published, and nobody gets it.
+  [[nodiscard]] Finding OnNotPublished(size_t message);
   // `topic`: the pattern, or the channel.
   [[nodiscard]] Finding OnMessage(uint64_t connection, TopicKind kind, const std::string& topic,
                                   const std::string& channel, const std::string& payload);
@@ -67,6 +69,7 @@ class PublishLedger {
     std::string payload;
     uint64_t sent = 0;
     uint64_t replied = kNever;
+    bool refused = false;
   };
   struct Subscription {
     uint64_t connection = 0;

@@ -43,6 +43,16 @@ TEST_F(PublishLedgerTest, WhatIsPublishedComesOnce) {
   EXPECT_EQ(Get("a"), "publish-twice");
 }
 
+TEST_F(PublishLedgerTest, WhatIsNotPublishedComesToNobody) {
+  Subscribe("ch");
+  EXPECT_EQ(RuleOf(ledger_.OnNotPublished(Send("a"))), "");
+  EXPECT_FALSE(ledger_.Awaits(kListener));
+  EXPECT_EQ(Get("a"), "publish-stray");
+  const size_t message = Send("b");
+  EXPECT_EQ(Get("b"), "");
+  EXPECT_EQ(RuleOf(ledger_.OnNotPublished(message)), "publish-stray");
+}
+
 TEST_F(PublishLedgerTest, OneWhoMustGetItIsAwaited) {
   const size_t subscription = Subscribe("ch");
   EXPECT_EQ(RuleOf(ledger_.OnPublished(Send("a"), 1)), "");

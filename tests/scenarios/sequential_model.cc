@@ -325,6 +325,12 @@ void SequentialModel::Forget(const std::string& key, int64_t expires_at_ms) {
   Change(key);
 }
 
+bool SequentialModel::HasExpired(const std::string& key, int64_t now_ms) const {
+  const auto found = values_.find(key);
+  return found != values_.end() && found->second.expires_at_ms.has_value() &&
+         now_ms > *found->second.expires_at_ms;
+}
+
 uint64_t SequentialModel::Expired(int64_t now_ms) const {
   const auto expired = [now_ms](const auto& entry) {
     return entry.second.expires_at_ms.has_value() && now_ms > *entry.second.expires_at_ms;

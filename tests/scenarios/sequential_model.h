@@ -113,6 +113,8 @@ class SequentialModel {
   // A key that expired at `expires_at_ms` is there no more, even if the wall clock goes back. What
   // a command has put in its place since stays.
   void Forget(const std::string& key, int64_t expires_at_ms);
+  // Whether the key had expired by then and is still there.
+  bool HasExpired(const std::string& key, int64_t now_ms) const;
   // How many keys had expired by then and are still there.
   uint64_t Expired(int64_t now_ms) const;
 

@@ -208,6 +208,36 @@ void AddListeners(Prng& prng, WorkloadOptions options, Workload& workload) {
   }
 }
 
+// One who wants no replies and gets messages all the same, and one who publishes.
+void AddSilentListener(Prng& prng, Workload& workload) {
+  const auto add = [&workload](std::vector<Command> commands, Nanoseconds after) {
+    ScriptStep send;
+    send.kind = ScriptStep::Kind::kSend;
+    send.commands = std::move(commands);
+    ScriptStep wait;
+    wait.kind = ScriptStep::Kind::kWait;
+    wait.duration = 20 * kMillisecond;
+    Script script;
+    script.client = workload.back().client + 1;
+    script.connect_after = after;
+    script.steps = {std::move(send), std::move(wait)};
+    workload.push_back(std::move(script));
+  };
+  const auto words = [](std::initializer_list<const char*> texts) {
+    Command command;
+    for (const char* text : texts) command.push_back(Bytes::Text(text));
+    return command;
+  };
+  std::vector<Command> listening;
+  if (prng.Chance(1, 2)) listening.push_back(words({"HELLO", "3"}));
+  listening.push_back(words({"CLIENT", "REPLY", "OFF"}));
+  listening.push_back(words({"SUBSCRIBE", "c1", "silent"}));
+  add(std::move(listening), 0);
+  const uint64_t messages = prng.Between(1, 3);
+  add(std::vector<Command>(messages, words({"PUBLISH", "silent", "message"})),
+      static_cast<Nanoseconds>(prng.Below(10)) * kMillisecond);
+}
+
 void TightenRing(Prng& prng, sim::Configuration& configuration) {
   configuration["sq_entries"] = static_cast<int64_t>(PowerOfTwo(prng, 0, 1));
   const unsigned more_bits_max = prng.Chance(1, 2) ? 3 : 0;
@@ -551,6 +581,8 @@ sim::Plan DrawServerPlan(std::string_view scenario, uint64_t seed) {
   }
   Prng listeners_prng(Combine(seed, 11));
   if (listeners_prng.Chance(1, 5)) AddListeners(listeners_prng, options, workload);
+  Prng silence_prng(Combine(seed, 22));
+  if (silence_prng.Chance(1, 12)) AddSilentListener(silence_prng, workload);
   Prng transactions_prng(Combine(seed, 13));
   if (transactions_prng.Chance(1, 3)) {
     AddTransactions(transactions_prng, options.keys, workload);

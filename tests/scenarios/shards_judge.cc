@@ -43,11 +43,9 @@ struct Unjudged {
   std::string_view beginning_in_resp3;
 };
 constexpr std::array kUnjudged = {
-    Unjudged{"INFO", "$", "="},
-    Unjudged{"SCAN", "*2\r\n", "*2\r\n"},
-    Unjudged{"CLIENT", "$", "="},
-    Unjudged{"RANDOMKEY", "$", ""},
-    Unjudged{"CONFIG", "+OK\r\n", "+OK\r\n"},
+    Unjudged{"INFO", "$", "="},     Unjudged{"SCAN", "*2\r\n", "*2\r\n"},
+    Unjudged{"CLIENT", "$", "="},  // LIST.
+    Unjudged{"RANDOMKEY", "$", ""}, Unjudged{"CONFIG", "+OK\r\n", "+OK\r\n"},
 };
 
 }  // namespace
@@ -89,7 +87,8 @@ void ShardsJudge::Expect(Client& client, Pending::Kind kind, std::string expecte
 void ShardsJudge::OnCommand(uint64_t connection, Client& client,
                             std::vector<std::string> arguments) {
   if (OnTransactionCommand(connection, client, arguments) ||
-      OnConnectionCommand(client, arguments) || OnPublishCommand(connection, client, arguments)) {
+      OnConnectionCommand(client, arguments) || OnControlCommand(client, arguments) ||
+      OnPublishCommand(connection, client, arguments)) {
     if (client.ending) ledger_.OnEnding(connection);
     return;
   }
@@ -166,11 +165,13 @@ void ShardsJudge::OnExec(uint64_t connection, Client& client) {
   const bool refused = std::exchange(client.refused, false);
   std::vector<linearizability::Arguments> queued = std::exchange(client.queued, {});
   if (!open) {
+    unseen_[{connection, exec_}].push_back(Pending::kNone);
     Expect(client, Pending::Kind::kExact, "-ERR EXEC without MULTI\r\n", "EXEC");
     return;
   }
   std::vector<size_t> watches = std::exchange(client.watches, {});
   if (refused) {
+    unseen_[{connection, exec_}].push_back(Pending::kNone);
     Expect(client, Pending::Kind::kExact,
            "-EXECABORT Transaction discarded because of previous errors.\r\n", "EXEC");
     return;
@@ -179,9 +180,19 @@ void ShardsJudge::OnExec(uint64_t connection, Client& client) {
   operation.kind = linearizability::Operation::Kind::kTransaction;
   operation.client = connection;
   operation.protocol = client.protocol;
-  operation.commands = std::move(queued);
   operation.watches = std::move(watches);
-  Expect(client, Pending::Kind::kTransaction, "", "EXEC", Call(std::move(operation)));
+  // Messages are none of the history's.
+  std::map<size_t, size_t> published;
+  for (size_t place = 0; place < queued.size(); ++place) {
+    if (queued[place][0] == "PUBLISH") {
+      published[place] = ledger_.OnPublishSent(connection, queued[place][1], queued[place][2]);
+    } else {
+      operation.commands.push_back(std::move(queued[place]));
+    }
+  }
+  const size_t number = Call(std::move(operation));
+  client.published[number] = std::move(published);
+  Expect(client, Pending::Kind::kTransaction, "", "EXEC", number);
 }
 
 bool ShardsJudge::OnConnectionCommand(Client& client, const std::vector<std::string>& arguments) {
@@ -202,6 +213,24 @@ bool ShardsJudge::OnConnectionCommand(Client& client, const std::vector<std::str
     return false;
   }
   return true;
+}
+
+bool ShardsJudge::OnControlCommand(Client& client, const std::vector<std::string>& arguments) {
+  if (arguments[0] != "CLIENT") return false;
+  const std::string& name = arguments.at(1);
+  if (name == "PAUSE" || name == "UNPAUSE") {
+    Expect(client, Pending::Kind::kExact, std::string(kOk), Join(arguments));
+    return true;
+  }
+  if (name != "KILL") return false;
+  ++kills_open_;
+  ExpectEnds();
+  Expect(client, Pending::Kind::kKilled, ":", Join(arguments));
+  return true;
+}
+
+void ShardsJudge::ExpectEnds() {
+  for (const auto& [connection, client] : clients_) ledger_.OnEnding(connection);
 }
 
 bool ShardsJudge::OnPublishCommand(uint64_t connection, Client& client,
@@ -305,42 +334,75 @@ void ShardsJudge::Settle(uint64_t connection, const Pending& pending, std::strin
       return;
     case Kind::kSubscribed:
       if (pending.number != Pending::kNone) ledger_.OnSubscribed(pending.number);
+      if (kills_open_ > 0) ledger_.OnEnding(connection);
       return;
     case Kind::kUnsubscribed:
       if (pending.number != Pending::kNone) {
         Report(connection, ledger_.OnUnsubscribed(pending.number));
       }
       return;
-    case Kind::kPublished: {
-      const std::optional<int64_t> receivers = IntegerIn(reply);
-      if (!receivers) {
-        Violate("reply-malformed", connection,
-                "to " + pending.command + " came " + Printable(reply));
-        return;
-      }
-      Report(connection, ledger_.OnPublished(pending.number, *receivers));
+    case Kind::kPublished:
+      SettlePublished(connection, pending.command, pending.number, reply);
       return;
-    }
+    case Kind::kKilled:
+      SettleKilled(connection, pending, reply);
+      return;
   }
+}
+
+void ShardsJudge::SettlePublished(uint64_t connection, const std::string& command, size_t message,
+                                  std::string_view reply) {
+  const std::optional<int64_t> receivers = IntegerIn(reply);
+  if (receivers) {
+    Report(connection, ledger_.OnPublished(message, *receivers));
+  } else {
+    Violate("reply-malformed", connection, "to " + command + " came " + Printable(reply));
+  }
+}
+
+void ShardsJudge::SettleKilled(uint64_t connection, const Pending& pending,
+                               std::string_view reply) {
+  const std::optional<int64_t> killed = IntegerIn(reply);
+  if (!killed || *killed < 0) {
+    Violate("reply-malformed", connection, "to " + pending.command + " came " + Printable(reply));
+    return;
+  }
+  --kills_open_;
+  killed_ += static_cast<uint64_t>(*killed);
+  ExpectEnds();
 }
 
 void ShardsJudge::SettleTransaction(uint64_t connection, const Pending& pending,
                                     std::string_view reply) {
   ++transactions_;
   const linearizability::Operation& operation = history_.operations()[pending.number];
+  const auto messages = Find(connection)->published.extract(pending.number);
+  const std::map<size_t, size_t>& published = messages.mapped();
   if (reply == (operation.protocol == 3 ? "_\r\n" : "*-1\r\n")) {
     ++aborted_;
     history_.ReturnAborted(pending.number);
+    for (const auto& [place, message] : published) {
+      Report(connection, ledger_.OnNotPublished(message));
+    }
     return;
   }
   auto elements = ElementsOf(reply);
-  const size_t commands = operation.commands.size();
+  const size_t commands = operation.commands.size() + published.size();
   if (!elements || elements->size() != commands) {
     Violate("reply-malformed", connection,
             "to EXEC of " + std::to_string(commands) + " commands came " + Printable(reply));
     return;
   }
-  history_.Return(pending.number, *std::move(elements));
+  std::vector<std::string> replies;
+  for (size_t place = 0; place < commands; ++place) {
+    const auto message = published.find(place);
+    if (message == published.end()) {
+      replies.push_back(std::move((*elements)[place]));
+    } else {
+      SettlePublished(connection, "PUBLISH in EXEC", message->second, (*elements)[place]);
+    }
+  }
+  history_.Return(pending.number, std::move(replies));
 }
 
 void ShardsJudge::OnMalformedReply(uint64_t connection, std::string_view problem) {
@@ -354,8 +416,13 @@ void ShardsJudge::OnEnd(uint64_t connection, bool reset, std::string_view rest) 
   log_.Note(reset ? "saw-reset" : "saw-end", connection, static_cast<int64_t>(client->reply_count),
             static_cast<int64_t>(rest.size()));
   ledger_.OnEnding(connection);
-  if (server_stops_) return;
-  if (!client->ending && !client->half_closed) {
+  if (server_stops_ || client->cut_off) return;
+  const bool expected = client->ending || client->half_closed;
+  if ((kills_open_ > 0 || killed_ > lost_) && (!expected || !client->pending.empty())) {
+    ++lost_;
+    return;
+  }
+  if (!expected) {
     Violate(reset ? "connection-lost/reset" : "connection-lost/ended", connection,
             std::string(reset ? "reset" : "ended") + " by the server for no reason");
     return;
@@ -402,8 +469,8 @@ bool ShardsJudge::Outstanding(uint64_t connection) const {
 
 bool ShardsJudge::ServerEnds(uint64_t connection) const {
   const auto found = clients_.find(connection);
-  return found != clients_.end() &&
-         (server_stops_ || found->second.ending || found->second.half_closed);
+  return found != clients_.end() && (server_stops_ || found->second.ending ||
+                                     found->second.half_closed || found->second.cut_off);
 }
 
 bool ShardsJudge::OnOneShard(const linearizability::Arguments& arguments) const {
@@ -418,18 +485,30 @@ bool ShardsJudge::OnOneShard(const linearizability::Arguments& arguments) const 
 size_t ShardsJudge::Call(linearizability::Operation operation) {
   const size_t index = history_.Call(std::move(operation));
   const linearizability::Operation& called = history_.operations()[index];
-  for (const linearizability::Arguments& arguments : called.commands) {
-    unseen_[{called.client, arguments}].push_back(index);
-  }
+  const bool transaction = called.kind == linearizability::Operation::Kind::kTransaction;
+  unseen_[{called.client, transaction ? exec_ : called.commands.front()}].push_back(index);
   return index;
 }
 
-void ShardsJudge::OnExecuted(uint64_t connection, const std::vector<std::string>& arguments) {
+void ShardsJudge::OnExecuted(uint64_t connection, bool in_transaction,
+                             const std::vector<std::string>& arguments, int64_t clock_ms) {
+  // Between MULTI and EXEC it is queued.
+  if (in_transaction && arguments != exec_) return;
   const auto found = unseen_.find({connection, arguments});
   if (found == unseen_.end()) return;
-  history_.Hint(found->second.front());
+  const size_t index = found->second.front();
+  if (index != Pending::kNone) history_.Hint(index, clock_ms);
   found->second.pop_front();
   if (found->second.empty()) unseen_.erase(found);
+}
+
+void ShardsJudge::OnCutOff(uint64_t connection) {
+  Client* client = Find(connection);
+  // One that has not seen yet that it is connected may have been cut off.
+  if (client == nullptr) return;
+  client->cut_off = true;
+  ledger_.OnEnding(connection);
+  log_.Note("cut-off", connection, 0, 0);
 }
 
 void ShardsJudge::OnServerStops() {
@@ -447,6 +526,12 @@ void ShardsJudge::CheckNothingOutstanding() {
     }
     return;
   }
+}
+
+void ShardsJudge::CheckKills() {
+  if (kills_open_ > 0 || lost_ <= killed_) return;
+  log_.OnViolation("connection-lost", std::to_string(lost_) + " ended for no reason, and " +
+                                          std::to_string(killed_) + " have been killed");
 }
 
 void ShardsJudge::CheckHistory(uint64_t steps_max) {

@@ -8,7 +8,9 @@
 //   linearizability       no order of all operations on keys explains their replies
 //                         (tests/linearizability)
 //   publish-...           see publish_ledger.h
-//   connection-lost       the server ends a connection without a reason
+//   connection-lost       the server ends a connection without a reason, or more of them than
+//   CLIENT
+//                         KILL says
 //   reply-lost            a connection ended in order, but not all replies came
 //   liveness              at the end, with faults off, a complete command has no reply
 //
@@ -51,15 +53,21 @@ class ShardsJudge final : public ClientJudge {
   bool Outstanding(uint64_t connection) const override;
   bool ServerEnds(uint64_t connection) const override;
 
-  // Some shard executes this command of a connection now. What follows is only a hint for the
-  // search: nothing is held against the server, and nothing is believed.
-  void OnExecuted(uint64_t connection, const std::vector<std::string>& arguments);
+  // Some shard executes this command of a connection now, or queues it, and takes this for the
+  // time. The time is believed, by which keys expire; all else that follows is a hint for the
+  // search, and nothing is held against the server.
+  void OnExecuted(uint64_t connection, bool in_transaction,
+                  const std::vector<std::string>& arguments, int64_t clock_ms);
+  // The server has cut the client off for what it costs.
+  void OnCutOff(uint64_t connection);
   // From now on the server may end connections.
   void OnServerStops();
   // The server is set up to end connections before a slow client may have read all.
   void AllowHastyEnds() { hasty_ends_ = true; }
   // Reports the first connection with something outstanding as a violation.
   void CheckNothingOutstanding();
+  // At the end: whether no more connections were lost than have been killed.
+  void CheckKills();
   // At the end: whether one order explains all. At most `steps_max` steps for each part.
   void CheckHistory(uint64_t steps_max);
 
@@ -83,6 +91,7 @@ class ShardsJudge final : public ClientJudge {
       kSubscribed,    // `expected`, about the subscription `number`, if it is a new one.
       kUnsubscribed,  // The same.
       kPublished,     // Of the message `number`.
+      kKilled,        // How many clients have been killed.
     };
     static constexpr size_t kNone = SIZE_MAX;
     Kind kind = Kind::kExact;
@@ -100,11 +109,14 @@ class ShardsJudge final : public ClientJudge {
     bool refused = false;
     std::vector<linearizability::Arguments> queued;
     std::vector<size_t> watches;  // Operations of the history.
+    // By the transaction in the history: its messages, by their places among its commands.
+    std::map<size_t, std::map<size_t, size_t>> published;
     std::map<std::pair<TopicKind, std::string>, size_t> topics;
     bool ending = false;          // Has sent what ends its connection; nothing after it counts,
     bool more_after_end = false;  // but there was more.
     bool half_closed = false;
     bool deaf = false;
+    bool cut_off = false;
     bool ended = false;  // By the server, or by itself.
   };
 
@@ -118,6 +130,7 @@ class ShardsJudge final : public ClientJudge {
   bool OnConnectionCommand(Client& client, const std::vector<std::string>& arguments);
   bool OnPublishCommand(uint64_t connection, Client& client,
                         const std::vector<std::string>& arguments);
+  bool OnControlCommand(Client& client, const std::vector<std::string>& arguments);
   void OnExec(uint64_t connection, Client& client);
   bool OnOneShard(const linearizability::Arguments& arguments) const;
   // Begins an operation of the history.
@@ -128,16 +141,28 @@ class ShardsJudge final : public ClientJudge {
   void OnMessage(uint64_t connection, std::string_view reply);
   void Settle(uint64_t connection, const Pending& pending, std::string_view reply);
   void SettleTransaction(uint64_t connection, const Pending& pending, std::string_view reply);
+  void SettlePublished(uint64_t connection, const std::string& command, size_t message,
+                       std::string_view reply);
+  void SettleKilled(uint64_t connection, const Pending& pending, std::string_view reply);
+  // Any client may be killed from now on, or have been by now.
+  void ExpectEnds();
   void Report(uint64_t connection, const PublishLedger::Finding& finding);
   void Violate(std::string_view invariant, uint64_t connection, std::string detail);
 
+  const linearizability::Arguments exec_ = {"EXEC"};
   sim::EventLog& log_;
   const uint32_t shards_;
   std::map<uint64_t, Client> clients_;
   linearizability::History history_;
-  // Operations that nobody has seen executed, by connection and command.
+  // Operations that nobody has seen executed, by connection and command; of a transaction that is
+  // EXEC. Those that are none of the history are Pending::kNone.
   std::map<std::pair<uint64_t, linearizability::Arguments>, std::deque<size_t>> unseen_;
   PublishLedger ledger_;
+  // CLIENT KILL: how many are on their way, how many clients have been killed, and how many have
+  // seen an end that nothing else explains.
+  uint64_t kills_open_ = 0;
+  uint64_t killed_ = 0;
+  uint64_t lost_ = 0;
   bool server_stops_ = false;
   bool hasty_ends_ = false;
   uint64_t replies_ = 0;

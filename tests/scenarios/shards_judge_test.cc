@@ -83,6 +83,45 @@ TEST_F(ShardsJudgeTest, ATransactionIsOneOperation) {
   EXPECT_EQ(Broken(), "");
 }
 
+TEST_F(ShardsJudgeTest, AMessageOfATransactionIsCounted) {
+  Do(1, {"SUBSCRIBE", "ch"}, "*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n");
+  Do(2, {"MULTI"}, "+OK\r\n");
+  Do(2, {"PUBLISH", "ch", "m"}, "+QUEUED\r\n");
+  Do(2, {"SET", "a", "1"}, "+QUEUED\r\n");
+  Send(2, {"EXEC"});
+  EXPECT_FALSE(judge_.Outstanding(1));
+  Reply(2, "*2\r\n:1\r\n+OK\r\n");
+  EXPECT_TRUE(judge_.Outstanding(1));
+  Reply(1, "*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\nm\r\n");
+  Do(2, {"GET", "a"}, "$1\r\n1\r\n");
+  EXPECT_EQ(Broken(), "");
+}
+
+TEST_F(ShardsJudgeTest, AMessageOfAnAbortedTransactionIsAStray) {
+  Do(1, {"SUBSCRIBE", "ch"}, "*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n");
+  Do(2, {"WATCH", "a"}, "+OK\r\n");
+  Do(2, {"SET", "a", "1"}, "+OK\r\n");
+  Do(2, {"MULTI"}, "+OK\r\n");
+  Do(2, {"PUBLISH", "ch", "m"}, "+QUEUED\r\n");
+  Do(2, {"EXEC"}, "*-1\r\n");
+  EXPECT_EQ(judge_.aborted(), 1u);
+  Reply(1, "*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\nm\r\n");
+  EXPECT_EQ(Broken(), "publish-stray");
+}
+
+TEST_F(ShardsJudgeTest, TheTimeOfATransactionIsThatOfItsExec) {
+  Do(1, {"SET", "a", "1", "PX", "10"}, "+OK\r\n");
+  judge_.OnExecuted(1, false, {"SET", "a", "1", "PX", "10"}, 1000);
+  Do(1, {"MULTI"}, "+OK\r\n");
+  Send(1, {"GET", "a"});
+  Send(1, {"EXEC"});
+  judge_.OnExecuted(1, true, {"GET", "a"}, 1001);
+  judge_.OnExecuted(1, true, {"EXEC"}, 1011);
+  Reply(1, "+QUEUED\r\n");
+  Reply(1, "*1\r\n$-1\r\n");
+  EXPECT_EQ(Broken(), "");
+}
+
 TEST_F(ShardsJudgeTest, AnAbortNeedsAReason) {
   Do(1, {"WATCH", "a"}, "+OK\r\n");
   Do(1, {"MULTI"}, "+OK\r\n");
@@ -140,6 +179,33 @@ TEST_F(ShardsJudgeTest, AReplyThatDoesNotComeIsMissed) {
 TEST_F(ShardsJudgeTest, AConnectionEndsForAReasonOnly) {
   judge_.OnEnd(1, false, "");
   EXPECT_EQ(Broken(), "connection-lost/ended");
+}
+
+TEST_F(ShardsJudgeTest, AsManyMayBeLostAsHaveBeenKilled) {
+  judge_.OnConnected(3, 13);
+  Send(1, {"CLIENT", "KILL", "TYPE", "normal"});
+  judge_.OnEnd(2, true, "");
+  Reply(1, ":1\r\n");
+  judge_.CheckKills();
+  EXPECT_EQ(Broken(), "");
+  judge_.OnEnd(3, true, "");
+  EXPECT_EQ(Broken(), "connection-lost/reset");
+}
+
+TEST_F(ShardsJudgeTest, MoreAreLostThanHaveBeenKilled) {
+  Send(1, {"CLIENT", "KILL", "ID", "7"});
+  judge_.OnEnd(2, true, "");
+  Reply(1, ":0\r\n");
+  judge_.CheckKills();
+  EXPECT_EQ(Broken(), "connection-lost");
+}
+
+TEST_F(ShardsJudgeTest, OneWhoIsCutOffGetsNoReplies) {
+  Send(1, {"GET", "k"});
+  judge_.OnCutOff(1);
+  EXPECT_TRUE(judge_.ServerEnds(1));
+  judge_.OnEnd(1, true, "$5\r\nunf");
+  EXPECT_EQ(Broken(), "");
 }
 
 TEST_F(ShardsJudgeTest, AConnectionThatEndsHasHadItsReplies) {

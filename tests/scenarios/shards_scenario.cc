@@ -28,11 +28,13 @@
 #include "server/shard_group.h"
 #include "sim/interrupted_kernel.h"
 #include "sim/world.h"
+#include "tests/scenarios/limits_judge.h"
 #include "tests/scenarios/resp_client.h"
 #include "tests/scenarios/server_drawing.h"
 #include "tests/scenarios/server_participants.h"
 #include "tests/scenarios/server_setup.h"
 #include "tests/scenarios/shards_judge.h"
+#include "tests/scenarios/shards_traits.h"
 #include "tests/scenarios/shards_workload.h"
 #include "tests/scenarios/workload.h"
 
@@ -156,14 +158,17 @@ std::optional<std::string> ShardsProblemOf(const sim::Configuration& configurati
 }
 
 // Between the model and the log: knows which connection is which of the server's descriptors, and
-// so who its clients are.
+// so who its clients are; and when bytes of theirs move.
 class ClientFinder final : public model::Observer {
  public:
-  explicit ClientFinder(sim::EventLog& log) : log_(log) {}
+  ClientFinder(sim::EventLog& log, LimitsJudge& limits) : log_(log), limits_(limits) {}
 
   void OnEvent(const model::Event& event) override {
     log_.OnEvent(event);
     if (event.kind == model::EventKind::kAccepted) by_file_[event.a] = event.entity;
+    const bool moved =
+        event.kind == model::EventKind::kSent || event.kind == model::EventKind::kReceived;
+    if (moved) limits_.OnActivity(event.entity);
   }
   void OnViolation(std::string_view invariant, std::string_view detail) override {
     log_.OnViolation(invariant, detail);
@@ -173,36 +178,60 @@ class ClientFinder final : public model::Observer {
 
   void OnClient(const server::Client& client, const File& file) {
     by_client_[client.id] = by_file_.at(file.number);
+    limits_.OnServed(by_client_[client.id]);
   }
   uint64_t ConnectionOf(const server::Client& client) const { return by_client_.at(client.id); }
 
  private:
   sim::EventLog& log_;
+  LimitsJudge& limits_;
   std::map<int64_t, uint64_t> by_file_;  // Of each, the last.
   std::map<uint64_t, uint64_t> by_client_;
 };
 
-// Tells the judge what a shard executes.
-class ExecutionHints final : public server::CommandObserver {
+// Tells the judges what a shard executes, and what it holds for its clients.
+class ShardWatcher final : public server::CommandObserver {
  public:
-  ExecutionHints(ClientFinder& finder, ShardsJudge& judge) : finder_(finder), judge_(judge) {}
+  ShardWatcher(ClientFinder& finder, ShardsJudge& judge, LimitsJudge& limits)
+      : finder_(finder), judge_(judge), limits_(limits) {}
 
   void Watch(const server::Shard& shard) { shard_ = &shard; }
+  void LookAtClients() {
+    if (!limits_.limits_clients()) return;
+    for (const auto& [id, client] : clients_) {
+      if (!shard_->ConnectionOf(*client).open()) continue;
+      limits_.OnHeld(finder_.ConnectionOf(*client), *client, shard_->MemoryOf(*client));
+    }
+  }
+
   void OnClient(const server::Client& client) override {
     finder_.OnClient(client, shard_->ConnectionOf(client).file());
+    clients_[client.id] = &client;
   }
-  void OnCommand(const server::Client& client, const server::Command& command, int64_t) override {
+  void OnCutOff(const server::Client& client, server::CutReason reason) override {
+    const uint64_t connection = finder_.ConnectionOf(client);
+    limits_.OnCutOff(connection, client, reason, shard_->MemoryOf(client));
+    judge_.OnCutOff(connection);
+  }
+  void OnClientGone(const server::Client& client) override {
+    clients_.erase(client.id);
+    limits_.OnGone(finder_.ConnectionOf(client));
+  }
+  void OnCommand(const server::Client& client, const server::Command& command,
+                 int64_t now_ms) override {
     std::vector<std::string> arguments;
     for (size_t index = 0; index < command.size(); ++index) {
       arguments.emplace_back(command[index]);
     }
-    judge_.OnExecuted(finder_.ConnectionOf(client), arguments);
+    judge_.OnExecuted(finder_.ConnectionOf(client), client.in_multi(), arguments, now_ms);
   }
 
  private:
   ClientFinder& finder_;
   ShardsJudge& judge_;
+  LimitsJudge& limits_;
   const server::Shard* shard_ = nullptr;
+  std::map<uint64_t, const server::Client*> clients_;  // Of this shard, by their ids.
 };
 
 // One run. The order of members is that of construction: rings die before their kernel.
@@ -227,7 +256,9 @@ class ShardsRun {
   }
 
   void Go() {
-    if (RunScripts() && Settle() && Leave() && Stop()) judge_.CheckHistory(kSearchStepsMax);
+    if (!RunScripts() || !Settle() || !Leave() || !Stop()) return;
+    judge_.CheckKills();
+    judge_.CheckHistory(kSearchStepsMax);
   }
 
   void Count(RunResult& result) const {
@@ -250,11 +281,11 @@ class ShardsRun {
  private:
   // What a shard has of its own.
   struct Place {
-    Place(model::ModelKernel& kernel, ClientFinder& finder, ShardsJudge& judge)
-        : interrupted_kernel(kernel), hints(finder, judge) {}
+    Place(model::ModelKernel& kernel, ClientFinder& finder, ShardsJudge& judge, LimitsJudge& limits)
+        : interrupted_kernel(kernel), watcher(finder, judge, limits) {}
 
     sim::InterruptedKernel interrupted_kernel;  // As this shard sees it.
-    ExecutionHints hints;
+    ShardWatcher watcher;
     std::unique_ptr<Ring> ring;
     std::unique_ptr<server::Shard> shard;
     std::unique_ptr<ShardUnderTest> turnable;
@@ -265,7 +296,8 @@ class ShardsRun {
       : choice_(choice),
         log_(log),
         judge_(log, setup.mailboxes.shards),
-        finder_(log),
+        limits_(log, setup.server.shard.config),
+        finder_(log, limits_),
         kernel_(setup.server.kernel, choice, &finder_),
         world_(kernel_, choice, log, {.interrupts = setup.server.prompt, .spin_turns_max = 2000}),
         start_(kernel_.MonotonicNow()),
@@ -275,7 +307,7 @@ class ShardsRun {
         mail_budget_(setup.mailboxes.budget_per_source) {}
 
   std::optional<std::string> AddShard(const ServerSetup& setup, uint32_t number) {
-    auto place = std::make_unique<Place>(kernel_, finder_, judge_);
+    auto place = std::make_unique<Place>(kernel_, finder_, judge_, limits_);
     place->interrupted_kernel.OnInterrupt([this, number] { world_.InterruptMaybe(number); });
     auto ring = kernel_.MakeRing({});
     if (!ring) return "the ring: " + ring.error();
@@ -285,12 +317,12 @@ class ShardsRun {
     its_place.index = number;
     its_place.listener = listeners_[number];
     auto shard = server::Shard::Create(*place->ring, place->interrupted_kernel, setup.shard,
-                                       &place->hints, its_place);
+                                       &place->watcher, its_place);
     if (!shard) return "the server: " + shard.error();
     place->shard = *std::move(shard);
-    place->hints.Watch(*place->shard);
+    place->watcher.Watch(*place->shard);
     place->turnable = std::make_unique<ShardUnderTest>(
-        *place->shard, [this, &turned = *place] { CheckDrain(turned); });
+        *place->shard, [this, &turned = *place] { AfterTurn(turned); });
     world_.AddShard(number, *place->turnable, *kernel_.rings().back());
     shards_.push_back(std::move(place));
     return std::nullopt;
@@ -366,6 +398,10 @@ class ShardsRun {
            router.transactor().nothing_locked();
   }
 
+  void AfterTurn(Place& place) {
+    CheckDrain(place);
+    place.watcher.LookAtClients();
+  }
   // However much mail there is, a turn is bounded.
   void CheckDrain(Place& place) {
     const server::Router* const router = place.shard->router();
@@ -436,6 +472,7 @@ class ShardsRun {
   sim::RecordingChoice& choice_;
   sim::EventLog& log_;
   ShardsJudge judge_;
+  LimitsJudge limits_;
   ClientFinder finder_;
   model::ModelKernel kernel_;
   sim::World world_;
@@ -463,7 +500,10 @@ sim::Plan ShardsScenario::Draw(uint64_t seed) const {
   DrawPauses(pauses_prng, plan.configuration);
   Prng workload_prng(Combine(seed, kWorkloadSequence));
   const ShardsWorkloadOptions options = DrawShardsWorkloadOptions(workload_prng);
-  WriteWorkload(GenerateShardsWorkload(workload_prng, options), plan.workload);
+  Workload workload = GenerateShardsWorkload(workload_prng, options);
+  Prng traits_prng(Combine(seed, 6));
+  AddShardsTraits(traits_prng, options, plan.configuration, workload);
+  WriteWorkload(workload, plan.workload);
   return plan;
 }
 

@@ -49,13 +49,7 @@ class Generator {
     for (const std::string_view word : words) command.push_back(Bytes::Text(std::string(word)));
     return command;
   }
-  // Half of all keys are the first one.
-  Bytes Key() {
-    const uint64_t number = prng_.Chance(1, 2) ? 0 : prng_.Below(options_.keys);
-    // Those with a tag are all on one shard; some others are, too.
-    const bool tagged = together_ || number % 4 == 3;
-    return Bytes::Text((tagged ? "{t}k" : "k") + std::to_string(number));
-  }
+  Bytes Key() { return DrawShardsKey(prng_, options_, together_); }
   // Whether the keys of the command to be drawn are all on one shard.
   void DrawTogether() { together_ = !options_.across_shards || prng_.Chance(1, 4); }
   Bytes Counter() { return Bytes::Text("n" + std::to_string(prng_.Below(2))); }
@@ -361,6 +355,13 @@ ShardsWorkloadOptions DrawShardsWorkloadOptions(Prng& prng) {
     options.pipeline_max = 3;
   }
   return options;
+}
+
+Bytes DrawShardsKey(Prng& prng, const ShardsWorkloadOptions& options, bool together) {
+  const uint64_t number = prng.Chance(1, 2) ? 0 : prng.Below(options.keys);
+  // Those with a tag are all on one shard; some others are, too.
+  const bool tagged = together || number % 4 == 3;
+  return Bytes::Text((tagged ? "{t}k" : "k") + std::to_string(number));
 }
 
 Workload GenerateShardsWorkload(Prng& prng, const ShardsWorkloadOptions& options) {

@@ -45,4 +45,7 @@ struct ShardsWorkloadOptions {
 ShardsWorkloadOptions DrawShardsWorkloadOptions(Prng& prng);
 Workload GenerateShardsWorkload(Prng& prng, const ShardsWorkloadOptions& options);
 
+// A key of theirs, which half of the time is the first one; `together`: all such are on one shard.
+Bytes DrawShardsKey(Prng& prng, const ShardsWorkloadOptions& options, bool together);
+
 }  // namespace orrery::scenarios
