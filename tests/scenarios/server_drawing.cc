@@ -491,6 +491,12 @@ void AddPasswords(Prng& prng, Workload& workload) {
     last.error = "-ERR Protocol error: unauthenticated bulk length\r\n";
   }
   stranger.steps.push_back(std::move(last));
+  // Right behind the password, what a stranger may not say.
+  for (Script& script : workload) {
+    if (!prng.Chance(1, 2)) continue;
+    Command wide = {Bytes::Text("EXISTS"), Bytes::Repeated("k0", prng.Between(10, 20))};
+    script.steps.front().commands.push_back(std::move(wide));
+  }
   workload.push_back(std::move(stranger));
 }
 
