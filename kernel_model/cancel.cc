@@ -127,10 +127,14 @@ std::vector<Request*> FindVictims(const RingCore& ring, const Target& target) {
   const auto earlier = [&](const Request* left, const Request* right) {
     return FoundEarlier(ring, *left, *right);
   };
-  // Each behind its equals, so that they keep the order of the walk.
+  // Each behind its equals, so that they keep the order of the walk; of those for workers, who take
+  // them in order, the oldest is first.
   std::vector<Request*> ordered;
   for (Request* victim : victims) {
-    ordered.insert(std::upper_bound(ordered.begin(), ordered.end(), victim, earlier), victim);
+    const auto place = IsOnWorker(*victim)
+                           ? ordered.begin()
+                           : std::upper_bound(ordered.begin(), ordered.end(), victim, earlier);
+    ordered.insert(place, victim);
   }
   return ordered;
 }

@@ -87,8 +87,9 @@ int32_t Datagrams::Send(OpenFile& file, uint16_t port, std::vector<std::byte> by
   if (socket.write_shut) return -EPIPE;
   const auto count = static_cast<int32_t>(bytes.size());
   machine_.Emit(EventKind::kSent, socket.number, count);
+  // Fact E10: loopback_xmit() makes it the sender's no more before it hands it on.
+  machine_.Wake(file, kSocketWritable);
   Transmit({.from = socket.port, .to = to, .bytes = std::move(bytes)}, /*reorders=*/false);
-  machine_.Wake(file, kSocketWritable);  // The sent one is the sender's no more: sock_wfree().
   return count;
 }
 

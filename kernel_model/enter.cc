@@ -85,6 +85,7 @@ std::optional<EnterResult> RingCore::Begin(const EnterRequest& request, const Wa
                     "ring " + std::to_string(number) + ": the CQ's head passed its tail");
   }
   LookAtBuffers();
+  machine.BeginEnter();
   if (!deferred_) RunAllTaskWork();  // Fact V5: what was pending comes first.
 
   if (disabled_) return Return(std::unexpected(Errno(EBADFD)));  // Fact S6.
@@ -103,8 +104,12 @@ std::optional<EnterResult> RingCore::Begin(const EnterRequest& request, const Wa
     // io_uring_enter() runs task work once after it submitted, and io_cqring_wait() again.
     const unsigned batch = std::max(kTaskWorkBatch, request.min_complete);
     if (request.to_submit > 0) RunTaskWork(request.min_complete, batch, /*again=*/true);
-    if (mode.argument_error == 0) RunTaskWork(request.min_complete, batch);
+    if (mode.argument_error == 0) {
+      RunTaskWork(request.min_complete, batch);
+      machine.CloseFiles();
+    }
   } else {
+    machine.CloseFiles();
     RunAllTaskWork();
   }
   if (mode.argument_error != 0) {  // Fact W4.
@@ -116,7 +121,7 @@ std::optional<EnterResult> RingCore::Begin(const EnterRequest& request, const Wa
   if (completions.ready() >= wanted) return Return(submitted_);
 
   sleeping_ = true;
-  satisfied_ = false;
+  slept_ = satisfied_ = false;
   forced_ = task_work_pending();  // A thread with work left does not go to sleep.
   wait_tail_ = completions.head() + wanted;
   wait_error_ = 0;
@@ -125,7 +130,9 @@ std::optional<EnterResult> RingCore::Begin(const EnterRequest& request, const Wa
   interrupt_at_ = min_wait_at_ = kNever;
   any_will_do_ = false;
   if (request.min_wait_us > 0) min_wait_at_ = machine.now + request.min_wait_us * kMicrosecond;
+  machine.EndEnter();
   if (CanFinish()) return Finish();
+  slept_ = true;
   if (!mode.blocks_signals) interrupt_at_ = machine.ChooseInterrupt(number);
   return std::nullopt;
 }
@@ -149,6 +156,7 @@ std::optional<Errno> RingCore::Refusal(const EnterRequest& request) {
 }
 
 EnterResult RingCore::Return(EnterResult result) {
+  machine.EndEnter();
   if (!deferred_) RunAllTaskWork();
   machine.Emit(EventKind::kReturn, number,
                result ? static_cast<int64_t>(*result) : -int64_t{result.error().value()},
@@ -175,20 +183,27 @@ bool RingCore::CanFinish() {
   // The loop of io_cqring_wait(): each turn is one wake-up. Work that is left over from a turn is
   // run before the thread sleeps again.
   bool awake = task_work_pending() && (forced_ || !deferred_);
+  bool asleep = slept_;
   while (!satisfied_) {
-    const bool expired = MinimumWaitEnds() || machine.now >= deadline_;
-    const bool interrupted = machine.now >= interrupt_at_;
     // Messages may have brought more than were waited for.
     const unsigned missing =
         static_cast<unsigned>(std::max(0, static_cast<int>(wait_tail_ - completions.tail())));
     const bool enough = retry_.size() + fresh_.size() >= (any_will_do_ ? 1 : missing);
+    if (asleep && (awake || enough) && machine.bystander != nullptr) {
+      machine.bystander->BeforeWakingUp(number);
+    }
+    asleep = false;
+    const bool expired = MinimumWaitEnds() || machine.now >= deadline_;
+    const bool interrupted = machine.now >= interrupt_at_;
     if (!awake && !enough && !expired && !interrupted) return false;
     forced_ = false;
+    machine.BeginEnter();
     if (deferred_) {
       RunTaskWork(missing, missing);  // Fact V7b.
     } else {
       RunAllTaskWork();
     }
+    machine.EndEnter();
     if (expired || interrupted) {
       wait_error_ = interrupted ? EINTR : ETIME;
       satisfied_ = true;

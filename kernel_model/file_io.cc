@@ -236,7 +236,12 @@ Attempt TryFileTransfer(RingCore& ring, Request& request) {
     return Attempt::Done(Transfer(ring.machine, file, request));
   }
   if (request.no_wait) return Attempt::Wait();
-  ring.StartDisk(request, delay);
+  // Fact C10: who waits for a page that is not even there does so on a worker.
+  if (!direct && ring.machine.Choose(Site::kReadPunted, file.inode->number, 2) != 0) {
+    ring.StartWorker(request);
+  } else {
+    ring.StartDisk(request, delay);
+  }
   return Attempt::Pending();
 }
 

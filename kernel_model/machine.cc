@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <utility>
 
 #include "base/check.h"
 #include "kernel_model/ring_core.h"
@@ -133,6 +134,24 @@ int Machine::InsertDescriptor(OpenFile& file, uint32_t flags) {
 void Machine::DropReference(OpenFile& file) {
   ORRERY_CHECK(file.references > 0);
   if (--file.references > 0) return;
+  const bool seen_from_afar = file.kind == FileKind::kStream && file.connection->other == nullptr;
+  if (in_enter_ && !seen_from_afar) {
+    to_close_.push_back(&file);
+  } else {
+    CloseForGood(file);
+  }
+}
+
+void Machine::CloseFiles() {
+  for (OpenFile* const file : std::exchange(to_close_, {})) CloseForGood(*file);
+}
+
+void Machine::EndEnter() {
+  CloseFiles();
+  in_enter_ = false;
+}
+
+void Machine::CloseForGood(OpenFile& file) {
   ORRERY_CHECK(file.waiters.empty());
   if (file.kind == FileKind::kStream) tcp.CloseStream(*file.connection);
   if (file.kind == FileKind::kListener) tcp.CloseListener(file);

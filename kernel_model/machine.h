@@ -82,8 +82,13 @@ class Machine {
   // A file or directory of the file system, as it was opened.
   OpenFile& NewDiskFile(Inode& inode, uint32_t open_flags);
   void AddReference(OpenFile& file) { ++file.references; }
-  // The last one closes the file for good.
+  // The last one closes the file for good: now, or, inside io_uring_enter(2), with CloseFiles().
   void DropReference(OpenFile& file);
+  // As fput() does, which leaves closing to the task work of the thread (fact X8). A stream to a
+  // peer closes at once, because such a peer cannot tell.
+  void BeginEnter() { in_enter_ = true; }
+  void CloseFiles();
+  void EndEnter();
   // A descriptor for the file, which takes over one reference. REQUIRES: !descriptors.full().
   // `flags`: O_CLOEXEC, or SOCK_CLOEXEC, which is the same.
   int InsertDescriptor(OpenFile& file, uint32_t flags = 0);
@@ -128,11 +133,14 @@ class Machine {
  private:
   void FireDueTimers();
   void Fire(Timer& timer);
+  void CloseForGood(OpenFile& file);
 
   uint64_t Note(Site site, uint64_t entity, const Chosen& chosen);
 
   Chooser chooser_;
   Observer* observer_;
+  bool in_enter_ = false;
+  std::vector<OpenFile*> to_close_;  // Without references.
 };
 
 }  // namespace orrery::model

@@ -191,6 +191,7 @@ Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group, 
   const BufferGroup::Buffer buffer = group.front();
   const bool capped = cap != 0 && cap < buffer.length;
   const uint32_t length = capped ? static_cast<uint32_t>(cap) : buffer.length;
+  request.total_bytes = length;  // Fact L2: also of what ends with less, or nothing.
   const size_t header_bytes = HeaderBytes(request);
   if (length < header_bytes) return Attempt::Done(-EFAULT);
   if (request.opcode == IORING_OP_READ && group.incremental()) {
@@ -212,7 +213,6 @@ Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group, 
         StopUnknown("incremental buffers that are taken for nothing, group", group.group());
       }
       const HandedBuffer whole = group.HandOver(0);
-      request.total_bytes = length;
       return Attempt::Done(taken.bytes, whole.flags, whole);
     }
     group.PutBack();  // Fact B4.
@@ -229,7 +229,6 @@ Attempt ReceiveIntoBuffer(RingCore& ring, Request& request, BufferGroup& group, 
     return Attempt::Wait();
   }
   const HandedBuffer handed = group.HandOver(static_cast<size_t>(received));
-  request.total_bytes = length;
   Attempt attempt = Attempt::Done(received, handed.flags, handed);
   attempt.last = taken.bytes == 0;
   return attempt;

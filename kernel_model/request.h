@@ -145,6 +145,7 @@ struct Request {
   bool hard_linked = false;  // IOSQE_IO_HARDLINK
   bool drains = false;       // IOSQE_IO_DRAIN, on it or inside its chain.
   bool on_worker = false;    // Has to be issued by a worker.
+  bool at_worker = false;    // Was given to one, and has not been issued by it.
   bool failed = false;       // Broke its chain; with `result` when it did so in preparation.
   bool silent = false;       // Posts nothing, whatever comes: the one that broke the chain skips.
 

@@ -142,9 +142,7 @@ Attempt Try(RingCore& ring, Request& request) {
 
 // Whether it is a worker's that is the first to issue it.
 bool IsUntried(const Request& request) {
-  const bool on_worker =
-      request.state == RequestState::kWorking || request.state == RequestState::kBusy;
-  return on_worker && (request.force_worker || !IsReadOrWrite(request.opcode));
+  return request.at_worker && (request.force_worker || !IsReadOrWrite(request.opcode));
 }
 
 // Whether a worker does more with it than issue it.
@@ -634,6 +632,7 @@ uint32_t RingCore::Readiness() const {
 }
 
 void RingCore::StartWorker(Request& request) {
+  request.at_worker = true;
   Bystander* const bystander = machine.bystander;
   const bool held = bystander != nullptr && bystander->HoldsWorker(number, request.user_data);
   StartElsewhere(request, RequestState::kWorking,
@@ -701,7 +700,7 @@ void RingCore::Work(Request& request) {
 void RingCore::IssueByWorker(Request& request) {
   // As io_wq_submit_work().
   table.Remove(request);
-  request.on_worker = request.force_worker = false;
+  request.on_worker = request.at_worker = request.force_worker = false;
   request.by_worker = true;
   request.began_on_worker = !request.multishot;
   request.poll_first |= request.multishot;  // Those wait first.
@@ -727,7 +726,11 @@ void RingCore::EndWork(Request& request, int32_t result) {
 }
 
 void RingCore::LeaveWorker(Request& request) {
-  if (IsUntried(request)) StartItsTimeout(request);  // Fact Q5: too late.
+  // Fact Q5: too late. Whose file was not there has not been issued at all.
+  const bool refused = request.file == nullptr && request.result == -EBADF;
+  if (IsUntried(request) && (!refused || IsNameOperation(request.opcode))) {
+    StartItsTimeout(request);
+  }
   EndLater(request, request.result, /*forced=*/true);
 }
 

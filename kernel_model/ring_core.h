@@ -325,6 +325,7 @@ class RingCore {
 
   unsigned refusals_in_a_row_ = 0;
   bool sleeping_ = false;
+  bool slept_ = false;      // It has slept, and been woken at least once when it looks again.
   bool satisfied_ = false;  // The wait is over; Finish() has its result.
   Nanoseconds deadline_ = kNever;
   Nanoseconds interrupt_at_ = kNever;

@@ -159,9 +159,9 @@ TEST_F(SocketTest, AShutdownAndACloseAreTheEnd) {  // Facts R8, X1.
   machine_.Receive(3, far, memory_);
   machine_.Receive(4, far, memory_);
   machine_.Close(5, far);
+  EXPECT_EQ(machine_.Look(), (Cqes{{3, 3, kNotEmpty}, {4, 0, kNotEmpty}, {5, 0, 0}}));
   machine_.Receive(6, near, memory_);
-  EXPECT_EQ(machine_.Look(),
-            (Cqes{{3, 3, kNotEmpty}, {4, 0, kNotEmpty}, {5, 0, 0}, {6, 0, kNotEmpty}}));
+  EXPECT_EQ(machine_.Look(), (Cqes{{6, 0, kNotEmpty}}));
   machine_.Close(7, near);
   EXPECT_EQ(machine_.Look(), (Cqes{{7, 0, 0}}));
   EXPECT_EQ(machine_.kernel.open_files(), 0U);
@@ -171,17 +171,19 @@ TEST_F(SocketTest, UnreadBytesAtACloseResetTheOther) {  // Facts X4, R7.
   const auto [near, far] = Pair();
   machine_.Send(1, near, "abc");
   machine_.Close(2, far);
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, 3, 0}, {2, 0, 0}}));
   machine_.Receive(3, near, memory_);
   machine_.Receive(4, near, memory_);
-  EXPECT_EQ(machine_.Look(), (Cqes{{1, 3, 0}, {2, 0, 0}, {3, -ECONNRESET, 0}, {4, 0, 0}}));
+  EXPECT_EQ(machine_.Look(), (Cqes{{3, -ECONNRESET, 0}, {4, 0, 0}}));
 }
 
 TEST_F(SocketTest, SendingToOneThatIsClosedResets) {  // Fact T7.
   const auto [near, far] = Pair();
   machine_.Close(1, far);
+  EXPECT_EQ(machine_.Look(), (Cqes{{1, 0, 0}}));
   machine_.Send(2, near, "a");
   machine_.Send(3, near, "b");
-  EXPECT_EQ(machine_.Look(), (Cqes{{1, 0, 0}, {2, 1, 0}, {3, -EPIPE, 0}}));
+  EXPECT_EQ(machine_.Look(), (Cqes{{2, 1, 0}, {3, -EPIPE, 0}}));
   machine_.Close(4, near);
   EXPECT_EQ(machine_.Look(), (Cqes{{4, 0, 0}}));
   Pair();  // What both have left is cleared away.

@@ -3,6 +3,7 @@
 // Invariant: the result comes first, errors included, and nothing of the request is found by a
 // cancel between the two (facts Z1, Z3).
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <utility>
 #include <vector>
@@ -47,13 +48,15 @@ void RingCore::EndZeroCopy(Request& request, int32_t result, uint32_t flags) {
   notification.timer.request = &notification;
   OpenFile* const file = request.file;
   if (file != nullptr) machine.AddReference(*file);
-  // Of who was not issued, or may not wait: io_send_zc_cleanup(), when the request is freed.
-  const bool with_request = file == nullptr || (request.no_wait && result == -EAGAIN);
+  // Of who was not issued, was refused, was cancelled, or may not wait: io_send_zc_cleanup(), when
+  // the request is freed, behind what is linked (fact Z7).
+  const bool refused = file == nullptr || result == -ENOTSOCK || result == -EOPNOTSUPP;
+  const bool with_request = refused || request.cancelled || (request.no_wait && result == -EAGAIN);
   End(request, result, flags);
   notifying_.push_back(&notification);
   const bool held = notification.done_bytes > 0 && file->kind == FileKind::kStream &&
                     machine.tcp.HoldPayload(*file->connection, notification);
-  if (with_request) {
+  if (!held && with_request) {
     ended_.push_back(&notification);
   } else if (!held) {
     Notify(notification);

@@ -680,6 +680,19 @@ TEST_P(Datagrams, E10_ASendWakesPollsForSpace) {
   kernel().Close(fd);
 }
 
+TEST_P(Datagrams, E10_TheSenderHearsOfSpaceBeforeTheReceiverOfTheDatagram) {
+  const int to = BoundSocket();
+  const int fd = ConnectedSocket(PortOf(to));
+  std::array<std::byte, 8> memory{};
+  Receive(1, to, memory);
+  ASSERT_TRUE(queue().PollMultishot(File::Descriptor(fd), POLLOUT, Id(2)));
+  EXPECT_THAT(AwaitOne(), More(2, POLLOUT));
+  ASSERT_TRUE(queue().Send(File::Descriptor(fd), AsBytes("a"), 0, Id(3)));
+  EXPECT_THAT(Await(3), ElementsAre(Final(3, 1), More(2, POLLOUT), Final(1, 1)));
+  kernel().Close(fd);
+  kernel().Close(to);
+}
+
 TEST_P(Datagrams, C7_ACancelLeavesWhatWasNotReceived) {
   const int fd = BoundSocket();
   const World::Peer peer = world().OpenDatagramPeer();

@@ -471,6 +471,18 @@ TEST_P(Files, C14_WhatAWorkerIsAtIsNotCounted) {
   EXPECT_EQ(ResultOf(all, 2), ResultOf(all, 1) == -ECANCELED ? 1 : 0);
 }
 
+TEST_P(Files, C14_WhatWaitsForAWorkerIsCancelledInItsOrder) {
+  const int fd = CreateWith("file", "text");
+  for (uint32_t id = 1; id <= 4; ++id) AddWrite(id, fd, "more", 4);
+  Raw(IORING_OP_ASYNC_CANCEL, 5).cancel_flags = IORING_ASYNC_CANCEL_ANY;
+  uint32_t last = 0;
+  for (const Seen& seen : Await(5)) {
+    if (seen.result != -ECANCELED) continue;  // Legal: workers have done it, or are at it.
+    EXPECT_GT(seen.id, last);
+    last = seen.id;
+  }
+}
+
 TEST_P(Files, C10_AReadIsCancelledOrDone) {
   const int fd = CreateWith("file", "text");
   std::array<std::byte, 4> bytes{};

@@ -59,6 +59,14 @@ TEST_P(LinkTimeouts, Q1_WhatEndsAtOnceToo) {
   EXPECT_THAT(Await(2), ElementsAre(Final(5, -EINVAL), Final(6, -ECANCELED)));
 }
 
+TEST_P(LinkTimeouts, Q1_WhatAWorkerRefusesHadNone) {
+  const __kernel_timespec none{.tv_sec = 0, .tv_nsec = 0};
+  ASSERT_TRUE(queue().Shutdown(File::Descriptor(987'654), SHUT_RD, Id(1)));
+  LastSqe().flags |= kLink;
+  Limit(none, 2);
+  EXPECT_THAT(Await(2), ElementsAre(Final(1, -EBADF), Final(2, -ECANCELED)));
+}
+
 TEST_P(LinkTimeouts, Q2_WhatIsLateIsCancelled) {
   const Connection connection = Connect();
   Receive(connection, 1);

@@ -171,6 +171,22 @@ TEST_P(Links, L2_AReceiveOfAllThatIsCutShortBreaksIt) {
   EXPECT_THAT(Await(2), ElementsAre(Final(1, 3), Final(2, -ECANCELED)));
 }
 
+TEST_P(Links, L2_AReceiveOfAllIntoABufferThatEndsBreaksIt) {
+  const Connection connection = Connect();
+  (void)UseBuffers(1, 1, 8);
+  Receive(connection, 1, kLink | IOSQE_BUFFER_SELECT, MSG_WAITALL);
+  LastSqe().addr = 0;
+  LastSqe().len = 0;
+  LastSqe().buf_group = 1;
+  Nop(2);
+  Submit();
+  world().ShutdownWrite(connection.peer);
+  const std::vector<Seen> seen = Await(2);
+  EXPECT_THAT(seen, ElementsAre(Final(1, 0), Final(2, -ECANCELED)));
+  ASSERT_EQ(seen.size(), 2U);
+  EXPECT_FALSE(seen[0].buffer().has_value());
+}
+
 TEST_P(Links, L2_ASendThatWasCutShortBreaksItOnlyIfAllWasAskedFor) {
   for (const int how : {0, static_cast<int>(MSG_WAITALL)}) {
     const Connection connection = Connect();

@@ -284,6 +284,23 @@ TEST_P(Pipes, J3_ClosingAnEndEndsWhatWaitsAtTheOther) {
   kernel().Close(pipe.read);
 }
 
+TEST_P(Pipes, X8_AnEndIsClosedBehindTheTaskWork) {
+  const Ends pipe = Pipe();
+  Read(1, pipe.read, memory_);
+  Submit();
+  ExpectQuiet();
+  ASSERT_TRUE(queue().Close(File::Descriptor(pipe.write), Id(2)));
+  EXPECT_EQ(Enter(), 1U);
+  const std::vector<Seen> seen = Visible();
+  if (deferred()) {
+    EXPECT_THAT(seen, ElementsAre(Final(2, 0)));
+    EXPECT_THAT(AwaitOne(), Final(1, 0));
+  } else {
+    EXPECT_THAT(seen, ElementsAre(Final(2, 0), Final(1, 0)));
+  }
+  kernel().Close(pipe.read);
+}
+
 TEST_P(Pipes, J3_ARequestKeepsItsEndOpen) {
   const Ends pipe = Pipe();
   FillUp(pipe);

@@ -198,6 +198,25 @@ TEST_P(ZeroCopy, Z7_ALinkWaitsForTheResultOnly) {
   EXPECT_EQ(AwaitOne().flags, IORING_CQE_F_NOTIF);
 }
 
+TEST_P(ZeroCopy, Z7_BehindARefusedOrCancelledOneTheNotificationIsLast) {
+  const int event_fd = kernel().MakeEventFd().value();
+  Send(1, event_fd, "x");
+  LastSqe().flags |= IOSQE_IO_LINK;
+  ASSERT_TRUE(queue().Nop(Id(2)));
+  EXPECT_THAT(Await(3), ElementsAre(More(1, -ENOTSOCK), Final(2, -ECANCELED), Notification(1, 0)));
+  kernel().Close(event_fd);
+  const Connection connection = Connect();
+  (void)Fill(connection);
+  Send(1, connection.fd, "x");
+  LastSqe().flags |= IOSQE_IO_LINK;
+  ASSERT_TRUE(queue().Nop(Id(2)));
+  Submit();
+  ASSERT_TRUE(queue().Cancel(Id(1), Id(3)));
+  std::vector<Seen> seen = Await(4);
+  std::erase_if(seen, [](const Seen& one) { return one.id == 3; });
+  EXPECT_THAT(seen, ElementsAre(More(1, -ECANCELED), Final(2, -ECANCELED), Notification(1, 0)));
+}
+
 TEST_P(ZeroCopy, Z5_OnLoopbackTheReportSaysCopied) {
   const Connection connection = Connect();
   Send(1, connection.fd, "payload", 0, kReportUsage);
