@@ -23,7 +23,7 @@
 namespace orrery::acceptor {
 
 struct AcceptorOptions {
-  // Runs of the model for one trace, with and without late packets each.
+  // Runs of the model for one trace, of which the search without an overloaded machine has a part.
   size_t runs_max = 10'000;
   // A rule of the model that is broken on purpose.
   model::Defect defect = model::Defect::kNone;

@@ -214,11 +214,13 @@ class Executor {
   // among themselves that workers give them, and may be cancelled at any point.
   bool RacesWithWorkers(const Step& step) const {
     if (!shutdown_prepared_ && !file_work_prepared_) return false;
-    const bool in_chain =
-        last_sqe_ != nullptr && (last_sqe_->flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)) != 0;
-    if (in_chain) return false;
+    if (IsChainOpen()) return false;
     const bool of_files = IsForWorker(step) && step.kind != StepKind::kShutdown;
     return shutdown_prepared_ || !(of_files || IsCancel(step.kind));
+  }
+
+  bool IsChainOpen() const {
+    return last_sqe_ != nullptr && (last_sqe_->flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)) != 0;
   }
 
   PeerState* FindPeer(const Step& step) {
@@ -250,6 +252,7 @@ class Executor {
     if (!IsOperation(step.kind)) return true;
     if (queue_->space_left() == 0) return false;
     if (HasObject(step.kind) && !objects_.Knows(step.object)) return false;
+    if (step.kind == StepKind::kClose && IsNumberInUse(step)) return false;
     // Of a socket whose sends may have to wait, one at a time: what pieces they go out in is not
     // seen (fact T4).
     return !sends_long_ || !IsSend(step) || !IsSending(step.object);
@@ -270,6 +273,16 @@ class Executor {
       default:
         return true;
     }
+  }
+
+  // What is behind others in a chain looks its number up when its turn has come: by then it may be
+  // that of another file, and not of the same on both kernels.
+  bool IsNumberInUse(const Step& close) const {
+    if ((close.flags & kFixed) != 0) return false;
+    return std::any_of(operations_.begin(), operations_.end(), [&](const OperationState& other) {
+      return other.behind && !other.ended && HasObject(other.step.kind) &&
+             (other.step.flags & kFixed) == 0 && other.step.object == close.object;
+    });
   }
 
   bool IsSending(int32_t object) const {
@@ -511,6 +524,7 @@ class Executor {
       ++for_workers_;
       (step.kind == StepKind::kShutdown ? shutdown_prepared_ : file_work_prepared_) = true;
     }
+    operation.behind = IsChainOpen();
     io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_->memory());
     ORRERY_CHECK(sqe != nullptr);
     std::memset(sqe, 0, sizeof *sqe);
@@ -577,7 +591,6 @@ class Executor {
 
 constexpr Nanoseconds kRealShort = 400 * kMicrosecond;
 constexpr Nanoseconds kRealPause = 1 * kMillisecond;
-constexpr Nanoseconds kRealWait = 1 * kMillisecond;
 // An acknowledgement that was delayed has come.
 constexpr Nanoseconds kRealLastWait = 20 * kMillisecond;
 class Recorder final : public Driver {

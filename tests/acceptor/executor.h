@@ -18,6 +18,8 @@ namespace orrery::acceptor {
 inline constexpr uint32_t kCancelId = 2'000'000;
 // From here on: how observations call peers that exchange datagrams.
 inline constexpr uint32_t kDatagramPeerId = 1000;
+// On Linux: how long an Enter waits at most, but the last ones for an acknowledgement.
+inline constexpr Nanoseconds kRealWait = 1 * kMillisecond;
 // A send of no more never has to wait while its peer has read everything.
 inline constexpr int32_t kShortSendMax = 1000;
 

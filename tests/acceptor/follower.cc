@@ -10,6 +10,10 @@ namespace {
 
 using model::Site;
 
+constexpr uint64_t kNotSeen = ~uint64_t{0};  // No turn.
+// How late a thread wakes up on an idle machine.
+constexpr Nanoseconds kRealMargin = 100 * kMicrosecond;
+
 std::string Said(const Observation& observation) {
   return "turn " + std::to_string(observation.turn) + ": " + ToText(observation);
 }
@@ -24,9 +28,11 @@ Reading::Reading(const Program& its_program, const Trace& its_trace, Freedom its
       expiries(ExpiriesIn(program, trace, freedom)),
       notifications(NotificationsIn(trace, freedom)) {
   const Step* before = nullptr;
+  std::vector<const Step*> operations;
   bool drains = false;
   for (const Step& step : program.steps) {
     if (!IsOperation(step.kind)) continue;
+    operations.push_back(&step);
     steps[step.id] = &step;
     if (IsForWorker(step)) for_workers.insert(step.id);
     if (step.kind == StepKind::kTimeoutUpdate) {
@@ -46,6 +52,19 @@ Reading::Reading(const Program& its_program, const Trace& its_trace, Freedom its
     if (seen.kind == Observation::Kind::kCompletion && (seen.flags & IORING_CQE_F_NOTIF) == 0) {
       ends[seen.id] = {.turn = seen.turn, .result = seen.result};
     }
+  }
+  // What an operation does not show itself, what is linked to it does.
+  uint64_t shown = kNotSeen;
+  for (size_t index = operations.size(); index > 0; --index) {
+    const Step& step = *operations[index - 1];
+    if ((step.flags & (kLink | kHardLink)) == 0) shown = kNotSeen;
+    if (const auto end = ends.find(step.id); end != ends.end()) shown = end->second.turn;
+    if (shown == kNotSeen) continue;
+    const bool reads = step.kind == StepKind::kRead || step.kind == StepKind::kReadVector;
+    const bool late = reads && KindOf(step.object) == ObjectKind::kFile &&
+                      shown > TurnOfSubmission(step, trace).value_or(shown);
+    if (late) late_reads.push_back(step.id);
+    if (late || for_workers.contains(step.id)) worked_by[step.id] = shown;
   }
 }
 
@@ -71,7 +90,7 @@ void Follower::Attach(model::ModelKernel& kernel) {
 void Follower::BeginTurn(const Turn&) {
   const Nanoseconds start = static_cast<Nanoseconds>(turn_) * kTurn;
   kernel_->AdvanceTo(std::max(start, kernel_->MonotonicNow()));
-  operations_ = looks_ = 0;
+  operations_ = looks_ = wakings_ = 0;
 }
 
 bool Follower::Observe(const Observation& observation) {
@@ -113,7 +132,7 @@ uint64_t Follower::AskWhen(uint32_t id, size_t moments) {
   if (const auto guards = reading_.guards.find(id); guards != reading_.guards.end()) {
     about.push_back(guards->second);
   }
-  return Ask(kMoment, id, 0, moments, std::move(about));
+  return Ask(kMoment, id, kExpiry, moments, std::move(about));
 }
 
 Driver::Time Follower::At(uint32_t id, const Moments& moments) {
@@ -154,6 +173,18 @@ void Follower::BeforeTaskWork(uint64_t, unsigned, bool) {
   kernel_->AdvanceTo(std::max(start + ++looks_ * kPerLook, kernel_->MonotonicNow()));
 }
 
+void Follower::BeforeWakingUp(uint64_t) {
+  const Nanoseconds end = static_cast<Nanoseconds>(turn_) * kTurn + kWait;
+  if (kernel_->MonotonicNow() >= end) return;
+  // Others may have the processor until its wait is over. Of one that took longer than it waits at
+  // most, that is known.
+  const Turn& real = reading_.trace.turns[turn_];
+  const bool known = real.end - real.start > kRealWait + kRealMargin;
+  if (!known && reading_.freedom != Freedom::kOverloaded) return;
+  const uint64_t otherwise = Ask(kMoment, turn_, kFirstWaking + wakings_++, 2, {}, !known);
+  if (known == (otherwise == 0)) kernel_->AdvanceTo(end);
+}
+
 size_t Follower::Takes(uint32_t id, const Step& step) {
   const auto known = reading_.ends.find(id);
   if (known == reading_.ends.end() || known->second.result <= 0) return 0;
@@ -167,7 +198,7 @@ size_t Follower::Takes(uint32_t id, const Step& step) {
   const bool cut_short = known->second.result < step.amount;
   if (cut_short || left == 0) return left;
   if (left < result) return ends ? left : left - 1;
-  return ends && Ask(kMoment, id, 2, 2, {id}) == 0 ? left : left - 1;
+  return ends && Ask(kMoment, id, kLastByte, 2, {id}) == 0 ? left : left - 1;
 }
 
 size_t Follower::SendRoom(uint64_t, uint64_t user_data, size_t room, size_t unread) {
@@ -207,7 +238,7 @@ std::optional<Nanoseconds> Follower::PayloadHeldFor(uint64_t, uint64_t user_data
   const auto found = reading_.notifications.find(static_cast<uint32_t>(user_data));
   if (found == reading_.notifications.end()) return kBeyondTrace;
   const Moments& moments = found->second;
-  const Nanoseconds then = moments[Ask(kMoment, user_data, 1, moments.size(), {})];
+  const Nanoseconds then = moments[Ask(kMoment, user_data, kNotification, moments.size(), {})];
   return std::max<Nanoseconds>(0, then - kernel_->MonotonicNow());
 }
 
@@ -247,9 +278,19 @@ uint64_t Follower::AskOfWorker(uint64_t entity, uint64_t ordinal) {
   };
   const auto begin_of = [](uint64_t turn) { return static_cast<Nanoseconds>(turn) * kTurn; };
   const auto add_behind = [&](uint64_t turn) { add(begin_of(turn) + kWait, begin_of(turn + 1)); };
-  const auto seen = reading_.ends.find(static_cast<uint32_t>(worker_));
-  const bool known = seen != reading_.ends.end() && seen->second.turn >= turn_;
-  const uint64_t shown = known ? seen->second.turn : turn_ + 1;
+  const auto id = static_cast<uint32_t>(worker_);
+  const auto seen = reading_.worked_by.find(id);
+  const bool known = seen != reading_.worked_by.end() && seen->second >= turn_;
+  const uint64_t shown = known ? seen->second : turn_ + 1;
+  if (known && !reading_.ends.contains(id)) {
+    // Some Enters before what was linked to it showed that.
+    answers.push_back(0);
+    for (uint64_t turn = shown + 1; turn > turn_; --turn) {
+      add(begin_of(turn - 1), begin_of(turn - 1) + kWait);
+      if (turn > turn_ + 1) add_behind(turn - 2);
+    }
+    return answers[Ask(Site::kWorkerTime, entity, ordinal, answers.size(), {worker_})];
+  }
   if (shown == turn_) {
     answers.push_back(0);
   } else {
@@ -278,6 +319,10 @@ uint64_t Follower::Choose(Site site, uint64_t entity, uint64_t ordinal, uint64_t
       return Ask(site, entity, ordinal, alternatives, {worker_});
     case Site::kWorkerTime:
       return AskOfWorker(entity, ordinal);
+    case Site::kReadCold:
+    case Site::kReadPunted:
+      if (reading_.late_reads.empty()) return 0;
+      return Ask(site, entity, ordinal, alternatives, reading_.late_reads);
     case Site::kWorkerOrder:
     case Site::kWorkerStarted:
     case Site::kFinAcknowledged:

@@ -26,9 +26,10 @@
 
 namespace orrery::acceptor {
 
-// Not the model's: at which of its moments a timeout expires, or a notification comes (ordinal 1).
-// Entity: the id.
+// Not the model's: when something happens. Entity: the id, of a thread that wakes up the turn.
 constexpr auto kMoment = model::Site::kCount;
+// Its ordinals.
+enum MomentOf : uint64_t { kExpiry, kNotification, kLastByte, kFirstWaking };
 
 // One question that was asked. A script answers those that it knows, the others get 0.
 struct Question {
@@ -64,6 +65,10 @@ class Reading {
     int32_t result = 0;
   };
   std::map<uint32_t, End> ends;  // By id: when, and with what. Without an entry: not seen.
+  // By id, of what workers carry out: the turn by which they had, as it shows itself, or by what is
+  // linked to it. Without an entry: not seen.
+  std::map<uint32_t, uint64_t> worked_by;
+  std::vector<uint64_t> late_reads;  // The ids of reads of files that did not end at once.
 
   // --- Of programs some of whose sends may be short or have to wait.
   bool sends_long = false;
@@ -108,6 +113,7 @@ class Follower final : public Driver, public model::Bystander, public model::Cho
   void BeforeOperation(uint64_t ring, const io_uring_sqe& sqe) override;
   void BeforeVictim(uint64_t ring, uint64_t user_data) override;
   void BeforeTaskWork(uint64_t ring, unsigned room, bool again) override;
+  void BeforeWakingUp(uint64_t ring) override;
   void AfterReceive(uint64_t, uint64_t, size_t) override {}
   void BeforeWaiting(uint64_t, uint64_t) override {}
   size_t SendRoom(uint64_t ring, uint64_t user_data, size_t room, size_t unread) override;
@@ -145,6 +151,7 @@ class Follower final : public Driver, public model::Bystander, public model::Cho
   uint64_t turn_ = 0;
   unsigned operations_ = 0;  // Of this turn.
   unsigned looks_ = 0;       // Of this turn, at task work.
+  unsigned wakings_ = 0;     // Of this turn.
   uint64_t worker_ = 0;      // Whose worker it is that is asked about next.
   size_t next_ = 0;
   std::string modelled_;

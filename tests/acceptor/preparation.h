@@ -21,6 +21,7 @@ struct OperationState {
   Step step;
   bool closes = false;  // A number that is open.
   bool ended = false;   // It has its result.
+  bool behind = false;  // Others, in its chain.
   std::vector<std::byte> memory = {};
   std::array<iovec, 2> iovecs{};
   msghdr message{};

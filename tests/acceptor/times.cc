@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -22,15 +21,6 @@ constexpr Nanoseconds kInWait = 300 * kMicrosecond;
 constexpr Nanoseconds kBeforeTurn = 20 * kMicrosecond;
 constexpr Nanoseconds kRealShort = 400 * kMicrosecond;
 constexpr uint64_t kLateTurnsAll = 3;
-
-// The turn that submitted a step: the first Enter after the turn that prepared it.
-std::optional<size_t> TurnOfSubmission(const Step& step, const Trace& trace) {
-  size_t turn = 0;
-  const std::string prepared = ToText(step);
-  while (turn < trace.turns.size() && trace.turns[turn].what != prepared) ++turn;
-  while (turn < trace.turns.size() && !trace.turns[turn].enters) ++turn;
-  return turn < trace.turns.size() ? std::optional(turn) : std::nullopt;
-}
 
 // When a short time of this timeout began: at its own submission, or at that of an update.
 std::vector<size_t> ShortFrom(uint32_t id, const Program& program, const Trace& trace) {
@@ -145,6 +135,14 @@ std::optional<size_t> TurnOfSubmission(uint32_t id, const Program& program, cons
 }
 
 }  // namespace
+
+std::optional<size_t> TurnOfSubmission(const Step& step, const Trace& trace) {
+  size_t turn = 0;
+  const std::string prepared = ToText(step);
+  while (turn < trace.turns.size() && trace.turns[turn].what != prepared) ++turn;
+  while (turn < trace.turns.size() && !trace.turns[turn].enters) ++turn;
+  return turn < trace.turns.size() ? std::optional(turn) : std::nullopt;
+}
 
 std::vector<Nanoseconds> Delays(size_t turns) {
   std::vector<Nanoseconds> delays = {0, kMicrosecond, 4 * kMicrosecond, kBetweenLooks,

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "base/units.h"
@@ -30,6 +31,9 @@ inline constexpr Nanoseconds kPerVictim = 1;
 inline constexpr Nanoseconds kPerLook = 5 * kMicrosecond;
 // Where nothing ever comes.
 inline constexpr Nanoseconds kBeyondTrace = 1000 * kSecond;
+
+// The turn that submitted a step: the first Enter after the turn that prepared it.
+std::optional<size_t> TurnOfSubmission(const Step& step, const Trace& trace);
 
 // What a delay of the model can be: soon after its turn, and then in each turn, in its Enter, in
 // the middle of its wait and after it. The last is longer than the trace.
