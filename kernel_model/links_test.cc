@@ -94,6 +94,14 @@ TEST_F(LinksTest, AnOpenChainStartsOnAWorker) {  // Facts U13, L6.
   EXPECT_EQ(machine_.Look(), (Cqes{{4, 0, 0}, {5, 0, 0}, {6, 0, 0}}));
 }
 
+TEST_F(LinksTest, WhatAnOpenChainStartsIsCancelledLikeAnyOther) {  // docs/kernel_divergences.md
+  const TestMachine::Stream stream = machine_.Connect();
+  Receive(1, stream.fd, kLink);
+  EXPECT_EQ(machine_.Look(), Cqes{});
+  machine_.Cancel(2, 1);
+  EXPECT_EQ(machine_.Look(), (Cqes{{2, 0, 0}, {1, -ECANCELED, 0}}));
+}
+
 TEST_F(LinksTest, AShortSubmissionCutsAChain) {  // Facts U2, L6.
   Nop(1, kLink, -EIO);
   Nop(2);

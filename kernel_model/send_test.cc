@@ -58,6 +58,19 @@ TEST_F(SendTest, NoOptionChangesWhatFits) {  // As docs/kernel_divergences.md sa
   EXPECT_EQ(machine_.Look(), (Cqes{{1, 8, 0}}));
 }
 
+TEST_F(SendTest, HoweverOftenItHasWaitedItWaitsForSpace) {  // As docs/kernel_divergences.md says.
+  constexpr size_t kWaits = 150;
+  const std::string bytes(kCapacity * (kWaits + 2), 'x');
+  machine_.Send(1, stream_.fd, bytes, MSG_WAITALL);
+  EXPECT_EQ(machine_.Look(), Cqes{});
+  for (size_t wait = 0; wait < kWaits; ++wait) {
+    EXPECT_EQ(Read().size(), kCapacity);
+    EXPECT_EQ(machine_.Look(), Cqes{});
+  }
+  machine_.Cancel(2, 1);
+  EXPECT_EQ(machine_.Look(), (Cqes{{2, 0, 0}, {1, kCapacity * (kWaits + 1), 0}}));
+}
+
 TEST_F(SendTest, AnyPartOfWhatFitsIsLegal) {  // Fact T1.
   machine_.choice.Script(Site::kSendPartial, stream_.peer, 0, 3);
   machine_.Send(1, stream_.fd, "abcdef");

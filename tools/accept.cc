@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "tests/acceptor/acceptor.h"
 #include "tests/acceptor/executor.h"
@@ -62,8 +63,8 @@ struct Totals {
   uint64_t out_of_budget = 0;
   uint64_t completions = 0;  // Of the programs that were explained.
   uint64_t runs = 0;
-  uint64_t departures = 0;  // Choices that were not benign.
-  uint64_t late_packets = 0;
+  uint64_t departures = 0;   // Choices that were not benign.
+  uint64_t late_events = 0;  // Packets of peers, and threads that woke up.
 };
 
 // A program that was not explained, made short.
@@ -141,13 +142,15 @@ class Tool {
       ++totals_.explained;
       totals_.completions += trace.completions();
       totals_.departures += verdict.departures;
-      totals_.late_packets += verdict.late_packets;
+      totals_.late_events += verdict.late_events;
       if (!arguments_.trace.empty() && !arguments_.json) {
         fmt::print("explained with these choices:\n{}\n", verdict.how);
       }
       return;
     }
-    ++(verdict.kind == Verdict::Kind::kOutOfBudget ? totals_.out_of_budget : totals_.unexplained);
+    const bool out_of_budget = verdict.kind == Verdict::Kind::kOutOfBudget;
+    ++(out_of_budget ? totals_.out_of_budget : totals_.unexplained);
+    names_.push_back(name + (out_of_budget ? " (out of budget)" : ""));
     // What cannot be written has been said.
     if (!arguments_.write.empty()) (void)Write(arguments_.write, name, program, trace);
     if (shown_ || arguments_.json) return;
@@ -172,19 +175,21 @@ class Tool {
                                         {"completions_explained", totals_.completions},
                                         {"model_runs", totals_.runs},
                                         {"departures", totals_.departures},
-                                        {"late_packets", totals_.late_packets},
+                                        {"late_events", totals_.late_events},
+                                        {"not_explained", names_},
                                         {"seed", arguments_.seed}}
                              .dump());
     } else {
       if (::isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\n");
       fmt::print("programs              {}\n", totals_.programs);
       fmt::print("explained             {}\n", totals_.explained);
-      fmt::print("unexplained           {}\n", totals_.unexplained);
-      fmt::print("out of budget         {}\n", totals_.out_of_budget);
+      fmt::print("not explained         {}: {} unexplained, {} out of budget\n", names_.size(),
+                 totals_.unexplained, totals_.out_of_budget);
+      for (const std::string& name : names_) fmt::print("  {}\n", name);
       fmt::print("completions explained {}\n", totals_.completions);
       fmt::print("runs of the model     {}\n", totals_.runs);
       fmt::print("choices not benign    {}\n", totals_.departures);
-      fmt::print("late packets          {}\n", totals_.late_packets);
+      fmt::print("late packets, threads {}\n", totals_.late_events);
     }
     return totals_.explained == totals_.programs ? 0 : kFailed;
   }
@@ -193,6 +198,7 @@ class Tool {
   const Arguments& arguments_;
   AcceptorOptions options_;
   Totals totals_;
+  std::vector<std::string> names_;  // What was not explained.
   bool shown_ = false;
 };
 

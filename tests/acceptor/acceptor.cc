@@ -25,8 +25,8 @@ namespace {
 
 using model::Site;
 
-// How many packets of one trace may be late.
-constexpr size_t kLatePacketsMax = 2;
+// How many packets of one trace, and threads that wake up, may be late.
+constexpr size_t kLateEventsMax = 2;
 // Runs of the first search, for what differs on any machine.
 constexpr size_t kUsualRunsMax = 1000;
 // What happened before, again.
@@ -99,7 +99,7 @@ class Search {
       if (attempted.complete) {
         verdict_.kind = Verdict::Kind::kExplained;
         verdict_.departures = node.script.size();
-        verdict_.late_packets = node.late_packets;
+        verdict_.late_events = node.late_events;
         for (const auto& [key, answer] : node.script) {
           const auto [site, entity, ordinal] = key;
           verdict_.how += site == kMoment ? "moment" : std::string(model::InfoOf(site).name);
@@ -122,7 +122,7 @@ class Search {
   struct Node {
     Script script;
     size_t settled = 0;
-    size_t late_packets = 0;    // Of the script.
+    size_t late_events = 0;     // Of the script.
     bool ends_late = false;     // The last answer of the script is one.
     size_t staleness = 0;       // Of the parent, see StalenessOf().
     size_t matched = 0;         // By the parent.
@@ -205,11 +205,11 @@ class Search {
       const Question& question = attempted.asked[index - 1];
       if (index <= node.settled && !IsToThePoint(question, attempted)) continue;
       const bool late = question.overloaded;
-      if (late && node.late_packets == kLatePacketsMax) continue;
+      if (late && node.late_events == kLateEventsMax) continue;
       Node parent = node;
       parent.settled = std::max(node.settled, index);
       parent.ends_late = late;
-      if (late) ++parent.late_packets;
+      if (late) ++parent.late_events;
       Answers(parent, question, attempted, staleness);
     }
   }

@@ -7,8 +7,8 @@
 // answers. Searched is only what Linux itself leaves open on a ring with deferred task work (fact
 // kernel list, "What varied"): when a worker runs, what it is overtaken by, between which steps a
 // short timeout fires, and when a peer acknowledges a FIN. Everything else must come out exactly:
-// results, flags, order, bytes. What that does not explain is searched once more, with a packet or
-// two of the peers late, as on a machine that is overloaded; the verdict says so.
+// results, flags, order, bytes. What that does not explain is searched once more, with a packet of
+// the peers or a thread late, as on a machine that is overloaded; the verdict says so.
 // Invariant: kExplained is answered only after a run that matched the whole trace.
 #pragma once
 
@@ -37,9 +37,10 @@ struct Verdict {
   };
   Kind kind = Kind::kUnexplained;
   size_t runs = 0;
-  // When explained: choices that were not benign, and packets among them that were late.
+  // When explained: choices that were not benign, and packets and threads among them that were
+  // late.
   size_t departures = 0;
-  size_t late_packets = 0;
+  size_t late_events = 0;
   std::string how;  // A line for each of those choices: site, entity and ordinal, answer.
   // Otherwise, of the run that came furthest: how many observations it explained, what the kernel
   // did next (empty: the trace ends), and what the model did instead (empty: it ended).

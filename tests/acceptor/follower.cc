@@ -55,9 +55,15 @@ Reading::Reading(const Program& its_program, const Trace& its_trace, Freedom its
   }
   // What an operation does not show itself, what is linked to it does.
   uint64_t shown = kNotSeen;
+  std::vector<uint64_t> chain;
   for (size_t index = operations.size(); index > 0; --index) {
     const Step& step = *operations[index - 1];
-    if ((step.flags & (kLink | kHardLink)) == 0) shown = kNotSeen;
+    if ((step.flags & (kLink | kHardLink)) == 0) {
+      shown = kNotSeen;
+      chain.clear();
+    }
+    chain.push_back(step.id);
+    chains[step.id] = chain;
     if (const auto end = ends.find(step.id); end != ends.end()) shown = end->second.turn;
     if (shown == kNotSeen) continue;
     const bool reads = step.kind == StepKind::kRead || step.kind == StepKind::kReadVector;
@@ -110,10 +116,11 @@ bool Follower::Observe(const Observation& observation) {
 
 void Follower::NoteDiffering(uint32_t id) {
   differs_.insert(id);
-  // What a cancel finds depends on what workers have done.
+  // What a cancel finds depends on what workers have done, reads that had to wait among it.
   const auto step = reading_.steps.find(id);
   if (id >= kCancelId || (step != reading_.steps.end() && IsCancel(step->second->kind))) {
     differs_.insert(reading_.for_workers.begin(), reading_.for_workers.end());
+    differs_.insert(reading_.late_reads.begin(), reading_.late_reads.end());
   }
 }
 
@@ -268,6 +275,11 @@ uint32_t Follower::PeerOf(uint64_t connection) const {
   return static_cast<uint32_t>(found - connections_.begin());
 }
 
+std::vector<uint64_t> Follower::AboutWorker() const {
+  const auto chain = reading_.chains.find(worker_);
+  return chain == reading_.chains.end() ? std::vector<uint64_t>{worker_} : chain->second;
+}
+
 uint64_t Follower::AskOfWorker(uint64_t entity, uint64_t ordinal) {
   std::vector<uint64_t> answers;
   const auto add = [&](Nanoseconds from, Nanoseconds to) {
@@ -289,7 +301,7 @@ uint64_t Follower::AskOfWorker(uint64_t entity, uint64_t ordinal) {
       add(begin_of(turn - 1), begin_of(turn - 1) + kWait);
       if (turn > turn_ + 1) add_behind(turn - 2);
     }
-    return answers[Ask(Site::kWorkerTime, entity, ordinal, answers.size(), {worker_})];
+    return answers[Ask(Site::kWorkerTime, entity, ordinal, answers.size(), AboutWorker())];
   }
   if (shown == turn_) {
     answers.push_back(0);
@@ -308,7 +320,7 @@ uint64_t Follower::AskOfWorker(uint64_t entity, uint64_t ordinal) {
   } else {
     for (uint64_t delay = 0; delay < kSoonDelays; ++delay) answers.push_back(delay);
   }
-  return answers[Ask(Site::kWorkerTime, entity, ordinal, answers.size(), {worker_})];
+  return answers[Ask(Site::kWorkerTime, entity, ordinal, answers.size(), AboutWorker())];
 }
 
 uint64_t Follower::Choose(Site site, uint64_t entity, uint64_t ordinal, uint64_t alternatives) {
@@ -316,7 +328,7 @@ uint64_t Follower::Choose(Site site, uint64_t entity, uint64_t ordinal, uint64_t
   switch (site) {
     case Site::kWorkerDelay:
       if (!overloaded) alternatives = std::min(alternatives, kSoonDelays);
-      return Ask(site, entity, ordinal, alternatives, {worker_});
+      return Ask(site, entity, ordinal, alternatives, AboutWorker());
     case Site::kWorkerTime:
       return AskOfWorker(entity, ordinal);
     case Site::kReadCold:

@@ -65,6 +65,7 @@ class Reading {
     int32_t result = 0;
   };
   std::map<uint32_t, End> ends;  // By id: when, and with what. Without an entry: not seen.
+  std::map<uint64_t, std::vector<uint64_t>> chains;  // By id: it, and what is linked behind it.
   // By id, of what workers carry out: the turn by which they had, as it shows itself, or by what is
   // linked to it. Without an entry: not seen.
   std::map<uint32_t, uint64_t> worked_by;
@@ -138,6 +139,8 @@ class Follower final : public Driver, public model::Bystander, public model::Cho
   uint32_t PeerOf(uint64_t connection) const;
   // The ids of the polls of its socket.
   std::vector<uint64_t> PollsOf(uint64_t connection) const;
+  // What a question about a worker decides: what it is at, and what waits for that.
+  std::vector<uint64_t> AboutWorker() const;
   // When a worker is done: at once, or after which of the delays.
   uint64_t AskOfWorker(uint64_t entity, uint64_t ordinal);
   uint64_t LostWithReset(uint64_t connection, uint64_t unread) const;

@@ -26,8 +26,7 @@ enum Family : uint32_t {
   kSelectReads = 1024,  // Reads, too, into provided buffers.
 };
 constexpr uint32_t kEveryFamily = 2 * kSelectReads - 1;
-// Drawn by default: not drains and long sends, of whose programs fewer are explained. Of the others
-// one in a thousand or so is not, yet.
+// Drawn by default: not drains and long sends. README.md says why, and what they would need.
 constexpr uint32_t kDefaultFamilies = kEveryFamily & ~uint32_t{kDrains | kLongSends};
 
 // Of those families at most.
