@@ -36,7 +36,7 @@ enum class Phase : uint8_t {
 class Connection {
  public:
   Connection(SlotHandle handle, File file, OutputBlockPool& blocks)
-      : output_(blocks), handle_(handle), file_(file) {}
+      : handle_(handle), file_(file), output_(blocks) {}
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -110,11 +110,9 @@ class Connection {
            wants_shutdown() || wants_close();
   }
 
-  PendingOutput output_;
-  SlotHandle handle_;
-  File file_;
-  uint16_t in_flight_ = 0;  // A bit for each Operation.
+  // Small members stand together: ten thousand idle connections are this many times the padding.
   Phase phase_ = Phase::kOpen;
+  uint16_t in_flight_ = 0;  // A bit for each Operation.
   bool reads_paused_ = false;
   bool reports_sends_ = false;
   bool end_of_input_ = false;  // The peer's stream has ended: there is nothing more to receive.
@@ -123,9 +121,12 @@ class Connection {
   bool in_place_in_flight_ = false;   // The receive in flight writes into body_.
   // So many receives more take one buffer each: a body has come, and another may follow.
   uint8_t single_receives_ = 0;
-  bool send_cancel_sent_ = false;  // For the send in flight.
-  size_t drained_bytes_ = 0;       // Input discarded while finishing.
-  bool flush_clock_ = false;       // Which of the reactor's clocks the deadline is of.
+  bool send_cancel_sent_ = false;   // For the send in flight.
+  bool zero_copy_refused_ = false;  // The kernel does not do it for this socket.
+  bool flush_clock_ = false;        // Which of the reactor's clocks the deadline is of.
+  SlotHandle handle_;
+  File file_;
+  PendingOutput output_;
   Nanoseconds linger_deadline_ = kNever;
   Nanoseconds last_progress_ = 0;
 
@@ -135,7 +136,7 @@ class Connection {
   // The message in the send slab that the front of the output has been pinned in. While there is
   // one, sends continue it.
   std::optional<SlotHandle> pinned_send_;
-  bool zero_copy_refused_ = false;  // The kernel does not do it for this socket.
+  uint32_t drained_bytes_ = 0;  // Input discarded while finishing.
 
   ListLink starved_link_;
   ListLink linger_link_;

@@ -23,6 +23,9 @@ TEST(Connection, StartsOpenAndIdle) {
   EXPECT_EQ(blocks.blocks_in_use(), 0U);  // Ten thousand idle ones cost none.
 }
 
+// Beside what the application keeps, an idle connection costs this (docs/performance.md).
+TEST(Connection, IsSmall) { EXPECT_LE(sizeof(Connection), 176U); }
+
 TEST(Connection, ItsOutputDiesWithIt) {
   OutputBlockPool blocks;
   Slab<Connection> slab(1);

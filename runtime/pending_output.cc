@@ -35,6 +35,20 @@ void OutputBlockPool::Give(Block* block) {
   ++free_count_;
 }
 
+std::unique_ptr<BodyQueue> OutputBlockPool::TakeQueue() {
+  if (free_queues_.empty()) return std::make_unique<BodyQueue>();
+  std::unique_ptr<BodyQueue> queue = std::move(free_queues_.back());
+  free_queues_.pop_back();
+  return queue;
+}
+
+void OutputBlockPool::Give(std::unique_ptr<BodyQueue> queue) {
+  if (free_queues_.size() >= kFreeQueuesMax || queue->bodies.capacity() > kBodiesKept) return;
+  queue->bodies.clear();
+  queue->done = 0;
+  free_queues_.push_back(std::move(queue));
+}
+
 PendingOutput::~PendingOutput() { GiveBlocks(); }
 
 void PendingOutput::AddBlock() {
@@ -61,7 +75,8 @@ void PendingOutput::AppendBody(SharedBytes body) {
   if (body.empty()) return;
   size_bytes_ += body.size();
   borrowed_bytes_ += body.size();
-  bodies_.push_back({.position = copied_position_, .bytes = std::move(body)});
+  if (queue_ == nullptr) queue_ = pool_.TakeQueue();
+  queue_->bodies.push_back({.position = copied_position_, .bytes = std::move(body)});
 }
 
 template <typename Visit>
@@ -69,10 +84,11 @@ void PendingOutput::ForEachPart(Visit visit) const {
   const Block* block = first_;
   size_t block_offset = first_done_bytes_;
   uint64_t position = done_position_;
-  size_t body = bodies_done_;
-  size_t body_offset = front_body_done_bytes_;
+  const std::span<const BodyQueue::Body> bodies = Bodies();
+  size_t body = 0;
+  size_t body_offset = queue_ == nullptr ? 0 : queue_->front_done_bytes;
   for (;;) {
-    const uint64_t run_end = body < bodies_.size() ? bodies_[body].position : copied_position_;
+    const uint64_t run_end = body < bodies.size() ? bodies[body].position : copied_position_;
     while (position < run_end) {
       const size_t part = std::min<uint64_t>(block->used_bytes - block_offset, run_end - position);
       const SharedBytes* none = nullptr;
@@ -84,8 +100,8 @@ void PendingOutput::ForEachPart(Visit visit) const {
         block_offset = 0;
       }
     }
-    if (body == bodies_.size()) return;
-    const SharedBytes& bytes = bodies_[body].bytes;
+    if (body == bodies.size()) return;
+    const SharedBytes& bytes = bodies[body].bytes;
     if (!visit(bytes.data() + body_offset, bytes.size() - body_offset, &bytes)) return;
     ++body;
     body_offset = 0;
@@ -146,11 +162,11 @@ PinnedChunk PendingOutput::GatherPinned(std::span<iovec> iovecs, std::span<Share
 
 bool PendingOutput::BorrowsNearFront(size_t body_bytes_min, size_t bodies_max,
                                      size_t copied_bytes_max) const {
-  size_t body_offset = front_body_done_bytes_;
-  for (size_t body = bodies_done_; body < bodies_.size() && body - bodies_done_ < bodies_max;
-       ++body) {
-    if (bodies_[body].position - done_position_ > copied_bytes_max) return false;
-    if (bodies_[body].bytes.size() - body_offset >= body_bytes_min) return true;
+  const std::span<const BodyQueue::Body> bodies = Bodies();
+  size_t body_offset = queue_ == nullptr ? 0 : queue_->front_done_bytes;
+  for (const BodyQueue::Body& body : bodies.first(std::min(bodies_max, bodies.size()))) {
+    if (body.position - done_position_ > copied_bytes_max) return false;
+    if (body.bytes.size() - body_offset >= body_bytes_min) return true;
     body_offset = 0;
   }
   return false;
@@ -173,33 +189,39 @@ void PendingOutput::AdvanceCopied(size_t bytes) {
 }
 
 void PendingOutput::PopFrontBody() {
-  bodies_[bodies_done_++].bytes = {};
-  front_body_done_bytes_ = 0;
+  auto& [bodies, done, front_done_bytes] = *queue_;
+  bodies[done++].bytes = {};
+  front_done_bytes = 0;
+  if (done == bodies.size()) return pool_.Give(std::move(queue_));
   // Amortised O(1): released entries are dropped when they are at least half of all.
-  if (bodies_done_ * 2 >= bodies_.size()) {
-    bodies_.erase(bodies_.begin(), bodies_.begin() + static_cast<std::ptrdiff_t>(bodies_done_));
-    bodies_done_ = 0;
+  if (done * 2 >= bodies.size()) {
+    bodies.erase(bodies.begin(), bodies.begin() + static_cast<std::ptrdiff_t>(done));
+    done = 0;
   }
 }
 
 void PendingOutput::Advance(size_t bytes) {
   ORRERY_CHECK_OP(bytes, <=, size_bytes_);
+  if (bytes == size_bytes_ && queue_ == nullptr) {  // The usual end of a reply.
+    done_position_ = copied_position_;
+    size_bytes_ = 0;
+    return GiveBlocks();
+  }
   size_bytes_ -= bytes;
   while (bytes > 0) {
-    const uint64_t run_end =
-        bodies_done_ < bodies_.size() ? bodies_[bodies_done_].position : copied_position_;
-    const size_t copied = std::min<uint64_t>(bytes, run_end - done_position_);
+    const size_t copied = std::min<uint64_t>(bytes, FrontRunEnd() - done_position_);
     AdvanceCopied(copied);
     bytes -= copied;
     if (bytes == 0) break;
-    const size_t body_left = bodies_[bodies_done_].bytes.size() - front_body_done_bytes_;
+    const size_t body_left = Bodies().front().bytes.size() - queue_->front_done_bytes;
     const size_t part = std::min(bytes, body_left);
-    front_body_done_bytes_ += part;
+    queue_->front_done_bytes += part;
     bytes -= part;
     if (part == body_left) PopFrontBody();
   }
-  ORRERY_MARK_IF(front_body_done_bytes_ > 0, "output.stops-inside-a-body");
-  ORRERY_MARK_IF(front_body_done_bytes_ == 0 && first_done_bytes_ > 0 && size_bytes_ > 0,
+  const bool inside_body = queue_ != nullptr && queue_->front_done_bytes > 0;
+  ORRERY_MARK_IF(inside_body, "output.stops-inside-a-body");
+  ORRERY_MARK_IF(!inside_body && first_done_bytes_ > 0 && size_bytes_ > 0,
                  "output.stops-inside-copied-bytes");
   if (size_bytes_ == 0) GiveBlocks();
 }

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -38,15 +39,29 @@ struct PinnedChunk : Chunk {
   size_t body_bytes_max = 0;  // Of the longest part of a body in it.
 };
 
-// The blocks that copied bytes live in. One pool serves all connections of a shard, so that an idle
-// connection holds no block and a busy one allocates none. Must outlive every PendingOutput made
-// from it.
+// The bodies that an output borrows, in the order of the stream.
+struct BodyQueue {
+  struct Body {
+    uint64_t position;  // How many copied bytes of the whole stream stand before it.
+    SharedBytes bytes;
+  };
+  std::vector<Body> bodies;  // Those before `done` are released and empty.
+  size_t done = 0;
+  size_t front_done_bytes = 0;
+};
+
+// The blocks that copied bytes live in, and the queues of bodies. One pool serves all connections
+// of a shard, so that an idle connection holds none of them and a busy one allocates none. Must
+// outlive every PendingOutput made from it.
 class OutputBlockPool {
  public:
   // A block's payload. One block holds the replies of a usual turn; a longer reply takes several.
   static constexpr size_t kBlockBytes = 4096 - 16;
   // Free blocks kept for reuse, unless told otherwise; the rest go back to the allocator.
   static constexpr size_t kFreeBlocksMax = 4096;
+  // The same of queues, and the room for bodies that one may keep.
+  static constexpr size_t kFreeQueuesMax = 256;
+  static constexpr size_t kBodiesKept = 1024;
 
   // Lives at one address from Take() to Give(); linked in stream order by its owner.
   struct Block {
@@ -65,6 +80,10 @@ class OutputBlockPool {
   Block* Take();
   void Give(Block* block);
 
+  // An empty queue, until Give().
+  std::unique_ptr<BodyQueue> TakeQueue();
+  void Give(std::unique_ptr<BodyQueue> queue);
+
   // Blocks taken and not given back.
   size_t blocks_in_use() const { return blocks_in_use_; }
 
@@ -73,6 +92,7 @@ class OutputBlockPool {
   Block* free_ = nullptr;
   size_t free_count_ = 0;
   size_t blocks_in_use_ = 0;
+  std::vector<std::unique_ptr<BodyQueue>> free_queues_;
 };
 
 class PendingOutput {
@@ -98,7 +118,10 @@ class PendingOutput {
   // one with the same bytes.
   template <typename Visit>
   void ForEachBody(Visit visit) {
-    for (size_t body = bodies_done_; body < bodies_.size(); ++body) visit(bodies_[body].bytes);
+    if (queue_ == nullptr) return;
+    for (size_t body = queue_->done; body < queue_->bodies.size(); ++body) {
+      visit(queue_->bodies[body].bytes);
+    }
   }
 
   // Room for at least `bytes_min` contiguous bytes, to write into; follow with Commit() before
@@ -119,14 +142,32 @@ class PendingOutput {
       GiveBlocks();  // Reserved, and not used after all.
   }
 
+  // Makes `bytes` contiguous bytes, which the caller writes right now, part of the stream.
+  // REQUIRES: 0 < bytes <= kBlockBytes.
+  char* Extend(size_t bytes) {
+    ORRERY_DCHECK(bytes > 0);
+    char* const to = Reserve(bytes).data();
+    last_->used_bytes += static_cast<uint32_t>(bytes);
+    copied_position_ += bytes;
+    size_bytes_ += bytes;
+    return to;
+  }
+
   // Describes the front of the stream in `iovecs`: as much as fits, but ends before a body of which
   // `body_bytes_end` or more are left, unless that is the front. No iovec is empty. An empty stream
   // gives {0, 0}; otherwise the chunk makes progress. REQUIRES: !iovecs.empty().
   Chunk Gather(std::span<iovec> iovecs,
                size_t body_bytes_end = std::numeric_limits<size_t>::max()) const;
 
-  // The same for memory that outlives the output: copied bytes are copied into `copies`, and the
-  // bodies are referred to by `bodies`. The chunk ends where one of the three is used up.
+  // All of the stream where it is one piece of copied bytes, as most replies are; empty otherwise.
+  std::span<const char> OnlyPiece() const {
+    if (first_ == nullptr || first_ != last_ || queue_ != nullptr) return {};
+    return std::span(first_->bytes, first_->used_bytes).subspan(first_done_bytes_);
+  }
+
+  // The same as Gather() for memory that outlives the output: copied bytes are copied into
+  // `copies`, and the bodies are referred to by `bodies`. The chunk ends where one of the three is
+  // used up.
   PinnedChunk GatherPinned(std::span<iovec> iovecs, std::span<SharedBytes> bodies,
                            std::span<char> copies) const;
 
@@ -143,7 +184,7 @@ class PendingOutput {
   bool empty() const { return size_bytes_ == 0; }
 
   // Bodies still held.
-  size_t bodies() const { return bodies_.size() - bodies_done_; }
+  size_t bodies() const { return Bodies().size(); }
   // Bytes copied by Append() and Commit() since construction; a body never counts.
   uint64_t copied_bytes() const { return copied_position_; }
   // Bytes of bodies borrowed since construction.
@@ -151,10 +192,6 @@ class PendingOutput {
 
  private:
   using Block = OutputBlockPool::Block;
-  struct Body {
-    uint64_t position;  // How many copied bytes of the whole stream stand before it.
-    SharedBytes bytes;
-  };
 
   // Calls visit(pointer, length, body) for the non-empty parts of the stream in order, until it
   // returns false. `body` is what the part belongs to, or null.
@@ -162,6 +199,15 @@ class PendingOutput {
   void ForEachPart(Visit visit) const;
 
   void AddBlock();
+  // Those that are held.
+  std::span<const BodyQueue::Body> Bodies() const {
+    if (queue_ == nullptr) return {};
+    return std::span(queue_->bodies).subspan(queue_->done);
+  }
+  // How many copied bytes of the whole stream stand before the front body; all, without one.
+  uint64_t FrontRunEnd() const {
+    return queue_ == nullptr ? copied_position_ : Bodies().front().position;
+  }
   // Moves past `bytes` copied bytes at the front and gives finished blocks back.
   void AdvanceCopied(size_t bytes);
   void PopFrontBody();
@@ -171,15 +217,13 @@ class PendingOutput {
   OutputBlockPool& pool_;
   Block* first_ = nullptr;
   Block* last_ = nullptr;
-  uint32_t first_done_bytes_ = 0;  // Bytes of the first block that are done.
-  uint64_t copied_position_ =
-      0;  // Copied bytes ever appended: the stream position behind the last block.
+  // Copied bytes ever appended: the stream position behind the last block.
+  uint64_t copied_position_ = 0;
   uint64_t done_position_ = 0;  // Copied bytes ever advanced over.
   uint64_t borrowed_bytes_ = 0;
   size_t size_bytes_ = 0;
-  std::vector<Body> bodies_;  // Those before bodies_done_ are released and empty.
-  size_t bodies_done_ = 0;
-  size_t front_body_done_bytes_ = 0;
+  std::unique_ptr<BodyQueue> queue_;  // Null while no body is held.
+  uint32_t first_done_bytes_ = 0;     // Bytes of the first block that are done.
 };
 
 }  // namespace orrery

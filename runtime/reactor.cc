@@ -70,6 +70,7 @@ std::expected<std::unique_ptr<Reactor>, Errno> Reactor::Create(Ring& ring, Kerne
                                                                const ReactorOptions& options) {
   ORRERY_CHECK(options.iovecs_max >= 1 && options.iovecs_max <= 1024);
   ORRERY_CHECK(options.connections_max <= UserData::kIndexMax);
+  ORRERY_CHECK(options.drain_bytes_max <= UINT32_MAX);
   std::unique_ptr<Reactor> reactor(new Reactor(ring, kernel, application, options));
   auto buffers = BufferRing::Create(ring, kBufferGroup, options.buffers, options.buffer_bytes);
   if (!buffers) return std::unexpected(buffers.error());
@@ -215,6 +216,9 @@ void Reactor::Reap() {
     io_uring_for_each_cqe(memory, head, cqe) {
       if (batch == std::min<size_t>(ready, kEventsMax)) break;
       ++batch;
+      // The next one's connection is on its way into the cache meanwhile.
+      const io_uring_cqe& next = memory->cq.cqes[(head + 1) & memory->cq.ring_mask];
+      if (batch < ready) connections_.Prefetch(Completion(next).user_data().slot);
       Handle(Completion(*cqe));
     }
     io_uring_cq_advance(memory, batch);
@@ -419,8 +423,10 @@ void Reactor::HandleReceiveEnd(Connection& connection, const Completion& complet
 }
 
 void Reactor::Discard(Connection& connection, size_t bytes) {
-  connection.drained_bytes_ += bytes;
-  if (connection.drained_bytes_ <= options_.drain_bytes_max) return;
+  // 32 bits hold it: the first that exceeds the limit ends it.
+  const size_t drained = connection.drained_bytes_ + bytes;
+  connection.drained_bytes_ = static_cast<uint32_t>(drained);
+  if (drained <= options_.drain_bytes_max) return;
   ORRERY_MARK("linger.drained-too-much");
   EnterClosing(connection);
 }
@@ -665,6 +671,12 @@ bool Reactor::ArmSend(Connection& connection) {
 }
 
 bool Reactor::ArmPlainSend(Connection& connection, size_t body_bytes_end) {
+  // One piece takes no message: the kernel is 0.1 us faster with it (docs/performance.md).
+  if (const std::span<const char> piece = connection.output_.OnlyPiece(); !piece.empty()) {
+    return Submitted(connection, Operation::kSend,
+                     submission_.Send(connection.file(), std::as_bytes(piece), 0,
+                                      Tag(connection, Operation::kSend)));
+  }
   const size_t iovecs_left = std::min<size_t>(iovecs_.size() - iovecs_used_, options_.iovecs_max);
   if (iovecs_left == 0 || messages_used_ == messages_.size()) {
     return Submitted(connection, Operation::kSend, false);
