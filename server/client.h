@@ -40,6 +40,9 @@ enum class RouteWait : uint8_t {
 
 // Where a client's commands are, when there are several shards. The router's.
 struct ClientRoute {
+  explicit ClientRoute(Client& its_client) : client(its_client) {}
+
+  Client& client;
   // Those whose replies are not in the output yet, in their order.
   CommandErrand* first = nullptr;
   CommandErrand* last = nullptr;
@@ -50,7 +53,9 @@ struct ClientRoute {
   bool waited = false;
   // Something has come for it in this turn.
   bool touched = false;
-  uint32_t stalled_for = 0;  // With kCredit: the shard.
+  // With kCredit: the shard; and its place among those that wait for the same one.
+  uint32_t stalled_for = 0;
+  ListLink stalled_link;
   // What its later commands wait for, with kCommand.
   WideCommand* wide = nullptr;
 
@@ -63,12 +68,19 @@ struct Client {
     std::string name;
     std::string library_name;
     std::string library_version;
+    // "127.0.0.1:53120". Asked for when first wanted; empty before, and when the peer had gone.
+    std::string address;
+    std::string local_address;
   };
 
   // Made on first use.
   Names& mutable_names() {
-    if (names == nullptr) names = std::make_unique<Names>();
-    return *names;
+    if (names_ == nullptr) names_ = std::make_unique<Names>();
+    return *names_;
+  }
+  const Names& names() const {
+    static const Names kNone;
+    return names_ == nullptr ? kNone : *names_;
   }
 
   // Which of the limits of output holds for it.
@@ -79,6 +91,9 @@ struct Client {
   bool only_listens() const { return subscriber != nullptr && version == RespVersion::k2; }
   // Whether it is between MULTI and EXEC.
   bool in_multi() const { return transaction != nullptr && transaction->queues; }
+
+  // Whether replies to its commands are due from elsewhere.
+  bool owes_replies() const { return route != nullptr && route->owes_replies(); }
 
   size_t transaction_bytes() const {
     return transaction == nullptr ? 0 : transaction->memory_bytes();
@@ -106,19 +121,17 @@ struct Client {
   uint32_t connection_index = 0;  // Of the connection's slot.
   // The command that it ran last; null before the first.
   const CommandSpec* last_command = nullptr;
-  std::unique_ptr<Names> names;
   // Null while it listens to nothing. Subscriptions alone changes it.
   std::unique_ptr<Subscriber> subscriber;
   // From MULTI or WATCH to the end of the transaction.
   std::unique_ptr<ClientTransaction> transaction;
-  // "127.0.0.1:53120". Asked for when first wanted; empty before, and when the peer had gone.
-  std::string address;
-  std::string local_address;
-  ClientRoute route;
-  // With RouteWait::kCredit: among those that wait for the same shard.
-  ListLink stalled_link;
+  // Null where there is one shard.
+  std::unique_ptr<ClientRoute> route;
   // Of all clients, in the order of their ids.
   ListLink link;
+
+ private:
+  std::unique_ptr<Names> names_;
 };
 
 // Back to where no command is queued and no key is watched.

@@ -9,10 +9,11 @@ namespace orrery::server {
 bool ClientLimits::OutputFits(Session& session, Nanoseconds now) {
   if (IsOverHardLimit(session)) return false;
   if (!IsOverSoftLimit(session)) {
-    ORRERY_MARK_IF(session.over_soft_limit_since != kNever, "limits.below-the-soft-limit-again");
-    session.over_soft_limit_since = kNever;
-  } else if (session.over_soft_limit_since == kNever) {
-    session.over_soft_limit_since = now;
+    if (!IsKnownOverSoftLimit(session)) return true;
+    ORRERY_MARK("limits.below-the-soft-limit-again");
+    session.limits->over_soft_limit_since = kNever;
+  } else if (!IsKnownOverSoftLimit(session)) {
+    StateOf(session).over_soft_limit_since = now;
     LookAt(session, SoftDeadline(session));
   }
   return true;
@@ -31,7 +32,7 @@ bool ClientLimits::IsOverSoftLimit(const Session& session) const {
 ClientLimits::Decision ClientLimits::Judge(Session& session, Nanoseconds now) const {
   // One that is finishing has the reactor's limits.
   if (!session.connection.open()) return {.verdict = Verdict::kStays};
-  if (!IsOverSoftLimit(session)) session.over_soft_limit_since = kNever;
+  if (!IsOverSoftLimit(session)) session.limits->over_soft_limit_since = kNever;
   const Nanoseconds soft_deadline = SoftDeadline(session);
   ORRERY_MARK_IF(now >= soft_deadline, "limits.output-for-too-long");
   if (IsOverHardLimit(session) || now >= soft_deadline) return {.verdict = Verdict::kOutput};
@@ -41,21 +42,22 @@ ClientLimits::Decision ClientLimits::Judge(Session& session, Nanoseconds now) co
 }
 
 ClientLimits::Decision ClientLimits::JudgeIdleness(Session& session, Nanoseconds now) const {
+  LimitState& state = *session.limits;
   const Nanoseconds deadline = IdleDeadline(session);
   if (now < deadline) {
-    session.asked = false;
+    state.asked = false;
     return {.verdict = Verdict::kStays, .next_look = deadline};
   }
   // Subscribers wait for what others say, who is held back for the end of a pause, and others for
   // the answer of another shard.
   if (session.client.client_class() == ClientClass::kPubSub || session.paused_link.linked() ||
-      session.client.route.owes_replies()) {
+      session.client.owes_replies()) {
     return {.verdict = Verdict::kStays, .next_look = now + config_.idle_seconds_max * kSecond};
   }
   if (session.connection.body() != nullptr &&
-      (!session.asked || session.connection.asked_about_body())) {
+      (!state.asked || session.connection.asked_about_body())) {
     ORRERY_MARK("limits.idle-in-the-middle-of-an-argument");
-    session.asked = true;
+    state.asked = true;
     return {.verdict = Verdict::kAsk, .next_look = now + kAnswerTime};
   }
   return {.verdict = Verdict::kIdle};
@@ -67,14 +69,21 @@ Nanoseconds ClientLimits::IdleDeadline(const Session& session) const {
 }
 
 Nanoseconds ClientLimits::SoftDeadline(const Session& session) const {
-  if (session.over_soft_limit_since == kNever) return kNever;
-  return session.over_soft_limit_since + LimitOf(session).soft_seconds * kSecond;
+  if (!IsKnownOverSoftLimit(session)) return kNever;
+  return session.limits->over_soft_limit_since + LimitOf(session).soft_seconds * kSecond;
+}
+
+LimitState& ClientLimits::StateOf(Session& session) {
+  if (session.limits == nullptr) session.limits = std::make_unique<LimitState>(session);
+  return *session.limits;
 }
 
 void ClientLimits::LookAt(Session& session, Nanoseconds time) {
-  if (time == kNever || (session.running() && session.deadline() <= time)) return;
+  if (time == kNever) return;
+  LimitState& state = StateOf(session);
+  if (state.running() && state.deadline() <= time) return;
   Remove(session);
-  wheel_.Add(session, time);
+  wheel_.Add(state, time);
 }
 
 }  // namespace orrery::server

@@ -26,7 +26,7 @@ class ClientLimits {
 
   void Add(Session& session) { LookAt(session, IdleDeadline(session)); }
   void Remove(Session& session) {
-    if (session.running()) wheel_.Remove(session);
+    if (session.limits != nullptr && session.limits->running()) wheel_.Remove(*session.limits);
   }
   // The limits have changed: it is looked at in the next Advance(). To be called for each session.
   void Reconsider(Session& session, Nanoseconds now) { LookAt(session, now); }
@@ -34,6 +34,10 @@ class ClientLimits {
   // To be asked when more waits to be sent to the client, and, while it is over its soft limit,
   // when less does. False: it is to be cut off.
   [[nodiscard]] bool OutputFits(Session& session, Nanoseconds now);
+  // As OutputFits() has last seen it.
+  static bool IsKnownOverSoftLimit(const Session& session) {
+    return session.limits != nullptr && session.limits->over_soft_limit_since != kNever;
+  }
 
   enum class Verdict : uint8_t {
     kStays,
@@ -48,7 +52,7 @@ class ClientLimits {
   Nanoseconds Advance(Nanoseconds now, Act act) {
     if (wheel_.size() == 0) return kNever;
     wheel_.Advance(now, [&](Timer& timer) {
-      auto& session = static_cast<Session&>(timer);
+      Session& session = static_cast<LimitState&>(timer).session;
       const Decision decision = Judge(session, now);
       LookAt(session, decision.next_look);
       if (decision.verdict != Verdict::kStays) act(session, decision.verdict);
@@ -75,6 +79,7 @@ class ClientLimits {
   // kNever: no limit holds.
   Nanoseconds IdleDeadline(const Session& session) const;
   Nanoseconds SoftDeadline(const Session& session) const;
+  static LimitState& StateOf(Session& session);
   // Its timer fires at `time` at the latest.
   void LookAt(Session& session, Nanoseconds time);
 

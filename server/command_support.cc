@@ -61,24 +61,8 @@ bool SetNameOrReply(CommandCall& call, std::string_view name) {
     call.reply.Error("ERR Client names cannot contain spaces, newlines or special characters.");
     return false;
   }
-  if (call.client.names != nullptr || !name.empty()) call.client.mutable_names().name = name;
+  if (name != call.client.names().name) call.client.mutable_names().name = name;
   return true;
-}
-
-Keyspace::Place LookUp(CommandCall& call, HashedKey key, Use use) {
-  Keyspace& keyspace = call.server.keyspace;
-  const Keyspace::Place place = use == Use::kUses ? keyspace.Find(key, call.server.now_ms)
-                                                  : keyspace.Peek(key, call.server.now_ms);
-  ++(place ? call.server.stats.keyspace_hits : call.server.stats.keyspace_misses);
-  return place;
-}
-
-void ReplyValue(CommandCall& call, const Entry& entry) {
-  if (entry.is_shared()) {
-    call.reply.BulkBody(entry.shared());
-  } else {
-    call.reply.Bulk(entry.value());
-  }
 }
 
 void ReplyHelp(CommandCall& call, std::string_view command,

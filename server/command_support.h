@@ -25,7 +25,13 @@ void ReplyWrongArity(CommandCall& call);
 
 // Finds the key and counts a hit or a miss. Who only asks about a key does not use it.
 enum class Use : bool { kAsks, kUses };
-Keyspace::Place LookUp(CommandCall& call, HashedKey key, Use use = Use::kUses);
+inline Keyspace::Place LookUp(CommandCall& call, HashedKey key, Use use = Use::kUses) {
+  Keyspace& keyspace = call.server.keyspace;
+  const Keyspace::Place place = use == Use::kUses ? keyspace.Find(key, call.server.now_ms)
+                                                  : keyspace.Peek(key, call.server.now_ms);
+  ++(place ? call.server.stats.keyspace_hits : call.server.stats.keyspace_misses);
+  return place;
+}
 inline Keyspace::Place LookUpFirst(CommandCall& call, Use use = Use::kUses) {
   return LookUp(call, call.first_key(), use);
 }
@@ -50,7 +56,13 @@ std::optional<IndexRange> ClampRange(int64_t first, int64_t last, size_t size);
 std::optional<IndexRange> ClampForwardRange(int64_t first, int64_t last, size_t size);
 
 // A bulk of the value, borrowed where it is large.
-void ReplyValue(CommandCall& call, const Entry& entry);
+inline void ReplyValue(CommandCall& call, const Entry& entry) {
+  if (entry.is_shared()) {
+    call.reply.BulkBody(entry.shared());
+  } else {
+    call.reply.Bulk(entry.value());
+  }
+}
 
 // The reply of every HELP subcommand: `lines`, and how HELP itself is called.
 void ReplyHelp(CommandCall& call, std::string_view command,
@@ -66,12 +78,14 @@ void ForEachKey(const CommandCall& call, Visit visit) {
   size_t next = static_cast<size_t>(call.spec.keys.first);
   while (next < call.size()) {
     std::array<HashedKey, kWindow> keys;
+    std::array<Keyspace::BucketHint, kWindow> buckets;
     size_t count = 0;
     for (size_t index = next; index < call.size() && count < kWindow; index += step) {
       keys[count] = keyspace.WithHash(call[index]);
-      keyspace.PrefetchBucket(keys[count++].hash);
+      buckets[count] = keyspace.PrefetchBucket(keys[count].hash);
+      ++count;
     }
-    for (size_t i = 0; i < count; ++i) keyspace.PrefetchEntry(keys[i].hash);
+    for (size_t i = 0; i < count; ++i) keyspace.PrefetchEntry(buckets[i], keys[i].hash);
     for (size_t i = 0; i < count; ++i, next += step) visit(next, keys[i]);
   }
 }

@@ -31,21 +31,21 @@ bool DependsOnData(const CommandSpec& spec) {
   return !spec.complexity.starts_with("O(1)") && !by_keys_given;
 }
 
-// Whether this call is one of those that are timed.
-bool IsTimed(const CommandSpec& spec, ServerContext& server) {
-  const bool is_due = --server.calls_to_timed_one == 0;
-  if (is_due) server.calls_to_timed_one = ServerStats::kTimedOneIn;
-  return is_due || server.stats.commands[spec.number].calls < ServerStats::kTimedFirst;
+// Whether it is plain (CommandSpec::is_plain).
+bool IsPlain(const CommandSpec& spec) {
+  constexpr uint32_t kOthers =
+      kCategoryTransaction | kCategoryPubSub | kCategoryConnection | kCategoryAdmin;
+  return spec.keys.first > 0 && spec.handler != nullptr && spec.subcommands.empty() &&
+         (spec.categories & kOthers) == 0 && (spec.flags & (kAdmin | kNoMulti)) == 0 &&
+         !spec.may_be_slow && !spec.on_all_shards && !spec.runs_in_multi;
 }
 
 // Whether the slow log has to know how long this call takes: where it cannot take as long as a slow
-// one, it has not (docs/decisions/0017-the-slow-log.md).
+// one, it has not.
 bool IsWatched(const CommandCall& call) {
-  constexpr int64_t kWatchesAllBelowUs = 1000;
-  constexpr size_t kManyArguments = 64;
-  const int64_t from_us = call.server.config.slow_from_us;
-  if (from_us < 0 || (call.spec.flags & kSkipSlowlog) != 0) return false;
-  return call.spec.may_be_slow || call.size() >= kManyArguments || from_us < kWatchesAllBelowUs;
+  const ServerConfig& config = call.server.config;
+  if (config.slow_from_us < 0 || (call.spec.flags & kSkipSlowlog) != 0) return false;
+  return call.spec.may_be_slow || call.size() >= kManyArguments || WatchesAll(config);
 }
 
 void KeepIfSlow(const CommandCall& call, Nanoseconds took) {
@@ -61,43 +61,30 @@ void KeepIfSlow(const CommandCall& call, Nanoseconds took) {
   }
 }
 
-// Calls the handler, if need be with a look at the clock before and after.
-void RunHandler(CommandCall& call) {
+}  // namespace
+
+void RunTimed(CommandCall& call, bool for_statistics, bool for_slow_log) {
   ServerContext& server = call.server;
-  const bool watched = IsWatched(call);
-  const bool timed = IsTimed(call.spec, server);
-  if ((!timed && !watched) || server.host == nullptr) [[likely]] {
-    call.spec.handler(call);
-    return;
-  }
+  if (server.host == nullptr) return call.spec.handler(call);
   const Nanoseconds start = server.host->MonotonicNow();
   call.spec.handler(call);
   const Nanoseconds took = server.host->MonotonicNow() - start;
-  if (timed) server.stats.commands[call.spec.number].AddTime(took);
-  if (watched) KeepIfSlow(call, took);
+  if (for_statistics) server.stats.commands[call.spec.number].AddTime(took);
+  if (for_slow_log) KeepIfSlow(call, took);
 }
-
-}  // namespace
 
 void KeepSlow(SlowCommand command, Client* client, ServerContext& server) {
   if (client != nullptr) {
-    if (client->address.empty()) server.host->FindAddresses(*client);
-    command.client_address = client->address;
-    if (client->names != nullptr) command.client_name = client->names->name;
+    if (client->names().address.empty()) server.host->FindAddresses(*client);
+    command.client_address = client->names().address;
+    command.client_name = client->names().name;
   }
   server.slow_log.Add(std::move(command), server.config.slow_commands_max);
 }
 
 void RunCommand(CommandCall& call) {
-  ServerContext& server = call.server;
-  server.keyspace.CountUses(!call.client.no_touch);
-  const uint64_t errors = server.stats.errors.total();
-  RunHandler(call);
-  // After it: what it says of itself is what was before, and RESETSTAT counts as the first.
-  ++server.stats.commands_processed;
-  CommandStats& counted = server.stats.commands[call.spec.number];
-  ++counted.calls;
-  if (server.stats.errors.total() > errors) ++counted.failed_calls;
+  call.server.keyspace.CountUses(!call.client.no_touch);
+  RunCounted(call, IsWatched(call));
 }
 
 const CommandSpec* CommandSpec::FindSubcommand(std::string_view subcommand) const {
@@ -143,6 +130,7 @@ CommandTable::CommandTable() {
     CommandSpec& spec = specs_[i];
     spec.number = static_cast<uint32_t>(i);
     spec.may_be_slow |= DependsOnData(spec);
+    spec.is_plain = IsPlain(spec);
     spec.subcommands = {specs_.data() + next_subcommand, spec.subcommands.size()};
     next_subcommand += spec.subcommands.size();
     if (i < commands) commands_.push_back(&spec);

@@ -120,6 +120,9 @@ struct CommandSpec {
   bool on_all_shards = false;
   // Between MULTI and EXEC it runs at once, where others are queued.
   bool runs_in_multi = false;
+  // Given by the table: it concerns keys alone, takes no longer than they are many, and changes
+  // nothing that the next command's checks look at (ExecutePlain()).
+  bool is_plain = false;
   // Null for a container of subcommands that is nothing by itself.
   CommandHandler handler = nullptr;
   std::span<const CommandSpec> subcommands = {};
@@ -153,11 +156,45 @@ inline HashedKey CommandCall::first_key() const {
   return {.bytes = arguments[static_cast<size_t>(spec.keys.first)], .hash = first_key_hash};
 }
 
+// Whether the slow log has to know how long each command takes, and not only those that can take
+// long (docs/decisions/0017-the-slow-log.md).
+inline bool WatchesAll(const ServerConfig& config) {
+  constexpr int64_t kWatchesAllBelowUs = 1000;
+  return config.slow_from_us >= 0 && config.slow_from_us < kWatchesAllBelowUs;
+}
+// One with as many arguments can take long.
+inline constexpr size_t kManyArguments = 64;
+
 // Runs a command whose arguments are known to be right: calls its handler, counts it and, once in a
 // while, times it.
 void RunCommand(CommandCall& call);
 // Puts a slow command into the shard's log. `client` may be null: it has gone.
 void KeepSlow(SlowCommand command, Client* client, ServerContext& server);
+
+// Calls the handler between two looks at the clock, for the statistics or for the slow log.
+void RunTimed(CommandCall& call, bool for_statistics, bool for_slow_log);
+
+// RunCommand() of one for which Keyspace::CountUses() has been said already, and who knows whether
+// the slow log has to know how long it takes.
+inline void RunCounted(CommandCall& call, bool for_slow_log) {
+  ServerStats& stats = call.server.stats;
+  const uint32_t number = call.spec.number;
+  const uint64_t errors = stats.errors.total();
+  const bool is_due = --call.server.calls_to_timed_one == 0;
+  if (is_due || for_slow_log || stats.commands[number].calls < ServerStats::kTimedFirst)
+      [[unlikely]] {
+    if (is_due) call.server.calls_to_timed_one = ServerStats::kTimedOneIn;
+    RunTimed(call, is_due || stats.commands[number].calls < ServerStats::kTimedFirst, for_slow_log);
+  } else {
+    call.spec.handler(call);
+  }
+  // After it: what it says of itself is what was before, and RESETSTAT counts as the first.
+  ++stats.commands_processed;
+  CommandStats& counted = stats.commands[number];
+  ++counted.calls;
+  if (stats.errors.total() > errors) [[unlikely]]
+    ++counted.failed_calls;
+}
 
 class CommandTable {
  public:

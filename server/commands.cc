@@ -1,6 +1,7 @@
 #include "server/commands.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "base/mark.h"
@@ -14,53 +15,76 @@ CommandProcessor::CommandProcessor(ServerContext& server, Router* router)
   server.stats.commands = server.commands.MakeStats();
 }
 
-ParseResult CommandProcessor::ParseBatch(std::string_view input, Client& client, size_t batch_max,
-                                         size_t& count) {
+template <bool kRouted>
+void CommandProcessor::LookUp(Prepared& prepared) const {
+  const Command& command = prepared.command;
+  const CommandSpec* const spec = server_.commands.Find(command[0]);
+  prepared.spec = spec;
+  prepared.is_plain = !kRouted && spec != nullptr && spec->is_plain &&
+                      spec->TakesArguments(command.size()) && command.size() < kManyArguments;
+  const size_t key = spec == nullptr ? 0 : static_cast<size_t>(spec->keys.first);
+  prepared.first_key = key < command.size() ? key : 0;
+}
+
+template <bool kRouted>
+void CommandProcessor::FindKey(Prepared& prepared) const {
+  prepared.bucket = nullptr;
+  if constexpr (kRouted) {
+    prepared.target = router_->TargetOf(prepared.command, prepared.spec);
+    if (!router_->IsHere(prepared.target)) return;
+  }
+  if (prepared.first_key == 0) return;
+  const std::string_view key = prepared.command[prepared.first_key];
+  prepared.first_key_hash = server_.keyspace.Hash(key);
+  prepared.bucket = server_.keyspace.PrefetchBucket(prepared.first_key_hash);
+}
+
+template <bool kRouted>
+ParseResult CommandProcessor::ReadBatch(std::string_view input, Client& client, size_t batch_max,
+                                        size_t& count) {
   const ParserLimits limits{.bulk_bytes_max = server_.config.bulk_bytes_max,
                             .unauthenticated = MustAuthenticate(client, server_.config)};
   // What a stranger says may change how the rest is to be read.
   if (limits.unauthenticated) [[unlikely]]
     batch_max = 1;
-  size_t start = 0;
-  for (count = 0; count < batch_max; ++count) {
-    Prepared& prepared = batch_[count];
-    ParseResult result = client.parser.Parse(input.substr(start), limits, prepared.command);
-    start += result.consumed_bytes;
-    if (result.status != ParseStatus::kCommand) {
-      result.consumed_bytes = start;
-      return result;
+  ParseResult result = {.status = ParseStatus::kCommand};
+  std::string_view rest = input;
+  const Prepared* before = nullptr;
+  Prepared* const batch_end = batch_.data() + batch_max;
+  Prepared* next = batch_.data();
+  for (; next != batch_end; before = next++) {
+    size_t bytes =
+        before == nullptr ? 0 : RespParser::ParseLike(before->command, rest, limits, next->command);
+    if (bytes > 0) [[likely]] {
+      next->spec = before->spec;
+      next->is_plain = before->is_plain;
+      next->first_key = before->first_key;
+    } else {
+      result = client.parser.Parse(rest, limits, next->command);
+      bytes = result.consumed_bytes;
+      if (result.status == ParseStatus::kCommand) LookUp<kRouted>(*next);
     }
-    prepared.end = start;
+    rest = {rest.data() + bytes, rest.size() - bytes};
+    if (result.status != ParseStatus::kCommand) break;
+    next->end = static_cast<size_t>(rest.data() - input.data());
+    FindKey<kRouted>(*next);
   }
-  return {.status = ParseStatus::kCommand, .consumed_bytes = start};
+  result.consumed_bytes = static_cast<size_t>(rest.data() - input.data());
+  count = static_cast<size_t>(next - batch_.data());
+  if (count <= 1) return result;  // Nothing to do while an entry would come.
+  for (const Prepared& prepared : std::span(batch_.data(), count)) {
+    if (prepared.bucket != nullptr) {
+      Keyspace::PrefetchEntry(prepared.bucket, prepared.first_key_hash);
+    }
+  }
+  return result;
 }
 
-template <bool kRouted>
-void CommandProcessor::PrepareBatch(size_t count) {
-  const Keyspace& keyspace = server_.keyspace;
-  for (size_t i = 0; i < count; ++i) {
-    Prepared& prepared = batch_[i];
-    prepared.spec = server_.commands.Find(prepared.command[0]);
-    if constexpr (kRouted) {
-      prepared.target = router_->TargetOf(prepared.command, prepared.spec);
-      if (!router_->IsHere(prepared.target)) continue;
-    }
-    const size_t key =
-        prepared.spec == nullptr ? 0 : static_cast<size_t>(prepared.spec->keys.first);
-    if (key == 0 || key >= prepared.command.size()) continue;
-    prepared.first_key_hash = keyspace.Hash(prepared.command[key]);
-    keyspace.PrefetchBucket(prepared.first_key_hash);
-  }
-  if (count == 1) return;  // Nothing to do while an entry would come.
-  for (size_t i = 0; i < count; ++i) {
-    const Prepared& prepared = batch_[i];
-    if constexpr (kRouted) {
-      if (!router_->IsHere(prepared.target)) continue;
-    }
-    if (prepared.spec != nullptr && prepared.spec->keys.first > 0) {
-      keyspace.PrefetchEntry(prepared.first_key_hash);
-    }
-  }
+bool CommandProcessor::SetUpForPlain(const Client& client, ReplyWriter& reply) {
+  if (router_ != nullptr || !RunsPlainly(client, server_)) return false;
+  reply.set_muted(false);
+  server_.keyspace.CountUses(!client.no_touch);
+  return true;
 }
 
 bool CommandProcessor::MustWait(const Prepared& prepared, const Client& client) const {
@@ -75,7 +99,8 @@ bool CommandProcessor::MustWait(const Prepared& prepared, const Client& client) 
 
 ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
                                         PendingOutput& output, size_t output_bytes_max) {
-  if (client.route.wait != RouteWait::kNothing) [[unlikely]]
+  ClientRoute* const route = client.route.get();
+  if (route != nullptr && route->wait != RouteWait::kNothing) [[unlikely]]
     return {0, client.closing ? ProcessEnd::kClosing : ProcessEnd::kWaiting};
   // By a command that it has waited for.
   if (client.closing) [[unlikely]]
@@ -86,13 +111,15 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
   output_bytes_max = std::min(output_bytes_max, output_end);
   ReplyWriter reply(output, client.version, server_.stats.errors, output_end);
   client.last_command_ns = server_.monotonic_ns;
-  size_t batch_max = client.route.waited ? 1 : kBatchMax;
+  size_t batch_max = route != nullptr && route->waited ? 1 : kBatchMax;
+  bool runs_plainly = SetUpForPlain(client, reply);
   size_t consumed = 0;
   for (;;) {
     if (output.size_bytes() >= output_bytes_max) return {consumed, ProcessEnd::kOutputFull};
     size_t count = 0;
-    const ParseResult last = ParseBatch(input.substr(consumed), client, batch_max, count);
-    router_ == nullptr ? PrepareBatch<false>(count) : PrepareBatch<true>(count);
+    const std::string_view left = input.substr(consumed);
+    const ParseResult last = router_ == nullptr ? ReadBatch<false>(left, client, batch_max, count)
+                                                : ReadBatch<true>(left, client, batch_max, count);
     const size_t batch_start = consumed;
     const bool authenticated = client.authenticated;
     for (size_t i = 0; i < count && client.authenticated == authenticated; ++i) {
@@ -104,6 +131,13 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
         return {consumed, ProcessEnd::kOutputFull};
       }
       Prepared& prepared = batch_[i];
+      if (runs_plainly && prepared.is_plain) [[likely]] {
+        ExecutePlain(prepared.command, *prepared.spec, prepared.first_key_hash, client, server_,
+                     reply);
+        prepared.command.DropBodies();
+        consumed = batch_start + prepared.end;
+        continue;
+      }
       if (MustWait(prepared, client)) {
         ORRERY_MARK("command.waits-for-a-pause");
         client.parser.Rewind(prepared.command);
@@ -115,13 +149,14 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
       } else if (!router_->Run(prepared.command, prepared.spec, prepared.target,
                                prepared.first_key_hash, client, reply)) {
         client.parser.Rewind(prepared.command);
-        client.route.waited = true;
+        route->waited = true;
         return {consumed, ProcessEnd::kWaiting};
       }
       prepared.command.DropBodies();
       client.skip_reply = std::exchange(client.skip_next_reply, false);
       consumed = batch_start + prepared.end;
       if (client.closing) return {consumed, ProcessEnd::kClosing};
+      runs_plainly = SetUpForPlain(client, reply);
       // What comes behind it was read as that of somebody else.
       if (client.authenticated != authenticated) client.parser.Rewind(prepared.command);
     }
@@ -140,8 +175,8 @@ ProcessResult CommandProcessor::Process(std::string_view input, Client& client,
       return {consumed, ProcessEnd::kClosing};
     }
     if (batch_max < kBatchMax) [[unlikely]] {
-      if (client.route.wide != nullptr) return {consumed, ProcessEnd::kWaiting};
-      client.route.waited = false;
+      if (route->wide != nullptr) return {consumed, ProcessEnd::kWaiting};
+      route->waited = false;
       batch_max = kBatchMax;
     }
   }

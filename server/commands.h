@@ -1,8 +1,8 @@
 // Runs what clients send: bytes in, replies out.
 //
-// A pipeline is read in batches: first a batch is parsed, then the buckets and the entries of its
-// keys are fetched into the cache, then its commands run in order. Knows nothing of rings and
-// connections. Owned by the shard, used by its thread only; one processor serves all clients.
+// A pipeline is read in batches: first a batch is parsed while the buckets of its keys are fetched
+// into the cache, then their entries are, then its commands run in order. Knows nothing of rings
+// and connections. Owned by the shard, used by its thread only; one processor serves all clients.
 #pragma once
 
 #include <array>
@@ -13,6 +13,7 @@
 #include "runtime/pending_output.h"
 #include "server/client.h"
 #include "server/command_table.h"
+#include "server/keyspace.h"
 #include "server/resp_parser.h"
 #include "server/router.h"
 #include "server/server_context.h"
@@ -58,18 +59,27 @@ class CommandProcessor {
   struct Prepared {
     Command command;
     const CommandSpec* spec = nullptr;
+    size_t first_key = 0;  // Which argument is its first key; 0: none is.
     uint64_t first_key_hash = 0;
+    Keyspace::BucketHint bucket = nullptr;  // Of that key; null: it is not here, or there is none.
     Router::Target target = {};
-    size_t end = 0;  // Where in the batch's input the next frame starts.
+    size_t end = 0;         // Where in the batch's input the next frame starts.
+    bool is_plain = false;  // As ExecutePlain() wants it.
   };
 
-  // Parses up to `batch_max` commands; `count` says how many. Returns the last result of the
-  // parser.
-  ParseResult ParseBatch(std::string_view input, Client& client, size_t batch_max, size_t& count);
-  // Looks the commands up and gets their first keys near, where those are here.
+  // Parses up to `batch_max` commands, looks them up and gets their first keys near, where those
+  // are here; `count` says how many. Returns the last result of the parser.
   template <bool kRouted>
-  void PrepareBatch(size_t count);
+  ParseResult ReadBatch(std::string_view input, Client& client, size_t batch_max, size_t& count);
+  // Looks a command up that has been parsed.
+  template <bool kRouted>
+  void LookUp(Prepared& prepared) const;
+  // Finds out where its first key is, and gets the bucket near.
+  template <bool kRouted>
+  void FindKey(Prepared& prepared) const;
 
+  // Whether what is plain may run by ExecutePlain(), for which everything is set then.
+  bool SetUpForPlain(const Client& client, ReplyWriter& reply);
   // Whether a pause holds it back.
   bool MustWait(const Prepared& prepared, const Client& client) const;
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/allocation_count.h"
+#include "server/session.h"
 #include "server/testing_session.h"
 #include "server/testing_shards.h"
 
@@ -26,6 +27,9 @@ size_t AllocationsOnceWarm(TestingServer& server, const std::string& pipeline) {
   EXPECT_GT(before, 0u);
   return AllocationCount() - before;
 }
+
+// What an idle client costs, beside its connection (docs/performance.md).
+TEST(CommandsAllocationTest, AnIdleClientIsSmall) { EXPECT_LE(sizeof(Session), 152u); }
 
 TEST(CommandsAllocationTest, TheSteadyStateAllocatesNothing) {
   TestingServer server;

@@ -24,10 +24,10 @@ int64_t IdOf(const Client& client) { return static_cast<int64_t>(client.id); }
 void ClientId(CommandCall& call) { call.reply.Integer(IdOf(call.client)); }
 
 void ClientGetName(CommandCall& call) {
-  if (call.client.names == nullptr || call.client.names->name.empty()) {
+  if (call.client.names().name.empty()) {
     call.reply.Null();
   } else {
-    call.reply.Bulk(call.client.names->name);
+    call.reply.Bulk(call.client.names().name);
   }
 }
 
@@ -65,7 +65,7 @@ std::optional<ClientClass> ClassOrReply(CommandCall& call, std::string_view type
 }
 
 void FindAddresses(ServerContext& shard, Client& client) {
-  if (client.address.empty() && shard.host != nullptr) shard.host->FindAddresses(client);
+  if (client.names().address.empty() && shard.host != nullptr) shard.host->FindAddresses(client);
 }
 
 std::string FlagsOf(const Client& client) {
@@ -103,14 +103,13 @@ int64_t SubscriptionsOf(const Client& client, TopicKind kind) {
 // In Redis's order; the names of libraries are those of 7.2. What there is nothing of here is 0.
 std::string Describe(ServerContext& shard, Client& client) {
   FindAddresses(shard, client);
-  const Client::Names none;
-  const Client::Names& names = client.names != nullptr ? *client.names : none;
+  const Client::Names& names = client.names();
   const ClientMemory memory = shard.host != nullptr ? shard.host->MemoryOf(client) : ClientMemory{};
   const Nanoseconds now = shard.monotonic_ns;
   LineWriter line;
   line.Field("id", IdOf(client))
-      .Field("addr", client.address)
-      .Field("laddr", client.local_address)
+      .Field("addr", names.address)
+      .Field("laddr", names.local_address)
       .Field("fd", client.descriptor)
       .Field("name", names.name)
       .Field("age", (now - client.connected_ns) / kSecond)
@@ -294,9 +293,10 @@ std::optional<KillFilter> KillFilterOrReply(CommandCall& call) {
 bool Matches(ServerContext& shard, const KillFilter& filter, Client& client, uint64_t asker) {
   if (filter.address || filter.local_address) FindAddresses(shard, client);
   // A client whose peer has gone has no address, and "" is nobody's.
-  if ((filter.address || filter.local_address) && client.address.empty()) return false;
-  if (filter.address && *filter.address != client.address) return false;
-  if (filter.local_address && *filter.local_address != client.local_address) return false;
+  const Client::Names& names = client.names();
+  if ((filter.address || filter.local_address) && names.address.empty()) return false;
+  if (filter.address && *filter.address != names.address) return false;
+  if (filter.local_address && *filter.local_address != names.local_address) return false;
   if (filter.id && static_cast<uint64_t>(*filter.id) != client.id) return false;
   if (filter.type && client.client_class() != *filter.type) return false;
   return !(filter.skip_me && client.id == asker);

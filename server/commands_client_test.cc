@@ -18,8 +18,8 @@ class ClientCommandsTest : public testing::Test, public TestingHost {
   void Kill(Client& client) override { killed_.push_back(client.id); }
   void FindAddresses(Client& client) override {
     if (client.id == 3) return;  // Its peer has gone.
-    client.address = "10.0.0.1:" + std::to_string(client.id);
-    client.local_address = "10.0.0.2:6379";
+    client.mutable_names().address = "10.0.0.1:" + std::to_string(client.id);
+    client.mutable_names().local_address = "10.0.0.2:6379";
   }
   ClientMemory MemoryOf(const Client&) const override {
     return {.input_bytes = 5, .input_free_bytes = 3, .parser_bytes = 7};

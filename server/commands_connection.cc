@@ -133,7 +133,7 @@ void Reset(CommandCall& call) {
   client.reply_off = client.skip_next_reply = false;
   client.no_evict = client.no_touch = false;
   client.authenticated = call.server.config.password.empty();
-  if (client.names != nullptr) client.names->name.clear();
+  if (!client.names().name.empty()) client.mutable_names().name.clear();
   call.reply.set_version(client.version);
   call.reply.set_muted(client.skip_reply);
   call.reply.SimpleString("RESET");

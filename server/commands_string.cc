@@ -133,14 +133,10 @@ std::optional<int64_t> SetExpiryOrReply(CommandCall& call, const SetOptions& opt
   return time_ms;
 }
 
-void Set(CommandCall& call) {
+// Apart from Set(), which would pay for its frame.
+[[gnu::noinline]] void SetWithOptions(CommandCall& call) {
   Keyspace& keyspace = call.server.keyspace;
   const HashedKey key = call.first_key();
-  if (call.size() == 3) {
-    keyspace.Assign(keyspace.Find(key, call.server.now_ms), key, call.value(2), kNoExpiry);
-    call.reply.Ok();
-    return;
-  }
   const std::optional<SetOptions> options = ParseSetOptions(call);
   if (!options) {
     call.reply.Error(kSyntaxError);
@@ -164,6 +160,15 @@ void Set(CommandCall& call) {
   if (refused) return;
   const bool keep = options->keep_expiry && present;
   keyspace.Assign(place, key, call.value(2), keep ? place->expires_at_ms() : *expires_at_ms);
+}
+
+void Set(CommandCall& call) {
+  if (call.size() > 3) return SetWithOptions(call);
+  Keyspace& keyspace = call.server.keyspace;
+  const HashedKey key = call.first_key();
+  // Peek(): Assign() says that it is used.
+  keyspace.Assign(keyspace.Peek(key, call.server.now_ms), key, call.value(2), kNoExpiry);
+  call.reply.Ok();
 }
 
 void SetNx(CommandCall& call) {

@@ -139,6 +139,35 @@ TEST_F(CommandsTest, ShowsEveryCommandToTheObserver) {
   EXPECT_EQ(observer.seen, "1:SET@7 1:foo@7 2:get@7 ");
 }
 
+// What a plain command has to obey may be changed by the one before it in the pipeline.
+TEST_F(CommandsTest, APlainCommandObeysWhatWasSaidRightBeforeIt) {
+  session_.Send("SET a 1\r\nMULTI\r\nSET a 2\r\nEXEC\r\nGET a\r\n");
+  EXPECT_EQ(session_.Take(), "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n$1\r\n2\r\n");
+  session_.Send("GET a\r\nCLIENT REPLY OFF\r\nGET a\r\nCLIENT REPLY ON\r\nGET a\r\n");
+  EXPECT_EQ(session_.Take(), "$1\r\n2\r\n+OK\r\n$1\r\n2\r\n");
+  session_.Send("CLIENT REPLY SKIP\r\nSET a 3\r\nGET a\r\n");
+  EXPECT_EQ(session_.Take(), "$1\r\n3\r\n");
+  session_.Send("CONFIG SET maxmemory 1\r\nSET a 4\r\nCONFIG SET maxmemory 0\r\nGET a\r\n");
+  EXPECT_EQ(session_.Take(),
+            "+OK\r\n-OOM command not allowed when used memory > 'maxmemory'.\r\n+OK\r\n"
+            "$1\r\n3\r\n");
+  session_.Send("SUBSCRIBE c\r\nGET a\r\nUNSUBSCRIBE c\r\nGET a\r\n");
+  EXPECT_NE(session_.Take().find("-ERR Can't execute 'get'"), std::string::npos);
+  EXPECT_EQ(session_.Send("GET a\r\nCLIENT PAUSE 10 ALL\r\nGET a\r\n"), ProcessEnd::kPaused);
+  EXPECT_EQ(session_.Take(), "$1\r\n3\r\n+OK\r\n");
+}
+
+TEST_F(CommandsTest, WhatIsPlainConcernsKeysAlone) {
+  const auto is_plain = [&](std::string_view name) { return server_.table.Find(name)->is_plain; };
+  for (const char* name : {"get", "set", "incr", "expire", "getex", "append", "mget", "del"}) {
+    EXPECT_TRUE(is_plain(name)) << name;
+  }
+  for (const char* name : {"watch", "multi", "publish", "subscribe", "client", "config", "object",
+                           "flushall", "scan", "lcs", "auth", "ping"}) {
+    EXPECT_FALSE(is_plain(name)) << name;
+  }
+}
+
 // The same commands give the same replies whatever pieces they come in and whenever the output is
 // taken.
 RC_GTEST_PROP(CommandsProperty, RepliesDoNotDependOnThePieces, ()) {

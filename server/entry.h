@@ -9,6 +9,7 @@
 // freed by the Keyspace only.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -16,6 +17,7 @@
 
 #include "base/check.h"
 #include "base/shared_bytes.h"
+#include "base/short_bytes.h"
 #include "base/units.h"
 
 namespace orrery::server {
@@ -106,7 +108,11 @@ class Entry {
     return sizeof(Entry) + (has_expiry_field ? sizeof(int64_t) : 0);
   }
   size_t shared_offset() const { return SharedOffset(has_expiry_field_); }
-  size_t key_offset() const { return KeyOffset(has_expiry_field_, is_shared_); }
+  // KeyOffset() by both flags: it is asked for several times a command.
+  static const std::array<uint8_t, 4> kKeyOffsets;
+  size_t key_offset() const {
+    return kKeyOffsets[static_cast<size_t>(has_expiry_field_ | is_shared_ << 1)];
+  }
   const char* inline_value() const { return Bytes() + key_offset() + key_bytes_; }
   char* inline_value() { return Bytes() + key_offset() + key_bytes_; }
   SharedBytes& mutable_shared() {
@@ -125,10 +131,10 @@ class Entry {
     }
     std::memcpy(Bytes() + sizeof(Entry), &expires_at_ms, sizeof expires_at_ms);
   }
-  // REQUIRES: a small value's entry, and bytes.size() <= inline_capacity_.
+  // REQUIRES: a small value's entry, bytes.size() <= inline_capacity_, and they lie elsewhere.
   void set_inline_value(std::string_view bytes) {
     ORRERY_DCHECK(!is_shared_ && bytes.size() <= inline_capacity_);
-    if (!bytes.empty()) std::memmove(inline_value(), bytes.data(), bytes.size());
+    CopyBytes(inline_value(), bytes);
     inline_bytes_ = static_cast<uint32_t>(bytes.size());
   }
 
@@ -142,6 +148,10 @@ class Entry {
 };
 
 static_assert(sizeof(Entry) == 12);
+
+inline constexpr std::array<uint8_t, 4> Entry::kKeyOffsets = {
+    KeyOffset(false, false), KeyOffset(true, false), KeyOffset(false, true), KeyOffset(true, true)};
+
 static_assert(kSharedValueMin <= size_t{1} << 12, "a small value's size fits in its field");
 
 }  // namespace orrery::server

@@ -124,6 +124,13 @@ bool QueueOrRefuse(Command& command, const CommandSpec& spec, Client& client, Re
 
 }  // namespace
 
+bool RunsPlainly(const Client& client, const ServerContext& server) {
+  const ServerConfig& config = server.config;
+  return server.pause.end_ms == Pause::kNone && config.memory_bytes_max == 0 &&
+         !WatchesAll(config) && !MustAuthenticate(client, config) && !client.only_listens() &&
+         !client.in_multi() && !client.reply_off && !client.skip_reply && !client.skip_next_reply;
+}
+
 uint32_t FlagsOf(const CommandSpec& spec, const Client& client) {
   if (!client.in_multi()) [[likely]]
     return spec.flags;

@@ -20,6 +20,25 @@ namespace orrery::server {
 void Execute(Command& command, const CommandSpec* spec, uint64_t first_key_hash, Client& client,
              ServerContext& server, ReplyWriter& reply);
 
+// Whether the checks of Execute(), a pause, a muted reply and the slow log have nothing to say to a
+// plain command of the client; until something that is not plain has run. One shard's only.
+bool RunsPlainly(const Client& client, const ServerContext& server);
+
+// Execute() of a plain command (CommandSpec::is_plain) with the right number of arguments, fewer
+// than kManyArguments. REQUIRES: RunsPlainly(), and Keyspace::CountUses() has been said.
+inline void ExecutePlain(const Command& command, const CommandSpec& spec, uint64_t first_key_hash,
+                         Client& client, ServerContext& server, ReplyWriter& reply) {
+  if (server.observer != nullptr) server.observer->OnCommand(client, command, server.now_ms);
+  client.last_command = &spec;
+  CommandCall call{.arguments = command,
+                   .spec = spec,
+                   .client = client,
+                   .server = server,
+                   .reply = reply,
+                   .first_key_hash = first_key_hash};
+  RunCounted(call, false);
+}
+
 // What the command would do, by the flags of commands: of EXEC, what those do that it would run.
 uint32_t FlagsOf(const CommandSpec& spec, const Client& client);
 

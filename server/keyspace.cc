@@ -34,7 +34,7 @@ bool FillsEnough(size_t bytes, size_t capacity) { return capacity <= 2 * bytes +
 }  // namespace
 
 Keyspace::Keyspace(SipHashKey hash_key, uint32_t segment_bits)
-    : hash_(hash_key), segment_bits_(segment_bits) {
+    : hash_(hash_key), segment_bits_(segment_bits), segment_mask_((size_t{1} << segment_bits) - 1) {
   ORRERY_CHECK(segment_bits >= kLevelMin);
   StartTable();
 }
@@ -51,11 +51,16 @@ Keyspace::~Keyspace() {
 
 void Keyspace::StartTable() {
   segments_.push_back(new Bucket[segment_buckets()]);
-  level_ = kLevelMin;
+  SetLevel(kLevelMin);
   split_ = 0;
   growing_ = shrinking_ = false;
   size_ = expiring_ = 0;
   expire_cursor_ = 0;
+}
+
+void Keyspace::SetLevel(uint32_t level) {
+  level_ = level;
+  level_mask_ = (size_t{1} << level) - 1;
 }
 
 size_t Keyspace::table_bytes() const {
@@ -136,6 +141,7 @@ void Keyspace::Replace(uint64_t& slot, Entry* entry) {
 }
 
 void Keyspace::SetSlotExpiry(uint64_t& slot, int64_t expires_at_ms) {
+  if (expires_at_ms == kNoExpiry && (slot & kExpiresBit) == 0) return;
   EntryOf(slot)->set_expires_at_ms(expires_at_ms);
   expiring_ -= (slot & kExpiresBit) != 0 ? 1 : 0;
   slot &= ~kExpiresBit;
@@ -501,7 +507,7 @@ void Keyspace::SplitBucket() {
   ++counters_.splits;
   Redistribute(BucketAt(parent));
   if (split_ == size_t{1} << level_) {
-    ++level_;
+    SetLevel(level_ + 1);
     split_ = 0;
     growing_ = false;
   }
@@ -509,7 +515,7 @@ void Keyspace::SplitBucket() {
 
 void Keyspace::MergeBucket() {
   if (split_ == 0) {
-    --level_;
+    SetLevel(level_ - 1);
     split_ = size_t{1} << level_;
   }
   --split_;

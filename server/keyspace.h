@@ -124,9 +124,15 @@ class Keyspace {
   HashedKey WithHash(std::string_view key) const { return {.bytes = key, .hash = Hash(key)}; }
 
   // Hints for a batch of keys: first every bucket, then every entry (which reads the bucket).
-  void PrefetchBucket(uint64_t hash) const { __builtin_prefetch(&BucketOf(hash)); }
-  void PrefetchEntry(uint64_t hash) const {
-    const Bucket& bucket = BucketOf(hash);
+  // What the first returns, the second takes, unless the keyspace has changed in between.
+  using BucketHint = const void*;
+  BucketHint PrefetchBucket(uint64_t hash) const {
+    const Bucket* const bucket = &BucketOf(hash);
+    __builtin_prefetch(bucket);
+    return bucket;
+  }
+  static void PrefetchEntry(BucketHint hint, uint64_t hash) {
+    const Bucket& bucket = *static_cast<const Bucket*>(hint);
     const uint64_t tag = TagOf(hash);
     for (const uint64_t slot : bucket.slots) {
       if (!HasTag(slot, tag)) continue;
@@ -261,8 +267,8 @@ class Keyspace {
   static constexpr unsigned kAddressBits = 48;
   static constexpr uint64_t kAddressMask = (uint64_t{1} << kAddressBits) - 1;
   static constexpr uint64_t kUsedBit = uint64_t{1} << 63;
-  static constexpr uint64_t kExpiresBit = uint64_t{1} << 62;
-  // The top bits of the hash; growth uses the low ones.
+  static constexpr uint64_t kExpiresBit = uint64_t{1} << kAddressBits;
+  // High bits of the hash; growth uses the low ones.
   static constexpr uint64_t kTagMask = ~(kAddressMask | kUsedBit | kExpiresBit);
 
   static constexpr size_t kSlotsPerBucket = 7;
@@ -282,19 +288,20 @@ class Keyspace {
     // User space addresses fit in 48 bits; MakeSlot checks it.
     return reinterpret_cast<Entry*>(slot & kAddressMask);
   }
-  static uint64_t TagOf(uint64_t hash) { return (hash & kTagMask) | kUsedBit; }
-  static bool HasTag(uint64_t slot, uint64_t tag) { return (slot & (kTagMask | kUsedBit)) == tag; }
+  // What a slot has above the bits of the address and the expiry.
+  static uint64_t TagOf(uint64_t hash) { return (hash | kUsedBit) >> (kAddressBits + 1); }
+  static bool HasTag(uint64_t slot, uint64_t tag) { return slot >> (kAddressBits + 1) == tag; }
   static uint64_t MakeSlot(const Entry* entry, uint64_t hash);
 
   size_t IndexOf(uint64_t hash) const {
-    const size_t index = hash & ((size_t{1} << level_) - 1);
-    return index < split_ ? hash & ((size_t{2} << level_) - 1) : index;
+    const size_t index = hash & level_mask_;
+    return index < split_ ? hash & (2 * level_mask_ + 1) : index;
   }
   Bucket& BucketAt(size_t index) const {
-    return segments_[index >> segment_bits_][index & (segment_buckets() - 1)];
+    return segments_[index >> segment_bits_][index & segment_mask_];
   }
   size_t segment_buckets() const { return size_t{1} << segment_bits_; }
-  bool StartsSegment(size_t index) const { return (index & (segment_buckets() - 1)) == 0; }
+  bool StartsSegment(size_t index) const { return (index & segment_mask_) == 0; }
   Bucket& BucketOf(uint64_t hash) const { return BucketAt(IndexOf(hash)); }
   uint64_t NextCursor(uint64_t cursor) const;
 
@@ -327,6 +334,7 @@ class Keyspace {
   // Moves the entries of one bucket to where they belong now.
   void Redistribute(Bucket& head);
   void StartTable();
+  void SetLevel(uint32_t level);
   void SplitBucket();
   void MergeBucket();
   bool FreeSome(uint32_t& budget_buckets);
@@ -343,9 +351,11 @@ class Keyspace {
 
   const KeyHash hash_;
   const uint32_t segment_bits_;
+  const size_t segment_mask_;
   // Of segment_buckets() each.
   std::vector<Bucket*> segments_;
   uint32_t level_ = kLevelMin;
+  size_t level_mask_ = 0;  // The low `level_` bits: a bucket is asked for several times a command.
   // Buckets below this have been split at this level.
   size_t split_ = 0;
   bool growing_ = false;

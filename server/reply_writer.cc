@@ -16,19 +16,14 @@ namespace {
 
 // A type byte, an integer and a line end.
 constexpr size_t kHeaderBytesMax = 1 + kIntegerTextMax + 2;
-// A bulk of up to this size is written in one piece; a longer one may be split over blocks.
-constexpr size_t kWholeBulkMax = 512;
-static_assert(kHeaderBytesMax + kWholeBulkMax + 2 <= PendingOutput::kBlockBytes);
 
-char* PutLineEnd(char* to) {
-  to[0] = '\r';
-  to[1] = '\n';
-  return to + 2;
-}
+bool IsLineEnd(char c) { return c == '\r' || c == '\n'; }
+
+}  // namespace
 
 // REQUIRES: kHeaderBytesMax bytes at `to`.
-template <typename Integer>
-char* PutHeader(char* to, char type, Integer value) {
+template <typename Number>
+char* ReplyWriter::PutHeader(char* to, char type, Number value) {
   *to = type;
   if (value >= 0 && value <= 9) [[likely]] {
     to[1] = static_cast<char>('0' + value);
@@ -36,10 +31,6 @@ char* PutHeader(char* to, char type, Integer value) {
   }
   return PutLineEnd(std::to_chars(to + 1, to + 1 + kIntegerTextMax, value).ptr);
 }
-
-bool IsLineEnd(char c) { return c == '\r' || c == '\n'; }
-
-}  // namespace
 
 void ReplyWriter::Header(char type, uint64_t value) {
   if (!writes()) return;
@@ -53,9 +44,10 @@ void ReplyWriter::Integer(int64_t value) {
   output_.Commit(static_cast<size_t>(PutHeader(room.data(), ':', value) - room.data()));
 }
 
-void ReplyWriter::Bulk(std::string_view bytes) {
+void ReplyWriter::LongBulk(std::string_view bytes) {
+  static_assert(kHeaderBytesMax + kWholeBytesMax + 2 <= PendingOutput::kBlockBytes);
   if (!writes()) return;
-  if (bytes.size() > kWholeBulkMax) {
+  if (bytes.size() > kWholeBytesMax) {
     Header('$', bytes.size());
     output_.Append(bytes);
     output_.Append("\r\n");

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/shared_bytes.h"
+#include "base/short_bytes.h"
 #include "base/units.h"
 #include "runtime/pending_output.h"
 #include "server/server_stats.h"
@@ -50,11 +51,24 @@ class ReplyWriter {
   void Error(std::string_view text);
   // An element that is already encoded.
   void Raw(std::string_view encoded) {
-    if (writes()) output_.Append(encoded);
+    if (!writes()) return;
+    if (encoded.size() > kWholeBytesMax) return output_.Append(encoded);
+    if (!encoded.empty()) CopyBytes(output_.Extend(encoded.size()), encoded);
   }
 
   void Integer(int64_t value);
-  void Bulk(std::string_view bytes);
+  void Bulk(std::string_view bytes) {
+    // What most values are, without a call.
+    constexpr size_t kOneDigit = 9;
+    if (bytes.size() > kOneDigit) return LongBulk(bytes);
+    if (!writes()) return;
+    char* to = output_.Extend(sizeof("$1\r\n\r\n") - 1 + bytes.size());
+    to[0] = '$';
+    to[1] = static_cast<char>('0' + bytes.size());
+    to = PutLineEnd(to + 2);
+    CopyBytes(to, bytes);
+    PutLineEnd(to + bytes.size());
+  }
   // The same, but may borrow `body` until it is sent.
   void BulkBody(const SharedBytes& body);
   void BulkInteger(int64_t value);
@@ -77,8 +91,19 @@ class ReplyWriter {
   void Push(size_t count) { Header(version_ == RespVersion::k3 ? '>' : '*', count); }
 
  private:
+  // Up to this size an element is written in one piece; a longer one may be split over blocks.
+  static constexpr size_t kWholeBytesMax = 512;
+
   bool writes() const { return !muted_ && output_.size_bytes() < output_bytes_max_; }
   void Header(char type, uint64_t value);
+  void LongBulk(std::string_view bytes);
+  template <typename Number>
+  static char* PutHeader(char* to, char type, Number value);
+  static char* PutLineEnd(char* to) {
+    to[0] = '\r';
+    to[1] = '\n';
+    return to + 2;
+  }
 
   PendingOutput& output_;
   ErrorCounts& errors_;

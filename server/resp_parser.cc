@@ -35,6 +35,7 @@ size_t Command::argument_bytes() const {
 
 void Command::Clear() {
   size_ = 0;
+  front_ = {};
   holds_memory_ = false;
   spans_.clear();
   if (spans_.capacity() > kArgumentsKept) [[unlikely]] {
@@ -109,11 +110,7 @@ struct RespParser::Step {
   }
 };
 
-namespace {
-
-// The rest of ReadUsualLine() for numbers of three digits and more, the first two of which are
-// `number`; `at` is behind them.
-const char* ReadLongNumber(const char* at, const char* end, uint64_t& number) {
+const char* RespParser::ReadLongNumber(const char* at, const char* end, uint64_t& number) {
   constexpr ptrdiff_t kDigitsMax = 9;
   const char* const digits_end = at + std::min(kDigitsMax - 2, end - at - 2);
   while (*at != '\r') {
@@ -125,48 +122,17 @@ const char* ReadLongNumber(const char* at, const char* end, uint64_t& number) {
   return at + 2;
 }
 
-// The number of a usual line, "$12\r\n", that starts with `type` at `at`: where the line ends.
-// Null: it is unusual, or something of it or behind it is missing.
-inline const char* ReadUsualLine(const char* at, const char* end, char type, uint64_t& number) {
-  constexpr ptrdiff_t kBytesMin = 6;  // "$0\r\n\r\n" is the shortest with what must follow.
-  if (end - at < kBytesMin) return nullptr;
-  const uint32_t word = LoadWord<uint32_t>(at);
-  const uint32_t first = (word >> 8 & 0xff) - uint32_t{'0'};
-  if (first > 9) return nullptr;
-  // The first and the third byte; as in Redis, the byte after '\r' is not looked at.
-  if ((word & 0x00ff00ff) == (static_cast<uint32_t>(type) | uint32_t{'\r'} << 16)) {
-    number = first;
-    return at + 4;
-  }
-  const uint32_t second = (word >> 16 & 0xff) - uint32_t{'0'};
-  if (at[0] != type || second > 9 || first == 0) return nullptr;
-  number = first * 10 + second;
-  return at[3] == '\r' ? at + 5 : ReadLongNumber(at + 3, end, number);
+size_t RespParser::ReadUsual(std::string_view input, const ParserLimits& limits, Command& command) {
+  const char* const end = input.data() + input.size();
+  const char* const rest = ReadUsualFront(input.data(), end, limits, command);
+  return rest == nullptr ? 0 : ReadUsualRest(input, rest, limits, command);
 }
 
-}  // namespace
-
-size_t RespParser::ReadUsual(std::string_view input, const ParserLimits& limits, Command& command) {
-  const char* const start = input.data();
-  const char* const end = start + input.size();
-  uint64_t arguments = 0;
-  const char* at = ReadUsualLine(start, end, '*', arguments);
-  if (at == nullptr || arguments == 0 || arguments > Command::kFewArguments) return 0;
-  std::string_view* argument = command.few_.data();
-  std::string_view* const arguments_end = argument + arguments;
-  do {
-    uint64_t bytes = 0;
-    at = ReadUsualLine(at, end, '$', bytes);
-    if (at == nullptr || bytes > limits.bulk_bytes_max ||
-        static_cast<uint64_t>(end - at) < bytes + 2) {
-      return 0;
-    }
-    *argument++ = {at, bytes};
-    at += bytes + 2;
-  } while (argument != arguments_end);
-  command.arguments_ = command.few_.data();
-  command.size_ = arguments;
-  return static_cast<size_t>(at - start);
+const char* RespParser::ReadUsualFront(const char* at, const char* end, const ParserLimits& limits,
+                                       Command& command) {
+  at = ReadUsualLine(at, end, '*', command.size_);
+  if (at == nullptr || command.size_ == 0 || command.size_ > Command::kFewArguments) return nullptr;
+  return ReadUsualBulk(at, end, limits, command.few_[0]);
 }
 
 // Reads the line "?<number>\r\n" at position.next, whatever byte '?' is. As in Redis, the byte

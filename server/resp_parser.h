@@ -20,6 +20,7 @@
 
 #include "base/check.h"
 #include "base/shared_bytes.h"
+#include "base/short_bytes.h"
 #include "base/units.h"
 
 namespace orrery::server {
@@ -91,6 +92,8 @@ class Command {
 
   const std::string_view* arguments_ = nullptr;  // In one of the next two.
   size_t size_ = 0;
+  // Of a frame that was read in one pass, all before the second argument; empty for others.
+  std::string_view front_;
   std::array<std::string_view, kFewArguments> few_;
   std::vector<std::string_view> many_;
   // Something below, or many_, may hold memory, or mean something.
@@ -157,8 +160,29 @@ class RespParser {
       if (const size_t bytes = ReadUsual(input, limits, command); bytes > 0) [[likely]] {
         return {.status = ParseStatus::kCommand, .consumed_bytes = bytes};
       }
+      if (input.empty()) return {};
     }
     return ParseWithCare(input, limits, command);
+  }
+
+  // Parse() of a command with the name of `before`, which this parser has read right in front of
+  // it, and with as many arguments: how many bytes it takes. In a pipeline the same is asked for
+  // again and again, and comparing the front of the frame takes the place of reading two lines here
+  // and of looking the command up. 0: it is another one, or unusual, or not whole; Parse() tells.
+  // REQUIRES: the input of `before` is still there, and it was not a stranger's.
+  static size_t ParseLike(const Command& before, std::string_view input, const ParserLimits& limits,
+                          Command& command) {
+    const std::string_view front = before.front_;
+    if (front.empty() || input.size() < front.size() ||
+        !SameBytes(input.substr(0, front.size()), front)) {
+      return 0;
+    }
+    if (command.holds_memory_) [[unlikely]]
+      command.Clear();
+    const std::string_view name = before.few_[0];
+    command.few_[0] = {input.data() + (name.data() - front.data()), name.size()};
+    command.size_ = before.size_;
+    return ReadUsualRest(input, input.data() + front.size(), limits, command);
   }
 
   // Forgets what is known of an unfinished frame, which will be presented again, from its start or
@@ -214,6 +238,20 @@ class RespParser {
   // A whole frame of the usual shape, in one pass and without keeping where it stands: how many
   // bytes it takes; 0 when there is none. What it reads, ReadArray() would read the same way.
   static size_t ReadUsual(std::string_view input, const ParserLimits& limits, Command& command);
+  // The same, from behind its name on.
+  static size_t ReadUsualRest(std::string_view input, const char* at, const ParserLimits& limits,
+                              Command& command);
+  // Its number of arguments and its name. For this and the next ones: where it ends in the input;
+  // null: it is unusual, or something of it or behind it is missing.
+  static const char* ReadUsualFront(const char* at, const char* end, const ParserLimits& limits,
+                                    Command& command);
+  static const char* ReadUsualBulk(const char* at, const char* end, const ParserLimits& limits,
+                                   std::string_view& argument);
+  // The number of a line, "$12\r\n", that starts with `type`.
+  static const char* ReadUsualLine(const char* at, const char* end, char type, uint64_t& number);
+  // The rest of it for numbers of three digits and more, the first two of which are `number`; `at`
+  // is behind them.
+  static const char* ReadLongNumber(const char* at, const char* end, uint64_t& number);
 
   // Parse() of what is not that.
   ParseResult ParseWithCare(std::string_view input, const ParserLimits& limits, Command& command);
@@ -229,5 +267,50 @@ class RespParser {
   // Null between frames: an idle connection costs one pointer.
   std::unique_ptr<Unfinished> unfinished_;
 };
+
+inline const char* RespParser::ReadUsualLine(const char* at, const char* end, char type,
+                                             uint64_t& number) {
+  constexpr ptrdiff_t kBytesMin = 6;  // "$0\r\n\r\n" is the shortest with what must follow.
+  if (end - at < kBytesMin) return nullptr;
+  const uint32_t word = LoadWord<uint32_t>(at);
+  const uint32_t first = (word >> 8 & 0xff) - uint32_t{'0'};
+  if (first > 9) return nullptr;
+  // The first and the third byte; as in Redis, the byte after '\r' is not looked at.
+  if ((word & 0x00ff00ff) == (static_cast<uint32_t>(type) | uint32_t{'\r'} << 16)) {
+    number = first;
+    return at + 4;
+  }
+  const uint32_t second = (word >> 16 & 0xff) - uint32_t{'0'};
+  if (at[0] != type || second > 9 || first == 0) return nullptr;
+  number = first * 10 + second;
+  return at[3] == '\r' ? at + 5 : ReadLongNumber(at + 3, end, number);
+}
+
+inline const char* RespParser::ReadUsualBulk(const char* at, const char* end,
+                                             const ParserLimits& limits,
+                                             std::string_view& argument) {
+  uint64_t bytes = 0;
+  at = ReadUsualLine(at, end, '$', bytes);
+  if (at == nullptr || bytes > limits.bulk_bytes_max ||
+      static_cast<uint64_t>(end - at) < bytes + 2) {
+    return nullptr;
+  }
+  argument = {at, bytes};
+  return at + bytes + 2;
+}
+
+inline size_t RespParser::ReadUsualRest(std::string_view input, const char* at,
+                                        const ParserLimits& limits, Command& command) {
+  const char* const start = input.data();
+  const char* const end = start + input.size();
+  command.front_ = {start, static_cast<size_t>(at - start)};
+  std::string_view* argument = command.few_.data();
+  for (std::string_view* const last = argument + command.size_ - 1; argument != last;) {
+    at = ReadUsualBulk(at, end, limits, *++argument);
+    if (at == nullptr) return 0;
+  }
+  command.arguments_ = command.few_.data();
+  return static_cast<size_t>(at - start);
+}
 
 }  // namespace orrery::server

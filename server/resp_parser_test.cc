@@ -7,6 +7,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -98,8 +99,15 @@ class Feeder {
     std::copy(unread_.begin(), unread_.end(), input.get());
     std::copy(piece.begin(), piece.end(), input.get() + unread_.size());
     std::string_view rest(input.get(), size);
-    for (;;) {
-      const ParseResult result = parser_.Parse(rest, limits_, command_);
+    const Command* before = nullptr;
+    for (size_t number = 0;; ++number) {
+      Command& command = commands_[number % commands_.size()];
+      ParseResult result{.status = ParseStatus::kCommand};
+      if (before != nullptr) {
+        result.consumed_bytes = RespParser::ParseLike(*before, rest, limits_, command);
+      }
+      const bool is_like = result.consumed_bytes > 0;
+      if (!is_like) result = parser_.Parse(rest, limits_, command);
       ASSERT_LE(result.consumed_bytes, rest.size());
       rest.remove_prefix(result.consumed_bytes);
       if (result.status == ParseStatus::kNeedMore) break;
@@ -108,13 +116,18 @@ class Feeder {
         return;
       }
       ASSERT_GT(result.consumed_bytes, 0u);
-      ASSERT_FALSE(command_.empty());
-      Arguments& arguments = outcome_.commands.emplace_back();
-      for (size_t i = 0; i < command_.size(); ++i) {
-        arguments.emplace_back(command_[i]);
-        const SharedBytes* body = command_.BodyAt(i);
-        ASSERT_TRUE(body == nullptr || body->view() == command_[i]);
+      ASSERT_FALSE(command.empty());
+      if (is_like) {
+        ASSERT_EQ(command[0], (*before)[0]);
+        ASSERT_EQ(command.size(), before->size());
       }
+      Arguments& arguments = outcome_.commands.emplace_back();
+      for (size_t i = 0; i < command.size(); ++i) {
+        arguments.emplace_back(command[i]);
+        const SharedBytes* body = command.BodyAt(i);
+        ASSERT_TRUE(body == nullptr || body->view() == command[i]);
+      }
+      before = &command;
     }
     ASSERT_EQ(parser_.in_frame(), !rest.empty());
     unread_ = rest;
@@ -126,7 +139,7 @@ class Feeder {
   size_t body_bytes_ = 0;
   ParserLimits limits_;
   RespParser parser_;
-  Command command_;
+  std::array<Command, 2> commands_;
   std::string unread_;
   Outcome outcome_;
 };
@@ -165,11 +178,42 @@ Outcome Failed(std::string error, std::vector<Arguments> before = {}) {
 
 TEST(RespParserTest, ReadsArraysAndLines) {
   EXPECT_EQ(Parse(Encode({"GET", "key"})), (Outcome{.commands = {{"GET", "key"}}, .error = ""}));
+  // One like the one before, and others that begin like it.
+  EXPECT_EQ(
+      Parse(Encode({"GET", "a"}) + Encode({"GET", "bc"}) + Encode({"GEX", "d"}) +
+            Encode({"GET", "e", "f"}) + Encode({"GET"}) + Encode({"GET"})),
+      (Outcome{.commands =
+                   {{"GET", "a"}, {"GET", "bc"}, {"GEX", "d"}, {"GET", "e", "f"}, {"GET"}, {"GET"}},
+               .error = ""}));
   EXPECT_EQ(Parse("PING\r\nECHO \"a b\"\n"),
             (Outcome{.commands = {{"PING"}, {"ECHO", "a b"}}, .error = ""}));
   const std::string binary("\0\r\n$3\xff", 6);
   EXPECT_EQ(Parse(Encode({"SET", binary, ""})),
             (Outcome{.commands = {{"SET", binary, ""}}, .error = ""}));
+}
+
+TEST(RespParserTest, KnowsACommandLikeTheOneBeforeIt) {
+  RespParser parser;
+  Command before;
+  Command command;
+  // Whether the second is read as one like the first.
+  const auto repeats = [&](const Arguments& first, const Arguments& second) {
+    const std::string stream = Encode(first) + Encode(second);
+    const ParseResult result = parser.Parse(stream, {}, before);
+    const std::string_view rest = std::string_view(stream).substr(result.consumed_bytes);
+    for (size_t bytes = 0; bytes < rest.size(); ++bytes) {
+      EXPECT_EQ(RespParser::ParseLike(before, rest.substr(0, bytes), {}, command), 0u);
+    }
+    if (RespParser::ParseLike(before, rest, {}, command) == 0) return false;
+    for (size_t i = 0; i < second.size(); ++i) EXPECT_EQ(command[i], second[i]);
+    return true;
+  };
+  EXPECT_TRUE(repeats({"GET", "a"}, {"GET", "another"}));
+  EXPECT_TRUE(repeats({"PING"}, {"PING"}));
+  EXPECT_TRUE(repeats({"INCRBYFLOAT", "a", "1"}, {"INCRBYFLOAT", "b", "2"}));
+  EXPECT_FALSE(repeats({"GET", "a"}, {"get", "a"}));
+  EXPECT_FALSE(repeats({"SET", "a", "1"}, {"SET", "a", "1", "NX"}));
+  EXPECT_FALSE(repeats({"MGET", "a"}, {"MSET", "a"}));
 }
 
 TEST(RespParserTest, ASuppliedBodyIsTheArgumentAndSurvivesARewind) {

@@ -65,7 +65,7 @@ Router::Target Router::TargetOf(const Command& command, const CommandSpec* spec)
 
 bool Router::Run(Command& command, const CommandSpec* spec, const Target& target,
                  uint64_t first_key_hash, Client& client, ReplyWriter& reply) {
-  ClientRoute& route = client.route;
+  ClientRoute& route = *client.route;
   if (route.wide != nullptr) return false;
   // Who may not run it is told so here.
   const bool routed = !MustAuthenticate(client, server_.config) && !client.only_listens();
@@ -105,15 +105,15 @@ bool Router::MustWaitHere(const Command& command, const CommandSpec* spec) {
 }
 
 bool Router::RepliesAreIn(Client& client) {
-  if (!client.route.owes_replies()) return true;
-  if (client.route.count > 0) client.route.wait = RouteWait::kReplies;
+  if (!client.owes_replies()) return true;
+  if (client.route->count > 0) client.route->wait = RouteWait::kReplies;
   ORRERY_MARK("router.barrier-waits");
   return false;
 }
 
 void Router::RunHere(Command& command, const CommandSpec* spec, uint64_t first_key_hash,
                      Client& client, ReplyWriter& reply) {
-  if (client.route.count == 0) {
+  if (client.route->count == 0) {
     Execute(command, spec, first_key_hash, client, server_, reply);
     return;
   }
@@ -123,7 +123,7 @@ void Router::RunHere(Command& command, const CommandSpec* spec, uint64_t first_k
 }
 
 PendingOutput& Router::Behind(Client& client) {
-  ClientRoute& route = client.route;
+  ClientRoute& route = *client.route;
   if (!route.last->complete) {
     Enqueue(client).complete = true;
   } else {
@@ -137,7 +137,7 @@ CommandErrand& Router::Enqueue(Client& client) {
   CommandErrand* errand = command_pool_.Take();
   if (errand == nullptr) errand = new CommandErrand(self_, *this);
   errand->client = &client;
-  ClientRoute& route = client.route;
+  ClientRoute& route = *client.route;
   (route.first == nullptr ? route.first : route.last->next) = errand;
   route.last = errand;
   ++route.count;
@@ -149,9 +149,9 @@ bool Router::HasCredit(uint32_t shard, Client& client) {
   const bool others_first = !peer.stalled.empty() && &client != resumed_;
   if (peer.away < options_.errands_max && !others_first) return true;
   ORRERY_MARK("router.no-credit");
-  client.route.wait = RouteWait::kCredit;
-  client.route.stalled_for = shard;
-  peer.stalled.PushBack(client);
+  client.route->wait = RouteWait::kCredit;
+  client.route->stalled_for = shard;
+  peer.stalled.PushBack(*client.route);
   ++stalled_;
   return false;
 }
@@ -228,15 +228,16 @@ void Router::Receive(Errand& errand) {
 void Router::RunArrived() {
   const Keyspace& keyspace = server_.keyspace;
   std::array<uint64_t, kArrivedMax> hashes{};
+  std::array<Keyspace::BucketHint, kArrivedMax> buckets{};
   for (size_t i = 0; i < arrived_count_; ++i) {
     const CommandErrand& errand = *arrived_[i];
     const auto key = static_cast<size_t>(errand.spec->keys.first);
     if (key == 0) continue;
     hashes[i] = keyspace.Hash(errand.command[key]);
-    keyspace.PrefetchBucket(hashes[i]);
+    buckets[i] = keyspace.PrefetchBucket(hashes[i]);
   }
   for (size_t i = 0; i < arrived_count_; ++i) {
-    if (arrived_[i]->spec->keys.first > 0) keyspace.PrefetchEntry(hashes[i]);
+    if (buckets[i] != nullptr) Keyspace::PrefetchEntry(buckets[i], hashes[i]);
   }
   for (size_t i = 0; i < arrived_count_; ++i) Arrive(*arrived_[i], hashes[i]);
   arrived_count_ = 0;
@@ -308,7 +309,7 @@ void Router::ComeHome(CommandErrand& errand) {
 }
 
 void Router::Touch(Client& client) {
-  if (std::exchange(client.route.touched, true)) return;
+  if (std::exchange(client.route->touched, true)) return;
   touched_.push_back(&client);
 }
 
@@ -345,7 +346,7 @@ void Router::ReceiveConnection(ConnectionErrand& errand) {
 // --- What clients get of it
 
 void Router::Serve(Client& client) {
-  client.route.touched = false;
+  client.route->touched = false;
   PendingOutput* output = clients_.OutputOf(client);
   if (output == nullptr) {
     Forget(client);
@@ -356,7 +357,7 @@ void Router::Serve(Client& client) {
 }
 
 void Router::Collect(Client& client, PendingOutput& output) {
-  ClientRoute& route = client.route;
+  ClientRoute& route = *client.route;
   while (route.first != nullptr && route.first->complete) {
     CommandErrand& errand = *std::exchange(route.first, route.first->next);
     route.count -= errand.replies;
@@ -372,9 +373,9 @@ void Router::Collect(Client& client, PendingOutput& output) {
 void Router::SpendCredit() {
   for (Peer& peer : peers_) {
     while (peer.away < options_.errands_max && !peer.stalled.empty()) {
-      resumed_ = peer.stalled.PopFront();
+      resumed_ = &peer.stalled.PopFront()->client;
       --stalled_;
-      resumed_->route.wait = RouteWait::kNothing;
+      resumed_->route->wait = RouteWait::kNothing;
       clients_.Continue(*resumed_);
     }
   }
@@ -382,7 +383,7 @@ void Router::SpendCredit() {
 }
 
 void Router::Forget(Client& client) {
-  ClientRoute& route = client.route;
+  ClientRoute& route = *client.route;
   while (route.first != nullptr) {
     CommandErrand& errand = *std::exchange(route.first, route.first->next);
     errand.client = nullptr;
@@ -392,9 +393,9 @@ void Router::Forget(Client& client) {
   route.last = nullptr;
   route.count = route.publications = 0;
   if (route.wide != nullptr) std::exchange(route.wide, nullptr)->client = nullptr;
-  if (client.stalled_link.linked()) {
+  if (route.stalled_link.linked()) {
     ORRERY_MARK("router.client-gone-without-credit");
-    peers_[route.stalled_for].stalled.Remove(client);
+    peers_[route.stalled_for].stalled.Remove(route);
     --stalled_;
   }
   if (std::exchange(route.touched, false)) {
@@ -405,11 +406,11 @@ void Router::Forget(Client& client) {
 // --- Wide commands
 
 void Router::BeginWide(WideCommand& wide, Client& client) {
-  ORRERY_CHECK(!client.route.owes_replies());
+  ORRERY_CHECK(!client.owes_replies());
   wide.client = &client;
   wide.muted = IsMuted(client);
-  client.route.wide = &wide;
-  client.route.wait = RouteWait::kCommand;
+  client.route->wide = &wide;
+  client.route->wait = RouteWait::kCommand;
 }
 
 void Router::Start(CommandCall& call, Gather& gather, GatherOrder order) {

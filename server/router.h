@@ -136,13 +136,13 @@ class Router final : private TransactorHost, public GatherStarter, public Remote
   void EndWide(WideCommand& wide, Write write) {
     if (wide.client == nullptr) return;
     Client& client = *std::exchange(wide.client, nullptr);
-    client.route.wide = nullptr;
-    client.route.wait = RouteWait::kNothing;
+    client.route->wide = nullptr;
+    client.route->wait = RouteWait::kNothing;
     if (PendingOutput* output = clients_.OutputOf(client)) {
       ReplyWriter reply(*output, client.version, server_.stats.errors);
       reply.set_muted(wide.muted);
       write(client, reply);
-      if (client.closing) client.route.wait = RouteWait::kEnd;
+      if (client.closing) client.route->wait = RouteWait::kEnd;
     }
     Touch(client);
   }
@@ -160,7 +160,7 @@ class Router final : private TransactorHost, public GatherStarter, public Remote
   // Commands that have arrived and run together, so that their keys are near by then.
   static constexpr size_t kArrivedMax = 16;
 
-  using StalledList = IntrusiveList<Client, &Client::stalled_link>;
+  using StalledList = IntrusiveList<ClientRoute, &ClientRoute::stalled_link>;
   struct Peer {
     uint32_t away = 0;    // Commands that are there, or on their way.
     StalledList stalled;  // Clients that wait for credit.

@@ -17,7 +17,7 @@ void Router::FindListening(TopicKind kind, std::string_view channel) {
 }
 
 bool Router::MayPublish(const Command& command, const CommandSpec& spec, Client& client) {
-  ClientRoute& route = client.route;
+  ClientRoute& route = *client.route;
   if (route.count > route.publications || route.count >= options_.replies_max) {
     route.wait = RouteWait::kReplies;
     return false;
@@ -39,10 +39,10 @@ bool Router::MayPublish(const Command& command, const CommandSpec& spec, Client&
 bool Router::Publish(CommandCall& call, TopicKind kind, const Payload& payload, int64_t receivers) {
   FindListening(kind, call[1]);
   Client& client = call.client;
-  if (listening_.empty() && client.route.count == 0) return false;
+  if (listening_.empty() && client.route->count == 0) return false;
   CommandErrand& place = Enqueue(client);
   place.publication = true;
-  ++client.route.publications;
+  ++client.route->publications;
   place.version = client.version;
   place.muted = call.reply.muted();
   Publication* publication = publication_pool_.Take();

@@ -145,7 +145,7 @@ TEST(RouterLimitTest, ManyCommandsKeepTheirBounds) {
     sessions.push_back(std::make_unique<RoutedSession>(shards, 0));
     sessions.back()->Send(pipeline);
     EXPECT_EQ(sessions.back()->last_end(), ProcessEnd::kWaiting);
-    EXPECT_LE(sessions.back()->client().route.count, 3u);
+    EXPECT_LE(sessions.back()->client().route->count, 3u);
     EXPECT_LE(shards[0].router().mail().counters().posted, kErrands);
   }
   // One that waits for credit may leave.

@@ -138,8 +138,10 @@ void Shard::ReadClocks() {
 
 void Shard::OnEvents(std::span<const ConnectionEvent> events) {
   ReadClocks();
-  for (const ConnectionEvent& event : events) {
+  for (size_t i = 0; i < events.size(); ++i) {
+    const ConnectionEvent& event = events[i];
     Connection& connection = *event.connection;
+    if (i + 1 < events.size()) PrefetchSession(*events[i + 1].connection);
     switch (event.kind) {
       case ConnectionEvent::Kind::kOpened:
         Open(connection);
@@ -179,6 +181,7 @@ void Shard::Open(Connection& connection) {
   Session& session = *sessions_[index];
   Client& client = session.client;
   client.descriptor = connection.descriptor();
+  if (router_ != nullptr) client.route = std::make_unique<ClientRoute>(client);
   if (stops_done_ > 0) {
     session.refused = true;
     reactor_->Abort(connection);
@@ -213,7 +216,8 @@ bool Shard::MustDeny(Client& client) {
   if (!MayDeny(context_.config)) return false;
   FindAddresses(client);
   // One whose peer has gone, or whose address cannot be asked, is not known to be local.
-  return !IsLocal(client.address) && !IsUnixClient(client.address);
+  const std::string& address = client.names().address;
+  return !IsLocal(address) && !IsUnixClient(address);
 }
 
 void Shard::Receive(Connection& connection, Session& session, std::string_view data) {
@@ -250,7 +254,7 @@ void Shard::Resume(Connection& connection, Session& session) {
 bool Shard::OutputFits(Session& session) {
   const bool fits = limits_.OutputFits(session, reactor_->now());
   // While it is over its soft limit, it matters when it is below it.
-  reactor_->ReportSends(session.connection, session.over_soft_limit_since != kNever);
+  reactor_->ReportSends(session.connection, ClientLimits::IsKnownOverSoftLimit(session));
   return fits;
 }
 
@@ -303,7 +307,7 @@ void Shard::FinishWhenReplied(Connection& connection, Session& session) {
   if (context_.observer != nullptr && !session.refused) {
     context_.observer->OnLeaving(session.client);
   }
-  if (!session.client.route.owes_replies()) reactor_->Finish(connection);
+  if (!session.client.owes_replies()) reactor_->Finish(connection);
 }
 
 PendingOutput* Shard::OutputOf(Client& client) {
@@ -360,7 +364,6 @@ void Shard::Close(Connection& connection) {
   if (session->client.link.linked()) context_.clients.Remove(session->client);
   limits_.Remove(*session);
   if (session->paused_link.linked()) paused_.Remove(*session);
-  if (session->doomed_link.linked()) doomed_.Remove(*session);
   subscriptions_.Drop(session->client);
   if (router_ != nullptr) router_->Forget(session->client);
   session.reset();
@@ -448,23 +451,33 @@ bool Shard::Push(Client& client, PushMessage& message) {
   Session& session = SessionOf(client);
   if (!session.connection.open()) return false;
   // As in Redis, one that is about to be cut off counts as a receiver.
-  if (session.doomed_link.linked()) return true;
+  if (session.doomed) return true;
   message.AppendTo(session.connection.output(), client.version);
-  if (!OutputFits(session)) doomed_.PushBack(session);
+  if (!OutputFits(session)) {
+    session.doomed = true;
+    doomed_.push_back(session.connection.handle());
+  }
   reactor_->Flush(session.connection);
   return true;
 }
 
 void Shard::CutOffDoomed() {
-  while (Session* session = doomed_.PopFront()) CutOff(*session, CutReason::kOutput);
+  for (const SlotHandle handle : doomed_) {
+    Session* const session = sessions_[handle.index].get();
+    // One that has gone since, and whose slot has another client, is not meant.
+    if (session == nullptr || session->connection.handle() != handle) continue;
+    session->doomed = false;
+    CutOff(*session, CutReason::kOutput);
+  }
+  doomed_.clear();
 }
 
 void Shard::FindAddresses(Client& client) {
   if (client.descriptor < 0) return;  // A slot of the fixed-file table cannot be asked.
   const auto ends = kernel_.Ends(client.descriptor);
   if (!ends) return;  // Its peer has gone, and so will it.
-  client.address = ends->peer;
-  client.local_address = ends->local;
+  client.mutable_names().address = ends->peer;
+  client.mutable_names().local_address = ends->local;
 }
 
 ClientMemory Shard::MemoryOf(const Client& client) const {

@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <expected>
 #include <limits>
 #include <memory>
@@ -20,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/slab.h"
 #include "base/units.h"
 #include "runtime/incoming_body.h"
 #include "runtime/reactor.h"
@@ -126,6 +128,11 @@ class Shard final : public Application, private ServerHost, private RoutedClient
         const ShardPlace& place);
 
   Session& SessionOf(const Connection& connection) { return *sessions_[connection.handle().index]; }
+  // Gets it near; there may be none yet.
+  void PrefetchSession(const Connection& connection) const {
+    const size_t index = connection.handle().index;
+    if (index < sessions_.size()) __builtin_prefetch(sessions_[index].get());
+  }
   void ReadClocks();
   void Open(Connection& connection);
   void Receive(Connection& connection, Session& session, std::string_view data);
@@ -195,8 +202,10 @@ class Shard final : public Application, private ServerHost, private RoutedClient
   ClientLimits limits_;
   IntrusiveList<Session, &Session::paused_link> paused_;
   // Cut off at the end of the turn: when it is noticed, somebody goes through the subscriptions.
-  IntrusiveList<Session, &Session::doomed_link> doomed_;
-  std::vector<std::unique_ptr<Session>> sessions_;  // By the index of the connection's slot.
+  std::vector<SlotHandle> doomed_;
+  // By the index of the connection's slot. Not a vector: one that grows leaves its old memory
+  // behind.
+  std::deque<std::unique_ptr<Session>> sessions_;
   Nanoseconds next_background_ = 0;
   uint32_t stops_done_ = 0;
   int listener_ = -1;  // The reactor's, until it stops; -1: another shard accepts.

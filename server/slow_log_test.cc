@@ -18,7 +18,7 @@ class SlowLogTest : public testing::Test, public TestingHost {
   SlowLogTest() { server_.context.host = this; }
 
   void Configure(const ServerConfig& config) override { server_.context.config = config; }
-  void FindAddresses(Client& client) override { client.address = "127.0.0.1:1"; }
+  void FindAddresses(Client& client) override { client.mutable_names().address = "127.0.0.1:1"; }
   Nanoseconds MonotonicNow() override {
     ++looks_;
     return now_ += step_;

@@ -112,6 +112,7 @@ class RoutedSession {
  public:
   RoutedSession(TestingShards& shards, unsigned home) : shards_(shards), home_(shards[home]) {
     client_.id = shards.group().NextClientId();
+    client_.route = std::make_unique<ClientRoute>(client_);
     home_.server_.context.clients.PushBack(client_);
     home_.sessions_.push_back(this);
   }
