@@ -3,7 +3,8 @@
 // Each cell has a sequence number: it says whose turn the cell is, and a full or an empty queue
 // shows in it, so nobody reads the other side's position. What one thread pushes comes out in its
 // order. A push that was preempted in the middle holds back what was pushed behind it (TryPop()
-// finds nothing), until it is done; so publish to the consumer's waker after each push.
+// finds nothing), until it is done; so each producer publishes its own pushes to the consumer's
+// waker, after the last of them and before it waits for anything.
 //
 // Closing it is the consumer's: what was pushed before comes out, and drained() says when that is
 // all. Owned by whoever outlives both sides. Allocates once.

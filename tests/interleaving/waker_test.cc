@@ -47,12 +47,12 @@ enum class Mistake : uint8_t {
   kLookAfterWork,        // The sleeper takes what is there, then calls Look().
 };
 
-// Publishers of some items each, and a sleeper that takes them all.
+// Publishers of some items each, in batches of so many, and a sleeper that takes them all.
 template <typename AnyWaker, Mistake kMistake>
 class WakerCase {
  public:
-  WakerCase(size_t publishers, size_t items_each, AnyWaker* (*make)())
-      : publishers_(publishers), items_each_(items_each), make_(make) {}
+  WakerCase(size_t publishers, size_t items_each, AnyWaker* (*make)(), size_t batch)
+      : publishers_(publishers), items_each_(items_each), batch_(batch), make_(make) {}
 
   Explorer::Case Describe() {
     Explorer::Case described;
@@ -81,7 +81,7 @@ class WakerCase {
     for (size_t item = 0; item < items_each_; ++item) {
       TracedAtomic<int>& cell = items_[publisher * items_each_ + item];
       if (kMistake != Mistake::kPublishBeforeWork) cell.store(1, std::memory_order_release);
-      if (waker_->Publish()) bell_.Ring();
+      if ((item + 1) % batch_ == 0 && waker_->Publish()) bell_.Ring();
       if (kMistake == Mistake::kPublishBeforeWork) cell.store(1, std::memory_order_release);
     }
     if (left_->fetch_add(-1) != 1) return;
@@ -119,6 +119,7 @@ class WakerCase {
 
   const size_t publishers_;
   const size_t items_each_;
+  const size_t batch_;
   AnyWaker* (*const make_)();
   std::unique_ptr<AnyWaker> waker_;
   Bell bell_;
@@ -132,8 +133,9 @@ using TracedWaker = BasicWaker<TracedAtomics>;
 
 template <typename AnyWaker, Mistake kMistake = Mistake::kNone>
 Explorer::Result ExploreWaker(
-    size_t publishers, size_t items_each, AnyWaker* (*make)() = [] { return new AnyWaker; }) {
-  return Explore(WakerCase<AnyWaker, kMistake>(publishers, items_each, make));
+    size_t publishers, size_t items_each, AnyWaker* (*make)() = [] { return new AnyWaker; },
+    size_t batch = 1) {
+  return Explore(WakerCase<AnyWaker, kMistake>(publishers, items_each, make, batch));
 }
 
 TEST(WakerInterleavings, OnePublisherOfOneItem) {
@@ -152,6 +154,12 @@ TEST(WakerInterleavings, TwoPublishers) {
 // may find that the other one rings.
 TEST(WakerInterleavings, TwoPublishersOfTwoItems) {
   ExpectAllRight("2 publishers, 2 items each", ExploreWaker<TracedWaker>(2, 2));
+}
+
+TEST(WakerInterleavings, ABatchIsPublishedOnce) {
+  const auto make = [] { return new TracedWaker; };
+  ExpectAllRight("1 publisher, a batch of 2", ExploreWaker<TracedWaker>(1, 2, make, 2));
+  ExpectAllRight("2 publishers, a batch of 2 each", ExploreWaker<TracedWaker>(2, 2, make, 2));
 }
 
 // The sequence leaves the word between Look() and TryArm(), and takes no bit along.

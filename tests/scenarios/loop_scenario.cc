@@ -173,6 +173,7 @@ class LoopRun {
     options.entries = static_cast<unsigned>(sim::ValueOr(configuration, "entries", 16));
     options.waiters_max = static_cast<uint32_t>(sim::ValueOr(configuration, "waiters_max", 16));
     options.linked_timeouts = sim::ValueOr(configuration, "linked_timeouts", 0) != 0;
+    options.spin_turns = static_cast<uint32_t>(sim::ValueOr(configuration, "spin_turns", 0));
     options.log = [run = run.get()](std::string_view line) {
       run->log_.Note("loop-log", kLoopNumber, 0, 0, line);
     };
@@ -361,7 +362,13 @@ sim::Plan LoopScenario::Draw(uint64_t seed) const {
   Prng workload_prng(Combine(seed, kWorkloadSequence));
   LoopWorkload workload = GenerateLoopWorkload(workload_prng, tight);
   Prng multishot_prng(Combine(seed, 6));
-  if (multishot_prng.Chance(1, 4)) AddMultishots(multishot_prng, tight, workload);
+  if (multishot_prng.Chance(1, 4)) {
+    AddMultishots(multishot_prng, tight, workload);
+    const bool spins = multishot_prng.Chance(1, 2);
+    if (spins) {
+      plan.configuration["spin_turns"] = static_cast<int64_t>(multishot_prng.Between(1, 4));
+    }
+  }
   WriteLoopWorkload(workload, plan.workload);
   return plan;
 }
