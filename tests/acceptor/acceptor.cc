@@ -38,6 +38,9 @@ std::string Said(const Observation& observation) {
   return "turn " + std::to_string(observation.turn) + ": " + ToText(observation);
 }
 
+// FNV-1a, by words.
+uint64_t Mix(uint64_t hash, uint64_t word) { return (hash ^ word) * 0x100000001b3; }
+
 // What went on in a run: a hash of it, and the first rule that the program broke.
 class Collector final : public model::Observer {
  public:
@@ -46,7 +49,7 @@ class Collector final : public model::Observer {
     for (const uint64_t word :
          {static_cast<uint64_t>(event.kind), event.entity, static_cast<uint64_t>(event.a),
           static_cast<uint64_t>(event.b), static_cast<uint64_t>(event.c)}) {
-      happened_ = (happened_ ^ word) * 0x100000001b3;  // FNV-1a, by words.
+      happened_ = Mix(happened_, word);
     }
   }
   void OnViolation(std::string_view invariant, std::string_view detail) override {
@@ -67,7 +70,7 @@ class Collector final : public model::Observer {
 struct Attempted {
   bool complete = false;
   size_t matched = 0;
-  uint64_t happened = 0;  // The same in two runs that differ in nothing, up to where they end.
+  uint64_t happened = 0;  // What, and what was asked: the same in two runs that differ in nothing.
   std::vector<Question> asked;
   std::set<uint64_t> differs;
   std::string modelled;
@@ -158,6 +161,10 @@ class Search {
     attempted.modelled = follower.modelled();
     attempted.violation = collector.violation();
     attempted.happened = collector.happened();
+    for (const Question& question : attempted.asked) {
+      attempted.happened = Mix(attempted.happened, static_cast<uint64_t>(question.site));
+      attempted.happened = Mix(attempted.happened, question.entity);
+    }
     attempted.complete =
         ran && attempted.matched == trace_.observations.size() && attempted.violation.empty();
     return attempted;

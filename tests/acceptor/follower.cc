@@ -3,6 +3,7 @@
 #include <liburing.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace orrery::acceptor {
@@ -156,8 +157,11 @@ Driver::Time Follower::ShortTimeout(uint32_t id) {
 }
 
 Driver::Time Follower::ZeroLinkTimeout(uint32_t id) {
-  // When its operation has been issued, or just after that.
-  return {.time = AskWhen(id, 2) == 0 ? 0 : kPerSqe / 2};
+  // When its operation has been issued, or just after that; or the interrupt is late, and comes
+  // behind the submission.
+  constexpr std::array<Nanoseconds, 3> kTimes = {0, kPerSqe / 2, kInEnter};
+  const bool overloaded = reading_.freedom == Freedom::kOverloaded;
+  return {.time = kTimes[AskWhen(id, overloaded ? 3 : 2)]};
 }
 
 Driver::Time Follower::ZeroTimeout(uint32_t id) {
@@ -339,6 +343,7 @@ uint64_t Follower::Choose(Site site, uint64_t entity, uint64_t ordinal, uint64_t
     case Site::kWorkerStarted:
     case Site::kFinAcknowledged:
       return Ask(site, entity, ordinal, alternatives, PollsOf(entity));
+    case Site::kLinkTimeoutRace:
     case Site::kBundleShort:
     case Site::kBundleEnds:
       return Ask(site, entity, ordinal, alternatives, {});

@@ -14,7 +14,6 @@ namespace {
 
 // When a timer fires: just before a turn, inside an Enter between submission and the first look at
 // task work, between two looks, soon after a turn, or in the middle of a wait.
-constexpr Nanoseconds kInEnter = 2 * kMicrosecond;
 constexpr Nanoseconds kBetweenLooks = 7 * kMicrosecond;
 constexpr Nanoseconds kAfterTurn = 25 * kMicrosecond;
 constexpr Nanoseconds kInWait = 300 * kMicrosecond;

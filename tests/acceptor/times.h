@@ -29,6 +29,8 @@ inline constexpr Nanoseconds kPerSqe = 20;
 inline constexpr Nanoseconds kPerVictim = 1;
 // and until it looks at its task work, and from there until it does so again.
 inline constexpr Nanoseconds kPerLook = 5 * kMicrosecond;
+// When it has submitted, and not looked yet.
+inline constexpr Nanoseconds kInEnter = 2 * kMicrosecond;
 // Where nothing ever comes.
 inline constexpr Nanoseconds kBeyondTrace = 1000 * kSecond;
 
