@@ -342,6 +342,18 @@ TEST_F(CheckerTest, AWatchedKeyThatHasExpiredMayAbort) {
   }
 }
 
+TEST_F(CheckerTest, ToTakeAwayWhatHasExpiredIsNoChange) {
+  const size_t set = Call(1, {"SET", "a", "1", "PX", "10"});
+  history_.Hint(set, 1000);
+  Return(set, kOk);
+  const size_t watch = Watch(1, "a");
+  const size_t take = Call(1, {"GETDEL", "a"});
+  history_.Hint(take, 1020);
+  Return(take, kNull);
+  Return(CallExec(1, {{"PING"}}, {watch}), "+PONG\r\n");
+  ExpectRight();
+}
+
 TEST_F(CheckerTest, WhatIsTooMuchIsNotDecided) {
   std::vector<size_t> calls;
   for (uint64_t client = 0; client < 12; ++client) {

@@ -41,12 +41,17 @@ bool Store::ApplyTransaction(const Operation& operation, bool aborted) {
 
 bool Store::Execute(const Operation& operation) {
   const Footprint footprint = FootprintOf(operation);
+  // One that has expired is not there, whether somebody has taken it away or not.
+  const auto fingerprint_of = [&](std::string_view key) {
+    const std::string name(key);
+    return model_.HasExpired(name, operation.clock_ms) ? 0 : model_.FingerprintOf(name);
+  };
   // What watched keys were, as far as they may be something else now.
   std::map<std::string_view, uint64_t> before;
   if (footprint.writes) {
     for (const auto& [watch, state] : watched_) {
       for (const std::string_view key : FootprintOf((*operations_)[watch]).keys) {
-        if (Names(footprint, key)) before[key] = model_.FingerprintOf(std::string(key));
+        if (Names(footprint, key)) before[key] = fingerprint_of(key);
       }
     }
   }
@@ -62,7 +67,7 @@ bool Store::Execute(const Operation& operation) {
     for (const std::string_view key : FootprintOf((*operations_)[watch]).keys) {
       const auto found = before.find(key);
       if (found == before.end()) continue;
-      const bool changed = model_.FingerprintOf(std::string(key)) != found->second;
+      const bool changed = fingerprint_of(key) != found->second;
       state = std::max(state, changed ? Watched::kChanged : Watched::kWritten);
     }
   }
