@@ -155,12 +155,12 @@ class RespParser {
   // the parser is not used again.
   ParseResult Parse(std::string_view input, const ParserLimits& limits, Command& command) {
     if (unfinished_ == nullptr && !limits.unauthenticated) [[likely]] {
+      if (input.empty()) return {};  // The end of each pipeline.
       if (command.holds_memory_) [[unlikely]]
         command.Clear();
       if (const size_t bytes = ReadUsual(input, limits, command); bytes > 0) [[likely]] {
         return {.status = ParseStatus::kCommand, .consumed_bytes = bytes};
       }
-      if (input.empty()) return {};
     }
     return ParseWithCare(input, limits, command);
   }
