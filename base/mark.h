@@ -22,7 +22,7 @@ namespace orrery {
 // A string literal as an argument of a template.
 template <size_t kSize>
 struct MarkName {
-  // Implicit: the literal stands where the name is wanted.
+  // NOLINTNEXTLINE(google-explicit-constructor): the literal stands where the name is wanted.
   constexpr MarkName(const char (&literal)[kSize]) {
     for (size_t index = 0; index < kSize; ++index) text[index] = literal[index];
   }

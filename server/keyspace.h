@@ -63,9 +63,10 @@ class WriteObserver {
 // Bytes to be stored.
 struct NewValue {
   NewValue() = default;
-  // They are copied. Implicit: the usual case.
+  // They are copied.
   template <typename Text>
     requires std::convertible_to<const Text&, std::string_view>
+  // NOLINTNEXTLINE(google-explicit-constructor): bytes are the usual value.
   NewValue(const Text& its_bytes) : bytes(its_bytes) {}
   // They are kept as they are, where the keyspace keeps large values so. `its_body` (may be null)
   // holds exactly `its_bytes`.

@@ -28,6 +28,7 @@
 
 #define ORRERY_DEVICE_SLOTS_MAX 4096u
 
+// NOLINTBEGIN(readability-identifier-naming): as C names things.
 enum orrery_device_operation {
   // From the file to the destination, and back: `bytes` bytes at `offset` of the file, from the
   // destination's start on.
@@ -45,6 +46,7 @@ enum orrery_device_status {
   ORRERY_DEVICE_OK = 3,
   ORRERY_DEVICE_ERROR = 4,
 };
+// NOLINTEND(readability-identifier-naming)
 
 struct orrery_device_slot {
   uint32_t operation;
