@@ -33,6 +33,8 @@ class Bystander {
   // does not sleep (yet). It runs at most `room` items of it now, and what is queued later only
   // when it looks again; `again` says that this Enter does so whatever comes.
   virtual void BeforeTaskWork(uint64_t ring, unsigned room, bool again) = 0;
+  // The ring has taken it over, and is about to run it: what is queued from now on is for later.
+  virtual void WithTaskWork(uint64_t ring) { (void)ring; }
   // The thread that sleeps in an Enter has been woken, and is about to run.
   virtual void BeforeWakingUp(uint64_t ring) { (void)ring; }
   // A RECV with buffer selection has taken `bytes` from its connection, and is about to look

@@ -35,6 +35,7 @@ void RingCore::RunTaskWork(unsigned min, unsigned max, bool again) {
     if (retry_.empty()) {
       if (bystander != nullptr) bystander->BeforeTaskWork(number, max - ran, again);
       retry_.swap(fresh_);
+      if (bystander != nullptr) bystander->WithTaskWork(number);
       ran += RunFrom(retry_, max - ran);
       if (task_work_pending() && ran < min) continue;
     }

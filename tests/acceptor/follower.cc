@@ -184,6 +184,8 @@ void Follower::BeforeTaskWork(uint64_t, unsigned, bool) {
   kernel_->AdvanceTo(std::max(start + ++looks_ * kPerLook, kernel_->MonotonicNow()));
 }
 
+void Follower::WithTaskWork(uint64_t) { kernel_->AdvanceTo(kernel_->MonotonicNow() + kPerRun); }
+
 void Follower::BeforeWakingUp(uint64_t) {
   const Nanoseconds end = static_cast<Nanoseconds>(turn_) * kTurn + kWait;
   if (kernel_->MonotonicNow() >= end) return;

@@ -114,6 +114,7 @@ class Follower final : public Driver, public model::Bystander, public model::Cho
   void BeforeOperation(uint64_t ring, const io_uring_sqe& sqe) override;
   void BeforeVictim(uint64_t ring, uint64_t user_data) override;
   void BeforeTaskWork(uint64_t ring, unsigned room, bool again) override;
+  void WithTaskWork(uint64_t ring) override;
   void BeforeWakingUp(uint64_t ring) override;
   void AfterReceive(uint64_t, uint64_t, size_t) override {}
   void BeforeWaiting(uint64_t, uint64_t) override {}

@@ -13,7 +13,8 @@ namespace orrery::acceptor {
 namespace {
 
 // When a timer fires: just before a turn, inside an Enter between submission and the first look at
-// task work, between two looks, soon after a turn, or in the middle of a wait.
+// task work, while that runs, between two looks, soon after a turn, or in the middle of a wait.
+constexpr Nanoseconds kInRun = kPerLook + kPerRun / 2;
 constexpr Nanoseconds kBetweenLooks = 7 * kMicrosecond;
 constexpr Nanoseconds kAfterTurn = 25 * kMicrosecond;
 constexpr Nanoseconds kInWait = 300 * kMicrosecond;
@@ -90,6 +91,7 @@ Moments Between(const Trace& trace, size_t begun, size_t seen, Nanoseconds likel
     if (!real.enters || (turn == begun && !at_once && freedom == Freedom::kUsual)) continue;
     found.emplace_back(distance(real.start, real.end), start + kInEnter);
     found.emplace_back(distance(real.start, real.end), start + kBetweenLooks);
+    found.emplace_back(distance(real.start, real.end), start + kInRun);
     if (freedom == Freedom::kUsual) continue;
     for (unsigned sqes = 1; sqes < SqesOf(trace, turn); ++sqes) {
       found.emplace_back(distance(real.start, real.end), start + sqes * kPerSqe);
@@ -144,12 +146,13 @@ std::optional<size_t> TurnOfSubmission(const Step& step, const Trace& trace) {
 }
 
 std::vector<Nanoseconds> Delays(size_t turns) {
-  std::vector<Nanoseconds> delays = {0, kMicrosecond, 4 * kMicrosecond, kBetweenLooks,
-                                     50 * kMicrosecond};
+  std::vector<Nanoseconds> delays = {0,      kMicrosecond,  4 * kMicrosecond,
+                                     kInRun, kBetweenLooks, 50 * kMicrosecond};
   for (size_t turn = 0; turn <= turns; ++turn) {
     const auto later = static_cast<Nanoseconds>(turn) * kTurn;
     if (turn > 0) {
       delays.push_back(later + kInEnter);
+      delays.push_back(later + kInRun);
       delays.push_back(later + kBetweenLooks);
     }
     delays.push_back(later + kInWait);

@@ -29,6 +29,8 @@ inline constexpr Nanoseconds kPerSqe = 20;
 inline constexpr Nanoseconds kPerVictim = 1;
 // and until it looks at its task work, and from there until it does so again.
 inline constexpr Nanoseconds kPerLook = 5 * kMicrosecond;
+// With what it has found.
+inline constexpr Nanoseconds kPerRun = 1 * kMicrosecond;
 // When it has submitted, and not looked yet.
 inline constexpr Nanoseconds kInEnter = 2 * kMicrosecond;
 // Where nothing ever comes.
@@ -44,7 +46,7 @@ std::vector<Nanoseconds> Delays(size_t turns);
 // enters, or in its wait, or a few turns later.
 bool EndsWhereItShows(const Trace& trace, uint64_t turn, Nanoseconds delay);
 // So many of the delays end within the next turns.
-inline constexpr uint64_t kSoonDelays = 16;
+inline constexpr uint64_t kSoonDelays = 19;
 
 // When something may have happened, by the model's clock, likeliest first.
 using Moments = std::vector<Nanoseconds>;
