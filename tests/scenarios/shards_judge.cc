@@ -418,6 +418,9 @@ void ShardsJudge::OnEnd(uint64_t connection, bool reset, std::string_view rest) 
   ledger_.OnEnding(connection);
   if (server_stops_ || client->cut_off) return;
   const bool expected = client->ending || client->half_closed;
+  // What follows QUIT is not read by the server, so its close may reset the reply away.
+  const bool loses_replies = hasty_ends_ || client->deaf || (reset && client->more_after_end);
+  if (expected && loses_replies) return;
   if ((kills_open_ > 0 || killed_ > lost_) && (!expected || !client->pending.empty())) {
     ++lost_;
     return;
@@ -427,9 +430,6 @@ void ShardsJudge::OnEnd(uint64_t connection, bool reset, std::string_view rest) 
             std::string(reset ? "reset" : "ended") + " by the server for no reason");
     return;
   }
-  if (hasty_ends_ || client->deaf) return;
-  // What follows QUIT is not read by the server, so its close may reset the reply away.
-  if (reset && client->more_after_end) return;
   if (!rest.empty()) {
     Violate("reply-lost/cut", connection, "the stream ends within a reply: " + Printable(rest));
   } else if (!client->pending.empty()) {

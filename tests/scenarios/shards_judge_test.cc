@@ -200,6 +200,16 @@ TEST_F(ShardsJudgeTest, MoreAreLostThanHaveBeenKilled) {
   EXPECT_EQ(Broken(), "connection-lost");
 }
 
+TEST_F(ShardsJudgeTest, OneWhoLosesItsReplyByItselfHasNotBeenKilled) {
+  Send(2, {"QUIT"});
+  Send(2, {"GET", "k"});
+  Send(1, {"CLIENT", "KILL", "TYPE", "pubsub"});
+  judge_.OnEnd(2, true, "");
+  Reply(1, ":0\r\n");
+  judge_.CheckKills();
+  EXPECT_EQ(Broken(), "");
+}
+
 TEST_F(ShardsJudgeTest, OneWhoIsCutOffGetsNoReplies) {
   Send(1, {"GET", "k"});
   judge_.OnCutOff(1);
