@@ -85,7 +85,7 @@ void ForEachKey(const CommandCall& call, Visit visit) {
       buckets[count] = keyspace.PrefetchBucket(keys[count].hash);
       ++count;
     }
-    for (size_t i = 0; i < count; ++i) keyspace.PrefetchEntry(buckets[i], keys[i].hash);
+    for (size_t i = 0; i < count; ++i) Keyspace::PrefetchEntry(buckets[i], keys[i].hash);
     for (size_t i = 0; i < count; ++i, next += step) visit(next, keys[i]);
   }
 }

@@ -43,7 +43,7 @@ bool NumberOptionOrReply(CommandCall& call, size_t index, RestoreOptions& option
     call.reply.Error("ERR Invalid FREQ value, must be >= 0 and <= 255");
     return false;
   }
-  (idle ? options.idle_s : options.frequency) = *number;
+  (idle ? options.idle_s : options.frequency) = number;
   return true;
 }
 
