@@ -161,11 +161,12 @@ def show(name, cell):
 def show_brief(name, cell, heading):
     servers = cell["servers"]
     if heading:
-        print(f"{'':18}{'k req/s':^{10 * len(servers)}}{'CPU us/req':^{10 * len(servers)}}{'orrery / redis':^20}")
-        print(f"{'':18}" + "".join(f"{server:>10}" for server in servers) * 2 + f"{'req/s':>10}{'CPU':>10}")
+        width = 12 * len(servers)
+        print(f"\n{'':18}{'k req/s':^{width}}{'CPU us/req':^{width}}{'orrery / redis':^20}")
+        print(f"{'':18}" + "".join(f"{server:>12}" for server in servers) * 2 + f"{'req/s':>10}{'CPU':>10}")
     rates = {server: figures["requests_a_second"]["median"] / 1e3 for server, figures in servers.items()}
     costs = {server: figures["server_us"]["median"] for server, figures in servers.items()}
-    text = "".join(f"{rate:>10.1f}" for rate in rates.values()) + "".join(f"{cost:>10.3f}" for cost in costs.values())
+    text = "".join(f"{rate:>12.1f}" for rate in rates.values()) + "".join(f"{cost:>12.3f}" for cost in costs.values())
     if "redis" in servers:
         text += f"{rates['orrery'] / rates['redis']:>10.2f}{servers['orrery']['to_redis']['median']:>10.2f}"
     print(f"{name:<18}{text}", flush=True)
@@ -228,11 +229,14 @@ def main():
     place = "a core each for server and generator" if options.two_cores else "server and generator on one core"
     print(f"{options.rounds} rounds of {options.seconds:g} s, {place}; medians, ratios with [min, max]")
     report = {}
+    servers = None
     for name in names:
         rounds = run(options, name, WORKLOADS[name], cores[0], generator_core)
         report[name] = summarize(WORKLOADS[name], rounds)
         if options.brief:
-            show_brief(name, report[name], heading=name == names[0])
+            seen = report[name]["servers"].keys()
+            show_brief(name, report[name], heading=seen != servers)
+            servers = seen
         else:
             show(name, report[name])
     if options.json:
